@@ -1,0 +1,21 @@
+//! The wire contract: the JSON that travels between services and their clients.
+//!
+//! Owns the shapes and their field names, nothing else. Must not know any I/O, any framework, or
+//! how a service stores or computes what it says. Absent values are left out, never `null`; ids
+//! are UUIDv7 strings; times are RFC 3339 in UTC; money in prices is a decimal string.
+
+pub mod author;
+pub mod book;
+pub mod import;
+pub mod page;
+pub mod problem;
+pub mod run;
+pub mod summary;
+
+pub use author::{Author, AuthorRef, WriteAuthor};
+pub use book::{Book, Price, WriteBook};
+pub use import::{ImportReport, ImportRow, RowOutcome};
+pub use page::Page;
+pub use problem::{FieldError, Problem};
+pub use run::{Outcome, Run, RunState, RunSummary, Scenario, StartRun, ThresholdResult};
+pub use summary::{Generation, Summary, Usage, UsageSource};

@@ -1,0 +1,158 @@
+//! Load runs as perf-service shows them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RunState {
+    /// Accepted, waiting for its turn.
+    Queued,
+    /// The engine is being started.
+    Starting,
+    /// k6 is at work.
+    Running,
+    /// k6 was asked to stop.
+    Stopping,
+    /// k6 came to its end; `outcome` says with what result.
+    Finished,
+    /// The run broke; `reason` says why.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+/// The result of a finished run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// Every threshold held.
+    Passed,
+    /// At least one threshold was crossed.
+    Failed,
+    /// The load generator fell behind, so the figures cannot be trusted.
+    Inconclusive,
+}
+
+/// One threshold and whether it held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ThresholdResult {
+    /// Metric and expression: `http_req_duration{phase:measured}: p(95)<500`.
+    pub name: String,
+    /// Whether it held.
+    pub ok: bool,
+}
+
+/// The figures of a run, warm-up left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSummary {
+    /// HTTP requests.
+    pub requests: u64,
+    /// Share of requests that failed, 0 to 1.
+    pub failed_rate: f64,
+    /// HTTP requests a second.
+    pub rps: f64,
+    /// Median request duration in milliseconds.
+    pub p50_ms: f64,
+    /// 95th percentile of request duration in milliseconds.
+    pub p95_ms: f64,
+    /// 99th percentile of request duration in milliseconds.
+    pub p99_ms: f64,
+    /// Iterations that k6 could not start in time.
+    pub dropped_iterations: u64,
+    /// Prompt tokens that providers were called with.
+    pub input_tokens: u64,
+    /// Tokens that providers answered with.
+    pub output_tokens: u64,
+    /// Dollars billed; absent where a price is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// Dollars by list price; absent where a price is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_cost_usd: Option<f64>,
+    /// Share of summaries that needed no provider, 0 to 1; absent when none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_hit_rate: Option<f64>,
+    /// Every threshold of the scenario.
+    pub thresholds: Vec<ThresholdResult>,
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// UUIDv7.
+    pub id: Uuid,
+    /// Name of the scenario.
+    #[schema(example = "smoke")]
+    pub scenario: String,
+    /// Name of the configured target.
+    #[schema(example = "local")]
+    pub target: String,
+    /// `docker` or `local`.
+    #[schema(example = "local")]
+    pub engine: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// Its result, once it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Why it failed, was cancelled, or proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether any summary in it came from a simulator.
+    pub simulated: bool,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// When k6 was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it reached its last state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Its figures, once it has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<RunSummary>,
+}
+
+/// What a client sends to start a run. It names things that the service knows; never an image, a
+/// command, a path or a URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StartRun {
+    /// Name of a scenario.
+    #[schema(example = "smoke")]
+    pub scenario: String,
+    /// Name of a configured target; the first one when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "local")]
+    pub target: Option<String>,
+    /// Seconds of measured load, 1 to 3600; the scenario's own when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 3600)]
+    pub duration_seconds: Option<u32>,
+    /// Virtual users, 1 to 200; the scenario's own when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 200)]
+    pub users: Option<u32>,
+    /// LLM provider that summaries are asked of; the target's default when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ollama")]
+    pub provider: Option<String>,
+}
+
+/// A scenario that can be run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Scenario {
+    /// Its name: that of its file.
+    #[schema(example = "smoke")]
+    pub name: String,
+    /// What it does, in one line.
+    pub description: String,
+}

@@ -1,0 +1,117 @@
+//! Extractors whose rejections are problems; axum's own answer plain text.
+
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use common_models::{FieldError, Problem};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::ProblemResponse;
+
+/// A JSON body: `application/json` (or `…+json`), syntactically sound, of the right types.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ProblemResponse;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let essence = media.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        if essence != "application/json"
+            && !(essence.starts_with("application/") && essence.ends_with("+json"))
+        {
+            return Err(ProblemResponse(
+                Problem::new(415, "unsupported_media_type", "The body is not JSON")
+                    .with_detail("Send the body with Content-Type: application/json."),
+            ));
+        }
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|rejection| body_problem(&rejection))?;
+        let mut parser = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| json_problem(&error))?;
+        parser.end().map_err(|error| malformed(&error))?;
+        Ok(Self(value))
+    }
+}
+
+/// The problem of a body that could not be read.
+#[must_use]
+pub fn body_problem(rejection: &BytesRejection) -> ProblemResponse {
+    ProblemResponse(match rejection.status().as_u16() {
+        413 => Problem::new(413, "body_too_large", "The body is too large")
+            .with_detail("Send less, or use the import for many books at once."),
+        _ => Problem::new(400, "body_unreadable", "The body could not be read whole")
+            .with_detail("The connection broke or the framing was wrong; send it again."),
+    })
+}
+
+fn malformed(error: &serde_json::Error) -> ProblemResponse {
+    ProblemResponse(
+        Problem::new(400, "malformed_json", "The body is not well-formed JSON")
+            .with_detail(error.to_string()),
+    )
+}
+
+fn json_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> ProblemResponse {
+    if !error.inner().is_data() {
+        return malformed(error.inner());
+    }
+    let field = match error.path().to_string() {
+        path if path == "." => String::new(),
+        path => path,
+    };
+    ProblemResponse(
+        Problem::new(422, "validation_failed", "The request is not valid").with_errors(vec![FieldError {
+            field,
+            code: "type".to_owned(),
+            message: error.inner().to_string(),
+        }]),
+    )
+}
+
+/// Parameters in the path.
+#[derive(Clone, Copy, Debug)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = ProblemResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(value)| Self(value)).map_err(|rejection: PathRejection| {
+            ProblemResponse(
+                Problem::new(400, "malformed_path", "A parameter in the path is malformed")
+                    .with_detail(format!("{} Ids are UUIDs.", rejection.body_text())),
+            )
+        })
+    }
+}
+
+/// Parameters in the query.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ProblemResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let query = axum::extract::Query::from_request_parts(parts, state).await;
+        query.map(|axum::extract::Query(value)| Self(value)).map_err(|rejection: QueryRejection| {
+            ProblemResponse(
+                Problem::new(400, "malformed_query", "A query parameter is malformed or unknown")
+                    .with_detail(rejection.body_text()),
+            )
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! How a call to a provider can fail: one closed list for all of them.
+
+use std::time::Duration;
+
+/// The kind of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The provider limits how often we may ask.
+    RateLimited,
+    /// The provider has too much to do.
+    Overloaded,
+    /// No answer in time.
+    Timeout,
+    /// The provider cannot be reached or failed inside.
+    Unavailable,
+    /// Our credentials are missing or wrong.
+    Unauthorized,
+    /// The provider refuses this content.
+    Refused,
+    /// The prompt does not fit the model.
+    ContextTooLong,
+    /// The provider does not accept what we sent: a model that it lacks, mostly.
+    BadRequest,
+    /// The answer is empty, cut or not what the protocol says.
+    BadAnswer,
+}
+
+/// A failed call.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct LlmError {
+    /// The kind of failure.
+    pub kind: ErrorKind,
+    /// What happened and what to do, free of secrets.
+    pub detail: String,
+    /// How long the provider asks us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl LlmError {
+    /// An error of this kind.
+    #[must_use]
+    pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), retry_after: None }
+    }
+
+    /// The same, with the wait that the provider asked for.
+    #[must_use]
+    pub const fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// A short, stable name, used as `error.type`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.kind {
+            ErrorKind::RateLimited => "rate_limited",
+            ErrorKind::Overloaded => "overloaded",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Unauthorized => "unauthorized",
+            ErrorKind::Refused => "refused",
+            ErrorKind::ContextTooLong => "context_too_long",
+            ErrorKind::BadRequest => "bad_request",
+            ErrorKind::BadAnswer => "bad_answer",
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Telemetry of every binary: traces, metrics, logs.
+//!
+//! Owns set-up and flush, the HTTP server layer, outbound propagation, the metric table and the
+//! pinned convention names. The only crate that knows OpenTelemetry; must not know axum, a
+//! database, a provider or any use case: callers hand it plain values.
+
+pub mod conventions;
+pub mod logs;
+pub mod metrics;
+pub mod propagation;
+pub mod server;
+pub mod start;
+pub mod table;
+
+pub use metrics::{GenAiOperation, Metrics};
+pub use propagation::{current_trace_id, inject_trace_context};
+pub use server::{Failure, RouteSlot, ServerLayer};
+pub use start::{LogFormat, OtlpProtocol, Telemetry, TelemetryError, TelemetrySettings, start};

@@ -1,0 +1,422 @@
+//! The instruments, one recording method a fact, and their rendering as Prometheus text.
+//!
+//! Owns the registry. Callers hand in plain values; label values are bounded by their types or by
+//! configuration, never taken from a path or an id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Encoder, Registry, TextEncoder};
+
+use crate::conventions as names;
+use crate::table::{self, Metric};
+
+/// The metrics of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Instruments>);
+
+struct Instruments {
+    registry: Registry,
+    provider: SdkMeterProvider,
+    http_duration: Histogram<f64>,
+    http_active: UpDownCounter<i64>,
+    gen_ai_duration: Histogram<f64>,
+    gen_ai_tokens: Histogram<u64>,
+    gen_ai_first_chunk: Histogram<f64>,
+    llm_cost: Counter<f64>,
+    llm_cost_unknown: Counter<u64>,
+    cache_requests: Counter<u64>,
+    cache_invalidation_failures: Counter<u64>,
+    store_duration: Histogram<f64>,
+    summaries: Counter<u64>,
+    books_written: Counter<u64>,
+    perf_runs: Counter<u64>,
+    simulator_answers: Counter<u64>,
+    simulator_tokens: Counter<u64>,
+}
+
+/// One call to an LLM provider, as the GenAI conventions describe it.
+#[derive(Clone, Copy, Debug)]
+pub struct GenAiOperation<'a> {
+    /// `gen_ai.provider.name`.
+    pub provider: &'a str,
+    /// Model asked for.
+    pub request_model: &'a str,
+    /// Model that answered, if any did.
+    pub response_model: Option<&'a str>,
+    /// Whether a simulator answered.
+    pub simulated: bool,
+    /// Kind of failure, if it failed.
+    pub error_type: Option<&'static str>,
+    /// From sending the request to the end of the answer.
+    pub duration: Duration,
+    /// From sending the request to the first piece of text.
+    pub first_chunk: Option<Duration>,
+    /// Prompt tokens, only if the provider reported them.
+    pub input_tokens: Option<u64>,
+    /// Answer tokens, only if the provider reported them.
+    pub output_tokens: Option<u64>,
+}
+
+impl Metrics {
+    /// The metrics of a process, labelled with its service name and version in `target_info`.
+    pub(crate) fn new(resource: Resource) -> Result<Self, opentelemetry_sdk::error::OTelSdkError> {
+        let registry = Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .build()?;
+        let provider = SdkMeterProvider::builder().with_reader(exporter).with_resource(resource).build();
+        Ok(Self(Arc::new(Instruments::new(registry, provider))))
+    }
+
+    /// Metrics of their own, for tests and tools that serve none.
+    #[must_use]
+    pub fn unregistered() -> Self {
+        Self::new(Resource::builder_empty().build()).unwrap_or_else(|_| {
+            let provider = SdkMeterProvider::builder().build();
+            Self(Arc::new(Instruments::new(Registry::new(), provider)))
+        })
+    }
+
+    /// All metrics in Prometheus' text format 0.0.4.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.0.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => format!("# the metrics could not be encoded: {error}\n"),
+        }
+    }
+
+    /// Stops collecting.
+    pub(crate) fn shutdown(&self) {
+        // A second shutdown is the only way this fails, and changes nothing.
+        let _ = self.0.provider.shutdown();
+    }
+
+    /// A request came in (`1`) or is done (`-1`).
+    pub(crate) fn http_active(&self, method: &'static str, change: i64) {
+        self.0.http_active.add(
+            change,
+            &[KeyValue::new(names::HTTP_REQUEST_METHOD, method), KeyValue::new(names::URL_SCHEME, "http")],
+        );
+    }
+
+    /// A request is done. `status` is absent when the client left before an answer.
+    pub(crate) fn http_done(
+        &self,
+        method: &'static str,
+        route: &Arc<str>,
+        status: Option<u16>,
+        error_type: Option<&'static str>,
+        duration: Duration,
+    ) {
+        let mut labels = Vec::with_capacity(5);
+        labels.push(KeyValue::new(names::HTTP_REQUEST_METHOD, method));
+        labels.push(KeyValue::new(names::URL_SCHEME, "http"));
+        labels.push(KeyValue::new(names::HTTP_ROUTE, Arc::clone(route)));
+        if let Some(status) = status {
+            labels.push(KeyValue::new(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status)));
+        }
+        if let Some(error_type) = error_type {
+            labels.push(KeyValue::new(names::ERROR_TYPE, error_type));
+        }
+        self.0.http_duration.record(duration.as_secs_f64(), &labels);
+    }
+
+    /// A call to an LLM provider ended.
+    pub fn gen_ai_operation(&self, operation: &GenAiOperation<'_>) {
+        let mut labels = vec![
+            KeyValue::new(names::GEN_AI_OPERATION_NAME, names::OPERATION_CHAT),
+            KeyValue::new(names::GEN_AI_PROVIDER_NAME, operation.provider.to_owned()),
+            KeyValue::new(names::GEN_AI_REQUEST_MODEL, operation.request_model.to_owned()),
+            KeyValue::new(names::SIMULATED, operation.simulated),
+        ];
+        if let Some(model) = operation.response_model {
+            labels.push(KeyValue::new(names::GEN_AI_RESPONSE_MODEL, model.to_owned()));
+        }
+        for (kind, tokens) in [("input", operation.input_tokens), ("output", operation.output_tokens)] {
+            if let Some(tokens) = tokens {
+                let mut labels = labels.clone();
+                labels.push(KeyValue::new(names::GEN_AI_TOKEN_TYPE, kind));
+                self.0.gen_ai_tokens.record(tokens, &labels);
+            }
+        }
+        if let Some(first_chunk) = operation.first_chunk {
+            self.0.gen_ai_first_chunk.record(first_chunk.as_secs_f64(), &labels);
+        }
+        if let Some(error_type) = operation.error_type {
+            labels.push(KeyValue::new(names::ERROR_TYPE, error_type));
+        }
+        self.0.gen_ai_duration.record(operation.duration.as_secs_f64(), &labels);
+    }
+
+    /// Dollars of a provider call; what is not known is counted as unknown, never as zero.
+    pub fn llm_cost(&self, provider: &'static str, model: &str, billed: Option<f64>, list: Option<f64>) {
+        for (kind, dollars) in [("billed", billed), ("list", list)] {
+            match dollars {
+                Some(dollars) => self.0.llm_cost.add(
+                    dollars,
+                    &[
+                        KeyValue::new("provider", provider),
+                        KeyValue::new("model", model.to_owned()),
+                        KeyValue::new("kind", kind),
+                    ],
+                ),
+                None => self
+                    .0
+                    .llm_cost_unknown
+                    .add(1, &[KeyValue::new("provider", provider), KeyValue::new("kind", kind)]),
+            }
+        }
+    }
+
+    /// A cache was looked into: `hit`, `miss` or `error`.
+    pub fn cache_request(&self, cache: &'static str, outcome: &'static str) {
+        self.add(&self.0.cache_requests, 1, "cache", cache, outcome);
+    }
+
+    /// An invalidation failed for good.
+    pub fn cache_invalidation_failed(&self, cache: &'static str) {
+        self.0.cache_invalidation_failures.add(1, &[KeyValue::new("cache", cache)]);
+    }
+
+    /// A store operation ended: `ok` or the kind of its error.
+    pub fn store_operation(
+        &self,
+        store: &'static str,
+        operation: &'static str,
+        outcome: &'static str,
+        duration: Duration,
+    ) {
+        self.0.store_duration.record(
+            duration.as_secs_f64(),
+            &[
+                KeyValue::new("store", store),
+                KeyValue::new("operation", operation),
+                KeyValue::new("outcome", outcome),
+            ],
+        );
+    }
+
+    /// A summary was asked for: `generated`, `stored`, `cached` or the kind of the error.
+    pub fn summary(&self, provider: &'static str, outcome: &'static str) {
+        self.add(&self.0.summaries, 1, "provider", provider, outcome);
+    }
+
+    /// Books were written: `create`, `replace`, `delete` or `import`.
+    pub fn books_written(&self, operation: &'static str, books: u64) {
+        self.0.books_written.add(books, &[KeyValue::new("operation", operation)]);
+    }
+
+    /// A load run ended: `passed`, `failed`, `inconclusive`, `broken` or `cancelled`.
+    pub fn perf_run_finished(&self, scenario: &str, outcome: &'static str) {
+        self.0
+            .perf_runs
+            .add(1, &[KeyValue::new("scenario", scenario.to_owned()), KeyValue::new("outcome", outcome)]);
+    }
+
+    /// The simulator answered: `ok`, `cut` (the client left) or `error`.
+    pub fn simulator_answer(
+        &self,
+        protocol: &'static str,
+        model: &str,
+        outcome: &'static str,
+        input_tokens: u64,
+        output_tokens: u64,
+    ) {
+        let label = |kind: &'static str, value: &'static str| {
+            [
+                KeyValue::new("protocol", protocol),
+                KeyValue::new("model", model.to_owned()),
+                KeyValue::new(kind, value),
+            ]
+        };
+        self.0.simulator_answers.add(1, &label("outcome", outcome));
+        self.0.simulator_tokens.add(input_tokens, &label("type", "input"));
+        self.0.simulator_tokens.add(output_tokens, &label("type", "output"));
+    }
+
+    /// Makes the series of bookstore-api exist at zero, so that a rate over them is a rate from the
+    /// first event on. `providers` are those configured, with their models.
+    pub fn start_bookstore_series(&self, providers: &[(&'static str, &str)]) {
+        for cache in ["book", "author", "summary"] {
+            for outcome in ["hit", "miss", "error"] {
+                self.add(&self.0.cache_requests, 0, "cache", cache, outcome);
+            }
+        }
+        for operation in ["create", "replace", "delete", "import"] {
+            self.books_written(operation, 0);
+        }
+        for (provider, model) in providers {
+            for outcome in ["generated", "stored", "cached"] {
+                self.add(&self.0.summaries, 0, "provider", provider, outcome);
+            }
+            self.llm_cost(provider, model, Some(0.0), Some(0.0));
+        }
+    }
+
+    fn add(
+        &self,
+        counter: &Counter<u64>,
+        by: u64,
+        label: &'static str,
+        value: &'static str,
+        outcome: &'static str,
+    ) {
+        counter.add(by, &[KeyValue::new(label, value), KeyValue::new("outcome", outcome)]);
+    }
+}
+
+impl Instruments {
+    fn new(registry: Registry, provider: SdkMeterProvider) -> Self {
+        let meter = provider.meter("bookstore");
+        Self {
+            http_duration: histogram(&meter, &table::HTTP_SERVER_REQUEST_DURATION),
+            http_active: {
+                let metric = table::HTTP_SERVER_ACTIVE_REQUESTS;
+                meter
+                    .i64_up_down_counter(metric.name)
+                    .with_description(metric.help)
+                    .with_unit(metric.unit)
+                    .build()
+            },
+            gen_ai_duration: histogram(&meter, &table::GEN_AI_OPERATION_DURATION),
+            gen_ai_tokens: {
+                let metric = table::GEN_AI_TOKEN_USAGE;
+                meter
+                    .u64_histogram(metric.name)
+                    .with_description(metric.help)
+                    .with_unit(metric.unit)
+                    .with_boundaries(metric.buckets.to_vec())
+                    .build()
+            },
+            gen_ai_first_chunk: histogram(&meter, &table::GEN_AI_TIME_TO_FIRST_CHUNK),
+            llm_cost: meter.f64_counter(table::LLM_COST.name).with_description(table::LLM_COST.help).build(),
+            llm_cost_unknown: counter(&meter, &table::LLM_COST_UNKNOWN),
+            cache_requests: counter(&meter, &table::CACHE_REQUESTS),
+            cache_invalidation_failures: counter(&meter, &table::CACHE_INVALIDATION_FAILURES),
+            store_duration: histogram(&meter, &table::STORE_OPERATION_DURATION),
+            summaries: counter(&meter, &table::SUMMARIES),
+            books_written: counter(&meter, &table::BOOKS_WRITTEN),
+            perf_runs: counter(&meter, &table::PERF_RUNS),
+            simulator_answers: counter(&meter, &table::SIMULATOR_ANSWERS),
+            simulator_tokens: counter(&meter, &table::SIMULATOR_TOKENS),
+            registry,
+            provider,
+        }
+    }
+}
+
+fn counter(meter: &Meter, metric: &Metric) -> Counter<u64> {
+    meter.u64_counter(metric.name).with_description(metric.help).with_unit(metric.unit).build()
+}
+
+fn histogram(meter: &Meter, metric: &Metric) -> Histogram<f64> {
+    meter
+        .f64_histogram(metric.name)
+        .with_description(metric.help)
+        .with_unit(metric.unit)
+        .with_boundaries(metric.buckets.to_vec())
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::{GenAiOperation, Metrics};
+    use crate::table::{self, Kind};
+
+    /// Records everything once.
+    fn recorded() -> Metrics {
+        let metrics = Metrics::unregistered();
+        metrics.http_active("GET", 1);
+        metrics.http_done(
+            "GET",
+            &"/api/v1/books/{id}".into(),
+            Some(500),
+            Some("500"),
+            Duration::from_secs(1),
+        );
+        metrics.gen_ai_operation(&GenAiOperation {
+            provider: "ollama",
+            request_model: "llama3.2",
+            response_model: Some("llama3.2"),
+            simulated: true,
+            error_type: Some("timeout"),
+            duration: Duration::from_millis(1500),
+            first_chunk: Some(Duration::from_millis(100)),
+            input_tokens: Some(100),
+            output_tokens: Some(50),
+        });
+        metrics.llm_cost("ollama", "llama3.2", Some(0.25), None);
+        metrics.cache_request("book", "hit");
+        metrics.cache_invalidation_failed("book");
+        metrics.store_operation("sqlite", "book", "ok", Duration::from_millis(1));
+        metrics.summary("ollama", "generated");
+        metrics.books_written("create", 1);
+        metrics.perf_run_finished("smoke", "passed");
+        metrics.simulator_answer("ollama", "llama3.2", "ok", 10, 20);
+        metrics
+    }
+
+    #[test]
+    fn what_is_shown_is_in_the_table_and_the_other_way_round() {
+        let text = recorded().render();
+        let shown: BTreeSet<String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .filter_map(|line| line.split(' ').next().map(str::to_owned))
+            .filter(|name| name != "target_info")
+            .collect();
+        let listed: BTreeSet<String> = table::ALL
+            .iter()
+            .map(|metric| {
+                let base = metric.name.replace('.', "_");
+                match (metric.unit, metric.kind) {
+                    ("s", _) => format!("{base}_seconds"),
+                    (_, Kind::Counter) => format!("{base}_total"),
+                    _ => base,
+                }
+            })
+            .collect();
+        assert_eq!(shown, listed);
+    }
+
+    #[test]
+    fn the_names_that_others_rely_on_are_there() {
+        let text = recorded().render();
+        for line in [
+            r#"bookstore_llm_cost_usd_total{kind="billed",model="llama3.2",provider="ollama"} 0.25"#,
+            r#"bookstore_cache_requests_total{cache="book",outcome="hit"} 1"#,
+            r#"bookstore_summaries_total{outcome="generated",provider="ollama"} 1"#,
+            r#"perf_runs_total{outcome="passed",scenario="smoke"} 1"#,
+            r#"simulator_tokens_total{model="llama3.2",protocol="ollama",type="output"} 20"#,
+            r#"bookstore_llm_cost_unknown_total{kind="list",provider="ollama"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        assert!(text.contains(r#"gen_ai_client_token_usage_sum{"#), "{text}");
+        assert!(text.contains(r#"le="81.92""#) && text.contains(r#"le="67108864""#), "{text}");
+    }
+
+    #[test]
+    fn series_that_matter_start_at_zero() {
+        let metrics = Metrics::unregistered();
+        metrics.start_bookstore_series(&[("ollama", "llama3.2")]);
+        let text = metrics.render();
+        for line in [
+            r#"bookstore_cache_requests_total{cache="summary",outcome="error"} 0"#,
+            r#"bookstore_llm_cost_usd_total{kind="billed",model="llama3.2",provider="ollama"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+}

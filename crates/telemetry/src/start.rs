@@ -1,0 +1,189 @@
+//! Set-up and flush: which signals go where.
+//!
+//! Every span gets a trace id even where nothing is exported, so that logs and answers can name
+//! it. Spans leave by OTLP when an endpoint is set; logs go to standard error.
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkError;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::Metrics;
+use crate::logs::JsonLines;
+
+/// Longest wait for the last spans to leave.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(4);
+/// Longest wait for one export.
+const EXPORT_DEADLINE: Duration = Duration::from_secs(3);
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For people, in development.
+    Console,
+}
+
+/// How spans travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// `http/protobuf`, the default of OpenTelemetry.
+    #[default]
+    HttpProtobuf,
+    /// `grpc`.
+    Grpc,
+}
+
+/// What telemetry has to know.
+#[derive(Clone, Debug)]
+pub struct TelemetrySettings {
+    /// `service.name`.
+    pub service_name: &'static str,
+    /// `service.version`.
+    pub service_version: &'static str,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines pass, in the syntax of `EnvFilter`: `info,bookstore_api=debug`.
+    pub log_filter: String,
+    /// Where spans go; nowhere when absent. The OpenTelemetry SDK reads the same
+    /// `OTEL_EXPORTER_OTLP_*` variables for headers and time-outs.
+    pub otlp_endpoint: Option<String>,
+    /// How they travel.
+    pub otlp_protocol: OtlpProtocol,
+}
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The log filter does not parse.
+    #[error("LOG_FILTER {0:?} is not a filter such as `info` or `info,bookstore_api=debug`: {1}")]
+    Filter(String, tracing_subscriber::filter::ParseError),
+    /// The exporter could not be made.
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: {0}")]
+    Exporter(#[from] ExporterBuildError),
+    /// The metric reader could not be made.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] OTelSdkError),
+    /// Another subscriber is installed.
+    #[error("the log subscriber cannot be installed: {0}")]
+    Subscriber(#[from] TryInitError),
+}
+
+impl TelemetryError {
+    /// A short, stable name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Filter(..) => "log_filter",
+            Self::Exporter(_) => "exporter",
+            Self::Metrics(_) => "metrics",
+            Self::Subscriber(_) => "subscriber",
+        }
+    }
+}
+
+/// Running telemetry. Call [`Telemetry::shutdown`] on every way out.
+pub struct Telemetry {
+    metrics: Metrics,
+    tracer_provider: SdkTracerProvider,
+}
+
+/// Starts telemetry and installs the process's subscriber.
+///
+/// # Errors
+/// When the filter or endpoint is malformed or another subscriber is installed already.
+pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> {
+    let filter = EnvFilter::builder()
+        .parse(&settings.log_filter)
+        .map_err(|error| TelemetryError::Filter(settings.log_filter.clone(), error))?;
+    let resource = Resource::builder()
+        .with_service_name(settings.service_name)
+        .with_attribute(KeyValue::new("service.version", settings.service_version))
+        .build();
+    let metrics = Metrics::new(resource.clone())?;
+    let tracer_provider = tracer_provider(settings, resource)?;
+    let spans = tracing_opentelemetry::layer()
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_target(false)
+        .with_tracer(tracer_provider.tracer("bookstore"))
+        .with_filter(own_spans());
+    let logs = match settings.log_format {
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .event_format(JsonLines { service: settings.service_name })
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Console => tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .compact()
+            .with_filter(filter)
+            .boxed(),
+    };
+    tracing_subscriber::registry().with(spans).with(logs).try_init()?;
+    Ok(Telemetry { metrics, tracer_provider })
+}
+
+/// Our own spans only: those of the HTTP and gRPC stacks below would trace their own export.
+fn own_spans() -> Targets {
+    ["h2", "hyper", "hyper_util", "tonic", "tower", "reqwest", "opentelemetry", "opentelemetry_sdk"]
+        .into_iter()
+        .fold(Targets::new().with_default(LevelFilter::INFO), |targets, noisy| {
+            targets.with_target(noisy, LevelFilter::OFF)
+        })
+}
+
+fn tracer_provider(
+    settings: &TelemetrySettings,
+    resource: Resource,
+) -> Result<SdkTracerProvider, ExporterBuildError> {
+    let builder = SdkTracerProvider::builder().with_resource(resource);
+    let Some(endpoint) = &settings.otlp_endpoint else { return Ok(builder.build()) };
+    let exporter = match settings.otlp_protocol {
+        // The endpoint is a base; this signal's path is ours to add.
+        OtlpProtocol::HttpProtobuf => SpanExporter::builder()
+            .with_http()
+            .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+            .with_timeout(EXPORT_DEADLINE)
+            .build()?,
+        OtlpProtocol::Grpc => SpanExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .with_timeout(EXPORT_DEADLINE)
+            .build()?,
+    };
+    Ok(builder.with_batch_exporter(exporter).build())
+}
+
+impl Telemetry {
+    /// The process's metrics.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// Sends what is still held, waiting a few seconds at most.
+    pub async fn shutdown(self) {
+        let Self { metrics, tracer_provider } = self;
+        let flush = tokio::task::spawn_blocking(move || {
+            metrics.shutdown();
+            tracer_provider.shutdown_with_timeout(FLUSH_DEADLINE)
+        });
+        match flush.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last spans could not be sent"),
+            Err(error) => tracing::warn!(%error, "flushing telemetry broke off"),
+        }
+    }
+}

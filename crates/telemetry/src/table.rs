@@ -1,0 +1,231 @@
+//! The metric table: every metric of every binary with its name, unit, kind, labels and help.
+//!
+//! A metric that is not here does not exist: instruments are built from these entries only. In
+//! Prometheus' text a dot becomes `_`, a duration gains `_seconds`, a counter gains `_total`.
+
+/// What kind of instrument a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Grows and shrinks.
+    UpDownCounter,
+    /// Observations in buckets.
+    Histogram,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// OpenTelemetry name.
+    pub name: &'static str,
+    /// UCUM unit; empty for none.
+    pub unit: &'static str,
+    /// Instrument.
+    pub kind: Kind,
+    /// Attribute names.
+    pub labels: &'static [&'static str],
+    /// What it says, in one line.
+    pub help: &'static str,
+    /// Bucket boundaries of a histogram.
+    pub buckets: &'static [f64],
+}
+
+/// Seconds, as the HTTP conventions advise, and on to 120 for routes on which an LLM answers.
+const HTTP_SECONDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 120.0];
+/// Seconds, as the GenAI conventions advise: 0.01 · 2ⁿ.
+const GEN_AI_SECONDS: &[f64] =
+    &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+/// Tokens, as the GenAI conventions advise: 4ⁿ.
+const GEN_AI_TOKENS: &[f64] = &[
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
+
+/// Duration of HTTP requests served, to the end of the answer's body.
+pub const HTTP_SERVER_REQUEST_DURATION: Metric = Metric {
+    name: "http.server.request.duration",
+    unit: "s",
+    kind: Kind::Histogram,
+    labels: &["http.request.method", "url.scheme", "http.route", "http.response.status_code", "error.type"],
+    help: "Duration of HTTP requests served, to the end of the body",
+    buckets: HTTP_SECONDS,
+};
+/// HTTP requests being served.
+pub const HTTP_SERVER_ACTIVE_REQUESTS: Metric = Metric {
+    name: "http.server.active_requests",
+    unit: "{request}",
+    kind: Kind::UpDownCounter,
+    labels: &["http.request.method", "url.scheme"],
+    help: "HTTP requests being served now",
+    buckets: &[],
+};
+/// Duration of LLM calls.
+pub const GEN_AI_OPERATION_DURATION: Metric = Metric {
+    name: "gen_ai.client.operation.duration",
+    unit: "s",
+    kind: Kind::Histogram,
+    labels: &[
+        "gen_ai.operation.name",
+        "gen_ai.provider.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "error.type",
+        "simulated",
+    ],
+    help: "Duration of calls to LLM providers",
+    buckets: GEN_AI_SECONDS,
+};
+/// Tokens as the provider reported them.
+pub const GEN_AI_TOKEN_USAGE: Metric = Metric {
+    name: "gen_ai.client.token.usage",
+    unit: "{token}",
+    kind: Kind::Histogram,
+    labels: &[
+        "gen_ai.operation.name",
+        "gen_ai.provider.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "gen_ai.token.type",
+        "simulated",
+    ],
+    help: "Tokens of calls to LLM providers, as the provider reported them",
+    buckets: GEN_AI_TOKENS,
+};
+/// Time to the first piece of an LLM's answer.
+pub const GEN_AI_TIME_TO_FIRST_CHUNK: Metric = Metric {
+    name: "gen_ai.client.operation.time_to_first_chunk",
+    unit: "s",
+    kind: Kind::Histogram,
+    labels: &[
+        "gen_ai.operation.name",
+        "gen_ai.provider.name",
+        "gen_ai.request.model",
+        "gen_ai.response.model",
+        "simulated",
+    ],
+    help: "Time from sending a request to an LLM provider to the first piece of its answer",
+    buckets: GEN_AI_SECONDS,
+};
+/// Dollars, billed and by list price.
+pub const LLM_COST: Metric = Metric {
+    name: "bookstore.llm.cost_usd",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["provider", "model", "kind"],
+    help: "Dollars for LLM calls: kind billed is what was paid, list is by list price",
+    buckets: &[],
+};
+/// LLM calls without a known price.
+pub const LLM_COST_UNKNOWN: Metric = Metric {
+    name: "bookstore.llm.cost_unknown",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["provider", "kind"],
+    help: "LLM calls whose price is not known, so that no dollars were counted for them",
+    buckets: &[],
+};
+/// Cache look-ups.
+pub const CACHE_REQUESTS: Metric = Metric {
+    name: "bookstore.cache.requests",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["cache", "outcome"],
+    help: "Cache look-ups by outcome: hit, miss, error",
+    buckets: &[],
+};
+/// Cache invalidations that failed.
+pub const CACHE_INVALIDATION_FAILURES: Metric = Metric {
+    name: "bookstore.cache.invalidation_failures",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["cache"],
+    help: "Invalidations that failed; until the entry's time to live ends a stale value may be served",
+    buckets: &[],
+};
+/// Duration of store operations.
+pub const STORE_OPERATION_DURATION: Metric = Metric {
+    name: "bookstore.store.operation.duration",
+    unit: "s",
+    kind: Kind::Histogram,
+    labels: &["store", "operation", "outcome"],
+    help: "Duration of store operations by outcome: ok or the kind of error",
+    buckets: HTTP_SECONDS,
+};
+/// Summaries answered.
+pub const SUMMARIES: Metric = Metric {
+    name: "bookstore.summaries",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["provider", "outcome"],
+    help: "Summaries asked for by outcome: generated, stored, cached or the kind of error",
+    buckets: &[],
+};
+/// Books written.
+pub const BOOKS_WRITTEN: Metric = Metric {
+    name: "bookstore.books.written",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["operation"],
+    help: "Books created, replaced, deleted or imported",
+    buckets: &[],
+};
+/// Load runs that ended.
+pub const PERF_RUNS: Metric = Metric {
+    name: "perf.runs",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["scenario", "outcome"],
+    help: "Load runs that ended by outcome: passed, failed, inconclusive, broken, cancelled",
+    buckets: &[],
+};
+/// Answers of the simulator.
+pub const SIMULATOR_ANSWERS: Metric = Metric {
+    name: "simulator.answers",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["protocol", "model", "outcome"],
+    help: "Answers that the simulator gave by outcome: ok, cut, error",
+    buckets: &[],
+};
+/// Tokens that the simulator reported.
+pub const SIMULATOR_TOKENS: Metric = Metric {
+    name: "simulator.tokens",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["protocol", "model", "type"],
+    help: "Tokens that the simulator reported to its callers: type input or output",
+    buckets: &[],
+};
+
+/// Every metric there is.
+pub const ALL: &[Metric] = &[
+    HTTP_SERVER_REQUEST_DURATION,
+    HTTP_SERVER_ACTIVE_REQUESTS,
+    GEN_AI_OPERATION_DURATION,
+    GEN_AI_TOKEN_USAGE,
+    GEN_AI_TIME_TO_FIRST_CHUNK,
+    LLM_COST,
+    LLM_COST_UNKNOWN,
+    CACHE_REQUESTS,
+    CACHE_INVALIDATION_FAILURES,
+    STORE_OPERATION_DURATION,
+    SUMMARIES,
+    BOOKS_WRITTEN,
+    PERF_RUNS,
+    SIMULATOR_ANSWERS,
+    SIMULATOR_TOKENS,
+];
