@@ -1,0 +1,191 @@
+//! The assembly: the only file that names adapters. Start in order, stop in reverse.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use http_server::{ApiToken, ListenError, TokenError};
+use llm::{Deadline, LlmError, LlmProvider, Observed, Ollama, Prices, PricesError, ProviderName, Simulated};
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::memory::MemoryCache;
+use crate::cache_aside::CacheAside;
+use crate::catalog::Catalog;
+use crate::http::{self, Api};
+use crate::import::{ImportError, Importer};
+use crate::seed;
+use crate::settings::Settings;
+use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::observed::ObservedStore;
+use crate::store::{BookStore, StoreError};
+use crate::summaries::Summaries;
+
+/// Longest wait at the end for answers that were paid for to be kept.
+const WRITES_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why the service cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A provider cannot be set up.
+    #[error(transparent)]
+    Provider(#[from] LlmError),
+    /// The prices cannot be read.
+    #[error(transparent)]
+    Prices(#[from] PricesError),
+    /// There is no API token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The port cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// An import failed.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// A file of the import cannot be used.
+    #[error("{0}")]
+    File(String),
+}
+
+impl AppError {
+    /// A short, stable name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::Store(error) => error.kind(),
+            Self::Provider(error) => error.kind(),
+            Self::Prices(_) => "prices",
+            Self::Token(_) => "token",
+            Self::Listen(error) => error.kind(),
+            Self::Import(error) => error.kind(),
+            Self::File(_) => "file",
+        }
+    }
+}
+
+/// The assembled service.
+pub struct App {
+    /// All routes.
+    pub router: Router,
+    /// Import, for the command line.
+    pub importer: Importer,
+    writes: TaskTracker,
+}
+
+impl App {
+    /// Opens the store, loads the catalogue where wanted, and puts everything together. `stop`
+    /// turns readiness off.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or a setting cannot be carried out.
+    pub async fn start(
+        settings: &Settings,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> Result<Self, AppError> {
+        let store = Arc::new(ObservedStore::new(open(settings).await?, "sqlite", metrics.clone()));
+        let cache = CacheAside::new(
+            Arc::new(MemoryCache::new(settings.cache_bytes)),
+            metrics.clone(),
+            settings.cache_time_to_live,
+        );
+        let catalog = Catalog::new(store.clone(), store.clone(), cache.clone(), metrics.clone());
+        let importer = Importer::new(store.clone(), catalog.clone());
+        if settings.seed_catalog {
+            let books = seed::load(store.as_ref(), &importer).await?;
+            if books > 0 {
+                tracing::info!(books, "the catalogue was loaded into the fresh store");
+            }
+        }
+        let providers = providers(settings, &metrics)?;
+        let models: Vec<(&'static str, &str)> =
+            providers.iter().map(|(name, provider)| (name.as_str(), provider.model())).collect();
+        metrics.start_bookstore_series(&models);
+        let writes = TaskTracker::new();
+        let summaries = Summaries::new(
+            catalog.clone(),
+            store.clone(),
+            cache,
+            providers,
+            settings.llm_provider,
+            writes.clone(),
+            metrics.clone(),
+        );
+        let store: Arc<dyn BookStore> = store;
+        let api = Api { catalog, summaries, importer: importer.clone(), store, stop };
+        let router = http::router(api, metrics, token(settings)?);
+        Ok(Self { router, importer, writes })
+    }
+
+    /// Waits until answers that were paid for are kept.
+    pub async fn finish(self) {
+        self.writes.close();
+        if tokio::time::timeout(WRITES_DEADLINE, self.writes.wait()).await.is_err() {
+            tracing::error!("some summaries could not be kept in time");
+        }
+    }
+}
+
+/// Opens the store off the async threads: a first start writes the schema.
+async fn open(settings: &Settings) -> Result<EmbeddedStore, AppError> {
+    let folder = settings.data_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder)).await;
+    Ok(opened.map_err(|error| StoreError::Unavailable(error.to_string()))??)
+}
+
+fn providers(
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<BTreeMap<ProviderName, Arc<dyn LlmProvider>>, AppError> {
+    let prices = Arc::new(Prices::shipped()?);
+    let ollama = Ollama::new(&settings.ollama_base_url, &settings.ollama_model)?;
+    let ollama: Arc<dyn LlmProvider> = Arc::new(Observed::new(
+        Deadline::new(ollama, settings.llm_deadline),
+        metrics.clone(),
+        Arc::clone(&prices),
+    ));
+    let simulated: Arc<dyn LlmProvider> = Arc::new(Observed::new(Simulated, metrics.clone(), prices));
+    Ok(BTreeMap::from([(ProviderName::Ollama, ollama), (ProviderName::Simulated, simulated)]))
+}
+
+/// None on loopback unless one was given; elsewhere there is always one.
+fn token(settings: &Settings) -> Result<Option<ApiToken>, AppError> {
+    if let Some(token) = &settings.api_token {
+        return Ok(Some(ApiToken::given(token.clone())));
+    }
+    if settings.listen.address.is_loopback() {
+        return Ok(None);
+    }
+    let (token, new) = ApiToken::kept_in(&settings.data_dir)?;
+    if new {
+        // Shown this once, as Jupyter does; it is never logged.
+        eprintln!("bookstore-api: writes need this API token: {}", token.reveal());
+    }
+    Ok(Some(token))
+}
+
+/// Serves until a stop signal.
+///
+/// # Errors
+/// When the service cannot start.
+pub async fn serve(settings: &Settings, metrics: Metrics) -> Result<(), AppError> {
+    let started = Instant::now();
+    let stop = http_server::cancel_on_signal();
+    // The port first: a second instance must not touch the store of the one that has it.
+    let listener = http_server::bind(&settings.listen).await?;
+    let app = App::start(settings, metrics.clone(), stop.clone()).await?;
+    let address = listener.local_addr();
+    tracing::info!(%address, start_ms = crate::summaries::milliseconds(started.elapsed()), "ready");
+    http_server::serve(listener, app.router.clone(), metrics, stop).await?;
+    app.finish().await;
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! Books and authors: the use cases, cached aside and invalidated on write.
+
+use std::sync::Arc;
+
+use llm::ProviderName;
+use telemetry::Metrics;
+use uuid::Uuid;
+
+use crate::book::{Author, AuthorDraft, Book, BookDraft, Violation};
+use crate::cache::{Area, CacheKey};
+use crate::cache_aside::CacheAside;
+use crate::store::{AuthorQuery, AuthorStore, BookQuery, BookStore, Listing, StoreError};
+
+/// What a use case asks for and cannot have.
+#[derive(Debug, thiserror::Error)]
+pub enum UseCaseError {
+    /// There is no such thing.
+    #[error("there is no {what} {id}")]
+    NotFound {
+        /// `book` or `author`.
+        what: &'static str,
+        /// Its id.
+        id: Uuid,
+    },
+    /// Fields break rules.
+    #[error("{} field(s) are not valid", .0.len())]
+    Invalid(Vec<Violation>),
+    /// The provider asked for is not set up here.
+    #[error("the provider {provider} is not set up; there is {}", available.join(", "))]
+    ProviderNotConfigured {
+        /// The one asked for.
+        provider: ProviderName,
+        /// Those that are.
+        available: Vec<&'static str>,
+    },
+    /// The provider failed.
+    #[error("{provider} failed: {error}")]
+    Provider {
+        /// The one asked.
+        provider: ProviderName,
+        /// How.
+        error: llm::LlmError,
+    },
+    /// The store failed or refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl UseCaseError {
+    /// A short, stable name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not_found",
+            Self::Invalid(_) => "invalid",
+            Self::ProviderNotConfigured { .. } => "provider_not_configured",
+            Self::Provider { error, .. } => error.kind(),
+            Self::Store(error) => error.kind(),
+        }
+    }
+}
+
+/// The use cases of books and authors.
+#[derive(Clone)]
+pub struct Catalog {
+    books: Arc<dyn BookStore>,
+    authors: Arc<dyn AuthorStore>,
+    cache: CacheAside,
+    metrics: Metrics,
+}
+
+/// Every cache key that says something about this book.
+#[must_use]
+pub fn book_keys(id: Uuid) -> Vec<CacheKey> {
+    let mut keys = vec![CacheKey::new(Area::Book, id), summary_key(id, None)];
+    keys.extend(ProviderName::ALL.map(|provider| summary_key(id, Some(provider))));
+    keys
+}
+
+/// The key of a book's summary, of one provider or of any.
+#[must_use]
+pub fn summary_key(book: Uuid, provider: Option<ProviderName>) -> CacheKey {
+    let provider = provider.map_or("any", ProviderName::as_str);
+    CacheKey::new(Area::Summary, format_args!("{book}:{provider}"))
+}
+
+impl Catalog {
+    /// The use cases over these ports.
+    pub fn new(
+        books: Arc<dyn BookStore>,
+        authors: Arc<dyn AuthorStore>,
+        cache: CacheAside,
+        metrics: Metrics,
+    ) -> Self {
+        Self { books, authors, cache, metrics }
+    }
+
+    /// Reads a book.
+    ///
+    /// # Errors
+    /// When there is none or the store fails.
+    pub async fn book(&self, id: Uuid) -> Result<Book, UseCaseError> {
+        let store = Arc::clone(&self.books);
+        let found =
+            self.cache.read(CacheKey::new(Area::Book, id), async move { store.book(id).await }).await?;
+        found.value.ok_or(UseCaseError::NotFound { what: "book", id })
+    }
+
+    /// Lists books.
+    ///
+    /// # Errors
+    /// When the cursor is foreign or the store fails.
+    pub async fn books(&self, query: BookQuery) -> Result<Listing<Book>, UseCaseError> {
+        Ok(self.books.books(query).await?)
+    }
+
+    /// Creates a book.
+    ///
+    /// # Errors
+    /// When it breaks rules, names unknown authors, or its ISBN is taken.
+    pub async fn create_book(&self, draft: BookDraft) -> Result<Book, UseCaseError> {
+        check(draft.violations())?;
+        let book = self.books.create_book(draft).await?;
+        self.metrics.books_written("create", 1);
+        Ok(book)
+    }
+
+    /// Replaces a book.
+    ///
+    /// # Errors
+    /// As [`Catalog::create_book`], or when there is none.
+    pub async fn replace_book(&self, id: Uuid, draft: BookDraft) -> Result<Book, UseCaseError> {
+        check(draft.violations())?;
+        let book = self.books.replace_book(id, draft).await?;
+        self.cache.invalidate(&book_keys(id)).await;
+        let book = book.ok_or(UseCaseError::NotFound { what: "book", id })?;
+        self.metrics.books_written("replace", 1);
+        Ok(book)
+    }
+
+    /// Deletes a book with its summaries.
+    ///
+    /// # Errors
+    /// When there is none or the store fails.
+    pub async fn delete_book(&self, id: Uuid) -> Result<(), UseCaseError> {
+        let deleted = self.books.delete_book(id).await?;
+        self.cache.invalidate(&book_keys(id)).await;
+        if !deleted {
+            return Err(UseCaseError::NotFound { what: "book", id });
+        }
+        self.metrics.books_written("delete", 1);
+        Ok(())
+    }
+
+    /// Forgets what was cached of books that an import wrote.
+    pub async fn books_imported(&self, ids: &[Uuid]) {
+        let keys: Vec<CacheKey> = ids.iter().copied().flat_map(book_keys).collect();
+        self.cache.invalidate(&keys).await;
+        self.metrics.books_written("import", ids.len() as u64);
+    }
+
+    /// Reads an author.
+    ///
+    /// # Errors
+    /// When there is none or the store fails.
+    pub async fn author(&self, id: Uuid) -> Result<Author, UseCaseError> {
+        let store = Arc::clone(&self.authors);
+        let found =
+            self.cache.read(CacheKey::new(Area::Author, id), async move { store.author(id).await }).await?;
+        found.value.ok_or(UseCaseError::NotFound { what: "author", id })
+    }
+
+    /// Lists authors.
+    ///
+    /// # Errors
+    /// When the cursor is foreign or the store fails.
+    pub async fn authors(&self, query: AuthorQuery) -> Result<Listing<Author>, UseCaseError> {
+        Ok(self.authors.authors(query).await?)
+    }
+
+    /// Creates an author.
+    ///
+    /// # Errors
+    /// When the draft breaks rules or the store fails.
+    pub async fn create_author(&self, draft: AuthorDraft) -> Result<Author, UseCaseError> {
+        check(draft.violations())?;
+        Ok(self.authors.create_author(draft).await?)
+    }
+
+    /// Replaces an author; their books show the new name, and summaries made under the old are stale.
+    ///
+    /// # Errors
+    /// When there is none, the draft breaks rules, or the store fails.
+    pub async fn replace_author(&self, id: Uuid, draft: AuthorDraft) -> Result<Author, UseCaseError> {
+        check(draft.violations())?;
+        let replaced = self.authors.replace_author(id, draft).await?;
+        let mut keys = vec![CacheKey::new(Area::Author, id)];
+        if let Some((_, books)) = &replaced {
+            keys.extend(books.iter().copied().flat_map(book_keys));
+        }
+        self.cache.invalidate(&keys).await;
+        replaced.map(|(author, _)| author).ok_or(UseCaseError::NotFound { what: "author", id })
+    }
+
+    /// Deletes an author who has no books.
+    ///
+    /// # Errors
+    /// When there is none, or books still name them.
+    pub async fn delete_author(&self, id: Uuid) -> Result<(), UseCaseError> {
+        let deleted = self.authors.delete_author(id).await?;
+        self.cache.invalidate(&[CacheKey::new(Area::Author, id)]).await;
+        if deleted { Ok(()) } else { Err(UseCaseError::NotFound { what: "author", id }) }
+    }
+}
+
+fn check(violations: Vec<Violation>) -> Result<(), UseCaseError> {
+    if violations.is_empty() { Ok(()) } else { Err(UseCaseError::Invalid(violations)) }
+}

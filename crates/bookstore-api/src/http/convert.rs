@@ -1,0 +1,154 @@
+//! Wire to domain and back.
+
+use common_models as wire;
+use llm::ProviderName;
+
+use crate::book::{Author, AuthorDraft, Book, BookDraft, Price, Violation};
+use crate::catalog::UseCaseError;
+use crate::isbn::Isbn;
+use crate::store::Sort;
+use crate::summaries::{Answer, Origin, milliseconds};
+
+/// A book as clients see it.
+pub(crate) fn book(book: Book) -> wire::Book {
+    wire::Book {
+        id: book.id,
+        isbn: book.isbn.map(|isbn| isbn.to_string()),
+        title: book.title,
+        authors: book
+            .authors
+            .into_iter()
+            .map(|author| wire::AuthorRef { id: author.id, name: author.name })
+            .collect(),
+        published_year: book.published_year,
+        language: book.language,
+        genres: book.genres,
+        description: book.description,
+        price: book.price.map(|price| wire::Price { amount: price.amount, currency: price.currency }),
+        rating: book.rating,
+        summary: book.summary,
+        version: book.version,
+        created_at: book.created_at,
+        updated_at: book.updated_at,
+    }
+}
+
+/// What a client wrote, as a draft.
+pub(crate) fn book_draft(book: wire::WriteBook) -> Result<BookDraft, UseCaseError> {
+    let isbn = match book.isbn.as_deref().map(Isbn::parse) {
+        None => Ok(None),
+        Some(Ok(isbn)) => Ok(Some(isbn)),
+        Some(Err(error)) => {
+            Err(Violation { field: "isbn".to_owned(), code: error.kind(), message: error.to_string() })
+        }
+    };
+    let draft = BookDraft {
+        isbn: isbn.as_ref().ok().cloned().flatten(),
+        title: book.title,
+        author_ids: book.author_ids,
+        published_year: book.published_year,
+        language: book.language,
+        genres: book.genres,
+        description: book.description,
+        price: book.price.map(|price| Price { amount: price.amount, currency: price.currency }),
+        rating: book.rating,
+    };
+    match isbn {
+        Ok(_) => Ok(draft),
+        // Together with whatever else is wrong.
+        Err(violation) => Err(UseCaseError::Invalid([vec![violation], draft.violations()].concat())),
+    }
+}
+
+/// An author as clients see it.
+pub(crate) fn author(author: Author) -> wire::Author {
+    wire::Author {
+        id: author.id,
+        name: author.name,
+        biography: author.biography,
+        born_year: author.born_year,
+        died_year: author.died_year,
+        version: author.version,
+        created_at: author.created_at,
+        updated_at: author.updated_at,
+    }
+}
+
+/// What a client wrote, as a draft.
+pub(crate) fn author_draft(author: wire::WriteAuthor) -> AuthorDraft {
+    AuthorDraft {
+        name: author.name,
+        biography: author.biography,
+        born_year: author.born_year,
+        died_year: author.died_year,
+    }
+}
+
+/// An answer as clients see it: tokens and dollars of this very request on top, those of the call
+/// that made the text under `generation`.
+pub(crate) fn summary(answer: Answer) -> wire::Summary {
+    let Answer { summary, origin, pays, latency } = answer;
+    let usage = wire::Usage {
+        input_tokens: summary.input_tokens,
+        output_tokens: summary.output_tokens,
+        cached_input_tokens: summary.cached_input_tokens,
+        source: if summary.reported { wire::UsageSource::Reported } else { wire::UsageSource::Estimated },
+    };
+    let (cost_usd, list_cost_usd) =
+        if pays { (summary.cost_usd, summary.list_cost_usd) } else { (Some(0.0), Some(0.0)) };
+    wire::Summary {
+        book_id: summary.book_id,
+        summary: summary.text,
+        provider: summary.provider,
+        model: summary.model,
+        simulated: summary.simulated,
+        usage: if pays { usage } else { wire::Usage::NONE },
+        cost_usd,
+        list_cost_usd,
+        latency_ms: milliseconds(latency),
+        time_to_first_chunk_ms: summary.first_chunk_ms.filter(|_| origin == Origin::Provider),
+        cached: !pays,
+        generated_at: summary.generated_at,
+        generation: wire::Generation {
+            usage,
+            cost_usd: summary.cost_usd,
+            list_cost_usd: summary.list_cost_usd,
+            latency_ms: summary.latency_ms,
+            time_to_first_chunk_ms: summary.first_chunk_ms,
+        },
+        trace_id: telemetry::current_trace_id(),
+    }
+}
+
+/// The order that `sort` names; `name` is what `Sort::Name` is called in this list.
+pub(crate) fn sort(text: Option<&str>, name: &str) -> Result<Sort, UseCaseError> {
+    match text {
+        None | Some("createdAt") => Ok(Sort::Created),
+        Some("-createdAt") => Ok(Sort::CreatedDescending),
+        Some(text) if text == name => Ok(Sort::Name),
+        Some(text) if text.strip_prefix('-') == Some(name) => Ok(Sort::NameDescending),
+        Some(_) => Err(UseCaseError::Invalid(vec![Violation {
+            field: "sort".to_owned(),
+            code: "choice",
+            message: format!("is none of createdAt, -createdAt, {name}, -{name}"),
+        }])),
+    }
+}
+
+/// The page size that `limit` asks for.
+pub(crate) fn limit(limit: Option<u32>) -> Result<u32, UseCaseError> {
+    match limit {
+        None => Ok(20),
+        Some(limit @ 1..=100) => Ok(limit),
+        Some(limit) => Err(UseCaseError::Invalid(vec![Violation {
+            field: "limit".to_owned(),
+            code: "out_of_range",
+            message: format!("is {limit}; 1 to 100 are allowed"),
+        }])),
+    }
+}
+
+/// The names of all providers, for error texts.
+pub(crate) fn provider_names() -> String {
+    ProviderName::ALL.map(ProviderName::as_str).join(", ")
+}

@@ -1,0 +1,20 @@
+//! bookstore-api: books, authors, and summaries that LLMs write.
+//!
+//! Rooms in reading order from the door: `settings` → `app` → `http` → `catalog`, `summaries`,
+//! `import` (use cases) → `store`, `cache` (ports) → their adapters.
+
+pub mod app;
+pub mod book;
+pub mod cache;
+pub mod cache_aside;
+pub mod catalog;
+pub mod flight;
+pub mod http;
+pub mod import;
+pub mod import_command;
+pub mod isbn;
+pub mod prompt;
+pub mod seed;
+pub mod settings;
+pub mod store;
+pub mod summaries;

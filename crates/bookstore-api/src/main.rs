@@ -1,0 +1,44 @@
+//! The process: settings, telemetry, work, flush. Every way out flushes.
+
+use std::process::ExitCode;
+
+use bookstore_api::settings::{Command, CommandLine, Settings};
+use bookstore_api::{app, import_command};
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let (command, settings) = match Settings::read(line) {
+        Ok(read) => read,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            return ExitCode::from(2);
+        }
+    };
+    if let Command::Health = command {
+        return match http_server::health::probe(settings.listen.address, settings.listen.port) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => failed(&reason),
+        };
+    }
+    let telemetry = match telemetry::start(&settings.telemetry) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return failed(&error),
+    };
+    let metrics = telemetry.metrics();
+    let result = match command {
+        Command::Import(import) => import_command::run(&settings, &import, metrics).await,
+        Command::Serve | Command::Health => app::serve(&settings, metrics).await,
+    };
+    telemetry.shutdown().await;
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("bookstore-api: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,369 @@
+//! Settings: read once, all mistakes reported together.
+//!
+//! The only place of this service that reads the environment. Each has a flag of the same name,
+//! secrets aside.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use http_server::{Limits, ListenSettings};
+use llm::ProviderName;
+use secrecy::SecretString;
+use telemetry::{LogFormat, OtlpProtocol, TelemetrySettings};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "bookstore-api", version, about = "The bookstore API: books, authors, LLM summaries")]
+pub struct CommandLine {
+    /// What to do; serves when left out.
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API (the default).
+    Serve,
+    /// Import books from a CSV file in the form of goodbooks-10k.
+    Import(Import),
+    /// Ask the service on this machine whether it is alive; for container health checks.
+    Health,
+}
+
+/// What to import.
+#[derive(Clone, Debug, Args)]
+pub struct Import {
+    /// The file.
+    pub file: PathBuf,
+    /// Print every amended row too, not only the rejected ones.
+    #[arg(long)]
+    pub details: bool,
+    /// Write the whole report as JSON to this file.
+    #[arg(long)]
+    pub report: Option<PathBuf>,
+}
+
+/// Options as text, so that all mistakes can be reported at once.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Options {
+    /// Address to listen on; anything but loopback needs the API token for writes.
+    #[arg(long, global = true, env = "BIND_ADDRESS", default_value = "127.0.0.1", hide_env_values = true)]
+    bind_address: String,
+    /// Port to listen on; 0 for any free one.
+    #[arg(long, global = true, env = "HTTP_PORT", default_value = "7002", hide_env_values = true)]
+    http_port: String,
+    /// Host names, besides loopback's, under which the service is reached; comma-separated, `*` for any.
+    #[arg(long, global = true, env = "ALLOWED_HOSTS", default_value = "", hide_env_values = true)]
+    allowed_hosts: String,
+    /// Folder of the embedded store.
+    #[arg(
+        long,
+        global = true,
+        env = "DATA_DIR",
+        default_value = "data/bookstore-api",
+        hide_env_values = true
+    )]
+    data_dir: PathBuf,
+    /// Load the catalogue of well-known books into a fresh store.
+    #[arg(long, global = true, env = "SEED_CATALOG", default_value = "true", hide_env_values = true)]
+    seed_catalog: String,
+    /// MongoDB; not in this version: the store is embedded.
+    #[arg(long, global = true, env = "MONGODB_URI", hide_env_values = true)]
+    mongodb_uri: Option<String>,
+    /// Redis; not in this version: the cache is in process.
+    #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true)]
+    redis_url: Option<String>,
+    /// Seconds that books, authors and summaries stay cached.
+    #[arg(long, global = true, env = "CACHE_TTL_SECONDS", default_value = "300", hide_env_values = true)]
+    cache_ttl_seconds: String,
+    /// Size of the in-process cache in MiB.
+    #[arg(long, global = true, env = "CACHE_MIB", default_value = "16", hide_env_values = true)]
+    cache_mib: String,
+    /// Provider of summaries when a request names none: ollama or simulated.
+    #[arg(long, global = true, env = "LLM_PROVIDER", default_value = "ollama", hide_env_values = true)]
+    llm_provider: String,
+    /// Seconds for a call to a provider, all in all; below 60.
+    #[arg(long, global = true, env = "LLM_DEADLINE_SECONDS", default_value = "50", hide_env_values = true)]
+    llm_deadline_seconds: String,
+    /// Where Ollama listens.
+    #[arg(
+        long,
+        global = true,
+        env = "OLLAMA_BASE_URL",
+        default_value = "http://127.0.0.1:11434",
+        hide_env_values = true
+    )]
+    ollama_base_url: String,
+    /// Ollama's model.
+    #[arg(long, global = true, env = "OLLAMA_MODEL", default_value = "llama3.2", hide_env_values = true)]
+    ollama_model: String,
+    /// How log lines look: json or console.
+    #[arg(long, global = true, env = "LOG_FORMAT", default_value = "json", hide_env_values = true)]
+    log_format: String,
+    /// Which log lines pass, such as `info` or `warn,bookstore_api=debug`.
+    #[arg(long, global = true, env = "LOG_FILTER", default_value = "info", hide_env_values = true)]
+    log_filter: String,
+    /// Where traces go by OTLP; nowhere when left out.
+    #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
+    otel_exporter_otlp_endpoint: Option<String>,
+    /// How traces travel: http/protobuf or grpc.
+    #[arg(
+        long,
+        global = true,
+        env = "OTEL_EXPORTER_OTLP_PROTOCOL",
+        default_value = "http/protobuf",
+        hide_env_values = true
+    )]
+    otel_exporter_otlp_protocol: String,
+}
+
+/// Settings, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Listening.
+    pub listen: ListenSettings,
+    /// The token for writes as the operator gave it.
+    pub api_token: Option<SecretString>,
+    /// Folder of the embedded store.
+    pub data_dir: PathBuf,
+    /// Whether a fresh store gets the catalogue.
+    pub seed_catalog: bool,
+    /// How long entries stay cached.
+    pub cache_time_to_live: Duration,
+    /// Size of the in-process cache in bytes.
+    pub cache_bytes: u64,
+    /// Default provider.
+    pub llm_provider: ProviderName,
+    /// Deadline of a provider call.
+    pub llm_deadline: Duration,
+    /// Where Ollama listens.
+    pub ollama_base_url: String,
+    /// Its model.
+    pub ollama_model: String,
+    /// Telemetry.
+    pub telemetry: TelemetrySettings,
+}
+
+/// Every mistake in the settings.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "bookstore-api: the settings have mistakes:")?;
+        for mistake in &self.0 {
+            write!(formatter, "\n  - {mistake}")?;
+        }
+        write!(formatter, "\nSee bookstore-api --help.")
+    }
+}
+
+impl Settings {
+    /// Checks what the command line and the environment say.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn read(line: CommandLine) -> Result<(Command, Self), Mistakes> {
+        #[expect(clippy::disallowed_methods, reason = "settings.rs is where the environment is read")]
+        let token = std::env::var("API_TOKEN").ok();
+        let settings = Self::check(line.options, token)?;
+        Ok((line.command.unwrap_or(Command::Serve), settings))
+    }
+
+    fn check(options: Options, token: Option<String>) -> Result<Self, Mistakes> {
+        let mut checked = Checked::default();
+        if options.mongodb_uri.is_some_and(|uri| !uri.is_empty()) {
+            checked.mistake("MONGODB_URI: this version has the embedded store only; unset it");
+        }
+        if options.redis_url.is_some_and(|url| !url.is_empty()) {
+            checked.mistake("REDIS_URL: this version has the in-process cache only; unset it");
+        }
+        let llm_provider = match ProviderName::parse(&options.llm_provider) {
+            Some(provider @ (ProviderName::Ollama | ProviderName::Simulated)) => provider,
+            Some(other) => {
+                checked.mistake(format!(
+                    "LLM_PROVIDER: {other} is not in this version; ollama and simulated are"
+                ));
+                other
+            }
+            None => {
+                checked.mistake(format!(
+                    "LLM_PROVIDER: {:?} is neither ollama nor simulated",
+                    options.llm_provider
+                ));
+                ProviderName::Ollama
+            }
+        };
+        let llm_deadline = checked.number("LLM_DEADLINE_SECONDS", &options.llm_deadline_seconds, 1, 59);
+        let address =
+            checked.parsed("BIND_ADDRESS", &options.bind_address, "an IP address such as 127.0.0.1");
+        let token = token.filter(|token| !token.is_empty());
+        if token.as_ref().is_some_and(|token| token.len() < 16) {
+            checked
+                .mistake("API_TOKEN: has fewer than 16 characters; `openssl rand -hex 24` makes a good one");
+        }
+        let settings = Self {
+            listen: ListenSettings {
+                address: address.unwrap_or(IpAddr::from([127, 0, 0, 1])),
+                port: u16::try_from(checked.number("HTTP_PORT", &options.http_port, 0, 65_535)).unwrap_or(0),
+                allowed_hosts: options
+                    .allowed_hosts
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|host| !host.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+                limits: Limits::default(),
+            },
+            api_token: token.map(SecretString::from),
+            data_dir: options.data_dir,
+            seed_catalog: checked
+                .parsed("SEED_CATALOG", &options.seed_catalog.to_ascii_lowercase(), "true or false")
+                .unwrap_or(true),
+            cache_time_to_live: Duration::from_secs(checked.number(
+                "CACHE_TTL_SECONDS",
+                &options.cache_ttl_seconds,
+                1,
+                86_400,
+            )),
+            cache_bytes: checked.number("CACHE_MIB", &options.cache_mib, 1, 65_536) << 20,
+            llm_provider,
+            llm_deadline: Duration::from_secs(llm_deadline),
+            ollama_base_url: checked.base_url("OLLAMA_BASE_URL", options.ollama_base_url),
+            ollama_model: options.ollama_model.trim().to_owned(),
+            telemetry: TelemetrySettings {
+                service_name: "bookstore-api",
+                service_version: env!("CARGO_PKG_VERSION"),
+                log_format: checked.choice(
+                    "LOG_FORMAT",
+                    &options.log_format,
+                    &[("json", LogFormat::Json), ("console", LogFormat::Console)],
+                ),
+                log_filter: options.log_filter,
+                otlp_endpoint: options
+                    .otel_exporter_otlp_endpoint
+                    .filter(|url| !url.is_empty())
+                    .map(|url| checked.base_url("OTEL_EXPORTER_OTLP_ENDPOINT", url)),
+                otlp_protocol: checked.choice(
+                    "OTEL_EXPORTER_OTLP_PROTOCOL",
+                    &options.otel_exporter_otlp_protocol,
+                    &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
+                ),
+            },
+        };
+        if settings.ollama_model.is_empty() {
+            checked.mistake("OLLAMA_MODEL: is empty; llama3.2 is a good start");
+        }
+        if checked.0.0.is_empty() { Ok(settings) } else { Err(checked.0) }
+    }
+}
+
+/// Reads texts and collects what is wrong with them.
+#[derive(Default)]
+struct Checked(Mistakes);
+
+impl Checked {
+    fn mistake(&mut self, mistake: impl Into<String>) {
+        self.0.0.push(mistake.into());
+    }
+
+    fn parsed<T: FromStr>(&mut self, name: &str, text: &str, wanted: &str) -> Option<T> {
+        let value = text.trim().parse().ok();
+        if value.is_none() {
+            self.mistake(format!("{name}: {text:?} is not {wanted}"));
+        }
+        value
+    }
+
+    fn number(&mut self, name: &str, text: &str, least: u64, most: u64) -> u64 {
+        match text.trim().parse() {
+            Ok(number) if (least..=most).contains(&number) => number,
+            _ => {
+                self.mistake(format!("{name}: {text:?} is not a whole number from {least} to {most}"));
+                least
+            }
+        }
+    }
+
+    fn choice<T: Copy + Default>(&mut self, name: &str, text: &str, choices: &[(&str, T)]) -> T {
+        if let Some((_, value)) = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())) {
+            return *value;
+        }
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        self.mistake(format!("{name}: {text:?} is none of {}", names.join(", ")));
+        T::default()
+    }
+
+    fn base_url(&mut self, name: &str, url: String) -> String {
+        let sound = url
+            .parse::<http::Uri>()
+            .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+        if !sound {
+            self.mistake(format!("{name}: {url:?} is not a URL such as http://127.0.0.1:11434"));
+        }
+        url
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{CommandLine, Settings};
+
+    fn check(arguments: &[&str], token: Option<&str>) -> Result<Settings, Vec<String>> {
+        let line = CommandLine::try_parse_from([&["bookstore-api"], arguments].concat()).unwrap();
+        Settings::check(line.options, token.map(str::to_owned)).map_err(|mistakes| mistakes.0)
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        let mistakes = check(
+            &[
+                "--bind-address=nowhere",
+                "--http-port=70000",
+                "--llm-provider=eliza",
+                "--log-format=xml",
+                "--ollama-base-url=localhost",
+                "--seed-catalog=perhaps",
+                "--mongodb-uri=mongodb://x",
+                "--llm-deadline-seconds=0",
+            ],
+            Some("short"),
+        )
+        .unwrap_err();
+        for name in [
+            "BIND_ADDRESS",
+            "HTTP_PORT",
+            "LLM_PROVIDER",
+            "LOG_FORMAT",
+            "OLLAMA_BASE_URL",
+            "SEED_CATALOG",
+            "MONGODB_URI",
+            "LLM_DEADLINE_SECONDS",
+            "API_TOKEN",
+        ] {
+            assert_eq!(
+                mistakes.iter().filter(|text| text.starts_with(name)).count(),
+                1,
+                "{name}: {mistakes:?}"
+            );
+        }
+        assert_eq!(mistakes.len(), 9);
+        assert!(!mistakes.concat().contains("short"), "a secret is in {mistakes:?}");
+    }
+
+    #[test]
+    fn a_token_never_shows() {
+        let settings = check(&[], Some("a-very-secret-canary-token")).unwrap();
+        assert!(!format!("{settings:?}").contains("canary"));
+    }
+}

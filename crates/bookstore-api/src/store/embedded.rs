@@ -1,0 +1,172 @@
+//! The embedded store: one SQLite file in the data folder.
+//!
+//! Owns connections, deadlines and the schema. One writer, several readers (write-ahead log), each
+//! call on a thread where blocking is allowed. A commit is synced to disk before it is answered.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use tokio::sync::Semaphore;
+
+use super::StoreError;
+
+mod authors;
+mod books;
+mod lists;
+mod rows;
+mod summaries;
+
+/// File in the data folder.
+const FILE: &str = "bookstore.sqlite";
+/// The schema that this program reads and writes.
+const SCHEMA: &str = include_str!("embedded/schema.sql");
+/// Its version.
+const VERSION: i64 = 1;
+/// Connections for reading.
+const READERS: usize = 4;
+/// Longest wait for another process's write.
+const BUSY: Duration = Duration::from_secs(5);
+/// Longest wait for any operation.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Statements kept prepared, per connection.
+const PREPARED: usize = 64;
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot be made or written.
+    #[error("the data folder {0} cannot be used: {1}; set DATA_DIR to a folder that can be written")]
+    Folder(PathBuf, #[source] std::io::Error),
+    /// SQLite cannot open the file.
+    #[error(
+        "the store {0} cannot be opened: {1}; check that DATA_DIR can be written and its disk is not full"
+    )]
+    Open(PathBuf, #[source] rusqlite::Error),
+    /// A newer program wrote it.
+    #[error(
+        "the store {0} has schema version {1}, this program knows up to {VERSION}; start a newer program"
+    )]
+    Newer(PathBuf, i64),
+}
+
+/// The store.
+#[derive(Clone)]
+pub struct EmbeddedStore {
+    writer: Arc<Mutex<Connection>>,
+    readers: Arc<Mutex<Vec<Connection>>>,
+    reading: Arc<Semaphore>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `folder`, making both if need be.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, the file is broken, or a newer program wrote it.
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        std::fs::create_dir_all(folder).map_err(|error| OpenError::Folder(folder.to_owned(), error))?;
+        let file = folder.join(FILE);
+        let failed = |error| OpenError::Open(file.clone(), error);
+        let mut writer = Connection::open(&file).map_err(failed)?;
+        prepare(&writer).map_err(failed)?;
+        writer.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
+        writer.pragma_update(None, "synchronous", "full").map_err(failed)?;
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let found: i64 =
+            transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        if found > VERSION {
+            return Err(OpenError::Newer(file, found));
+        }
+        if found == 0 {
+            transaction.execute_batch(SCHEMA).map_err(failed)?;
+            transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)?;
+        let mut readers = Vec::with_capacity(READERS);
+        for _ in 0..READERS {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let reader = Connection::open_with_flags(&file, flags).map_err(failed)?;
+            prepare(&reader).map_err(failed)?;
+            readers.push(reader);
+        }
+        Ok(Self {
+            writer: Arc::new(Mutex::new(writer)),
+            readers: Arc::new(Mutex::new(readers)),
+            reading: Arc::new(Semaphore::new(READERS)),
+        })
+    }
+
+    /// Runs `work` on a reading connection.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let this = self.clone();
+        let read = async move {
+            let permit = this
+                .reading
+                .acquire_owned()
+                .await
+                .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?;
+            tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                let pool = || this.readers.lock().unwrap_or_else(PoisonError::into_inner);
+                let connection = pool().pop();
+                let Some(connection) = connection else {
+                    return Err(StoreError::Unavailable("no reading connection is left".to_owned()));
+                };
+                let result = work(&connection);
+                pool().push(connection);
+                result
+            })
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
+        };
+        tokio::time::timeout(DEADLINE, read).await.unwrap_or(Err(StoreError::Timeout))
+    }
+
+    /// Runs `work` in a transaction that is committed, durably, when it succeeds. The work goes on
+    /// to its end even when the caller has given up waiting.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let writer = Arc::clone(&self.writer);
+        let write = tokio::task::spawn_blocking(move || {
+            let mut connection = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let transaction = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(|error| failed(&error))?;
+            let result = work(&transaction)?;
+            transaction.commit().map_err(|error| failed(&error))?;
+            Ok(result)
+        });
+        match tokio::time::timeout(DEADLINE, write).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
+            Err(_) => Err(StoreError::Timeout),
+        }
+    }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
+    Ok(())
+}
+
+/// SQLite's error as the port knows it.
+fn failed(error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Timeout,
+        _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        failed(&error)
+    }
+}

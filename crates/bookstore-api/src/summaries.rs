@@ -1,0 +1,240 @@
+//! Summaries: cached, else stored, else book → prompt → provider → store → cache.
+//!
+//! Calls that would be paid for are single-flight: callers who ask for the same thing at the same
+//! time share one, and exactly one of their answers carries its tokens and dollars.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use llm::{ErrorKind, LlmError, LlmProvider, ProviderName, TokenUsage};
+use telemetry::Metrics;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::book::Book;
+use crate::cache_aside::CacheAside;
+use crate::catalog::{Catalog, UseCaseError, book_keys, summary_key};
+use crate::flight::Flights;
+use crate::prompt;
+use crate::store::{StoredSummary, SummaryStore};
+
+/// A summary and what this request had to do with it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The summary.
+    pub summary: StoredSummary,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Whether this request is the one that carries the provider call's tokens and dollars.
+    pub pays: bool,
+    /// How long this request took.
+    pub latency: Duration,
+}
+
+/// Where a summary came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The cache.
+    Cache,
+    /// The store.
+    Store,
+    /// A provider, just now.
+    Provider,
+}
+
+/// What callers share: one provider call.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct CallKey {
+    book: Uuid,
+    content_hash: String,
+    provider: ProviderName,
+}
+
+/// The result of a call, with a flag that the first caller to see it sets: that one pays.
+type Shared = Result<(StoredSummary, Arc<AtomicBool>), LlmError>;
+
+/// The use case.
+#[derive(Clone)]
+pub struct Summaries {
+    catalog: Catalog,
+    store: Arc<dyn SummaryStore>,
+    cache: CacheAside,
+    providers: Arc<BTreeMap<ProviderName, Arc<dyn LlmProvider>>>,
+    default_provider: ProviderName,
+    calls: Arc<Flights<CallKey, Shared>>,
+    /// Writes of answers that were paid for: they outlive the request, and a stop waits for them.
+    writes: TaskTracker,
+    metrics: Metrics,
+}
+
+impl Summaries {
+    /// The use case over these ports.
+    pub fn new(
+        catalog: Catalog,
+        store: Arc<dyn SummaryStore>,
+        cache: CacheAside,
+        providers: BTreeMap<ProviderName, Arc<dyn LlmProvider>>,
+        default_provider: ProviderName,
+        writes: TaskTracker,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            catalog,
+            store,
+            cache,
+            providers: Arc::new(providers),
+            default_provider,
+            calls: Arc::default(),
+            writes,
+            metrics,
+        }
+    }
+
+    /// The summary of a book: any fresh one, or that of `provider`; with `refresh` always a new one.
+    ///
+    /// # Errors
+    /// When there is no such book or provider, or the provider or the store fails.
+    pub async fn summary(
+        &self,
+        book: Uuid,
+        provider: Option<ProviderName>,
+        refresh: bool,
+    ) -> Result<Answer, UseCaseError> {
+        let started = Instant::now();
+        let asked = provider.unwrap_or(self.default_provider);
+        let result = self.find_or_make(book, provider, refresh, started).await;
+        match &result {
+            Ok(answer) => self.metrics.summary(
+                ProviderName::parse(&answer.summary.provider).unwrap_or(asked).as_str(),
+                match answer.origin {
+                    Origin::Cache => "cached",
+                    Origin::Store => "stored",
+                    Origin::Provider => "generated",
+                },
+            ),
+            Err(error) => self.metrics.summary(asked.as_str(), error.kind()),
+        }
+        result
+    }
+
+    async fn find_or_make(
+        &self,
+        id: Uuid,
+        provider: Option<ProviderName>,
+        refresh: bool,
+        started: Instant,
+    ) -> Result<Answer, UseCaseError> {
+        let name = provider.unwrap_or(self.default_provider);
+        let Some(adapter) = self.providers.get(&name) else {
+            let available = self.providers.keys().map(|provider| provider.as_str()).collect();
+            return Err(UseCaseError::ProviderNotConfigured { provider: name, available });
+        };
+        if !refresh {
+            let found = self.cached(id, provider).await?;
+            if let Some(summary) = found.value {
+                let origin = if found.hit { Origin::Cache } else { Origin::Store };
+                return Ok(Answer { summary, origin, pays: false, latency: started.elapsed() });
+            }
+        }
+        let book = self.catalog.book(id).await?;
+        let key = CallKey { book: id, content_hash: book.content_hash(), provider: name };
+        let (this, adapter) = (self.clone(), Arc::clone(adapter));
+        let call = self.calls.join(key, move || -> BoxFuture<'static, Shared> {
+            this.call(adapter, book).in_current_span().boxed()
+        });
+        let (summary, paid) = call.await.map_err(|error| UseCaseError::Provider { provider: name, error })?;
+        let pays = !paid.swap(true, Ordering::AcqRel);
+        Ok(Answer { summary, origin: Origin::Provider, pays, latency: started.elapsed() })
+    }
+
+    /// What the cache or the store has. A book that does not exist is not remembered here.
+    async fn cached(
+        &self,
+        id: Uuid,
+        provider: Option<ProviderName>,
+    ) -> Result<crate::cache_aside::Found<StoredSummary>, UseCaseError> {
+        let (catalog, store) = (self.catalog.clone(), Arc::clone(&self.store));
+        let load = async move {
+            match catalog.book(id).await {
+                Ok(book) => {
+                    let provider = provider.map(ProviderName::as_str);
+                    store.summary(id, &book.content_hash(), prompt::VERSION, provider).await
+                }
+                Err(UseCaseError::Store(error)) => Err(error),
+                // The caller finds out by itself, with the right error.
+                Err(_) => Ok(None),
+            }
+        };
+        Ok(self.cache.read(summary_key(id, provider), load).await?)
+    }
+
+    /// One provider call, its answer checked and kept.
+    async fn call(self, provider: Arc<dyn LlmProvider>, book: Book) -> Shared {
+        let completion = llm::complete(provider.as_ref(), &prompt::for_book(&book)).await?;
+        let text = prompt::check_answer(&completion.text)
+            .map_err(|reason| LlmError::new(ErrorKind::BadAnswer, reason))?;
+        let usage = completion.ending.usage.unwrap_or(TokenUsage {
+            input: 0,
+            output: 0,
+            cached_input: 0,
+            reported: false,
+        });
+        let summary = StoredSummary {
+            book_id: book.id,
+            content_hash: book.content_hash(),
+            provider: provider.name().as_str().to_owned(),
+            requested_model: provider.model().to_owned(),
+            model: completion.ending.model,
+            prompt_version: prompt::VERSION.to_owned(),
+            text,
+            simulated: completion.ending.simulated,
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            cached_input_tokens: usage.cached_input,
+            reported: usage.reported,
+            cost_usd: completion.ending.cost.billed_usd,
+            list_cost_usd: completion.ending.cost.list_usd,
+            latency_ms: milliseconds(completion.latency),
+            first_chunk_ms: completion.first_chunk.map(milliseconds),
+            generated_at: Utc::now(),
+        };
+        // Paid for: kept even if every caller leaves now.
+        let (this, kept) = (self.clone(), summary.clone());
+        let provider = provider.name();
+        let write = self.writes.spawn(async move { this.keep(kept, provider).await }.in_current_span());
+        if let Err(error) = write.await {
+            tracing::error!(%error, "keeping a summary broke off");
+        }
+        Ok((summary, Arc::new(AtomicBool::new(false))))
+    }
+
+    /// Stores a summary and brings the cache up to date from the store. A store that fails costs
+    /// the next request a new call, not this one its answer.
+    async fn keep(&self, summary: StoredSummary, provider: ProviderName) {
+        let id = summary.book_id;
+        match self.store.keep_summary(summary).await {
+            Ok(true) => {
+                self.cache.invalidate(&book_keys(id)).await;
+                for key in [None, Some(provider)] {
+                    if let Err(error) = self.cached(id, key).await {
+                        tracing::warn!(%error, "a kept summary could not be read back into the cache");
+                    }
+                }
+            }
+            Ok(false) => tracing::info!(book = %id, "the book changed meanwhile: its summary was not kept"),
+            Err(error) => tracing::error!(book = %id, %error, "a summary could not be kept"),
+        }
+    }
+}
+
+/// A duration in milliseconds.
+#[must_use]
+pub fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
