@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use telemetry::Metrics;
 
-use crate::cache::{Cache, CacheKey, Lookup};
+use crate::cache::{Cache, CacheKey, FillTicket, Lookup};
 use crate::flight::Flights;
 use crate::store::StoreError;
 
@@ -64,34 +64,58 @@ impl CacheAside {
         F: Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
     {
         let area = key.area.as_str();
-        let found = match tokio::time::timeout(DEADLINE, self.cache.get(&key)).await {
-            Ok(found) => found.map_err(|error| error.to_string()),
-            Err(_) => Err("no answer in time".to_owned()),
-        };
-        let ticket = match found {
+        let (ticket, outcome) = match self.look_up(&key).await {
             Ok(Lookup::Hit(bytes)) => {
                 if let Ok(value) = serde_json::from_slice(&bytes) {
                     self.metrics.cache_request(area, "hit");
                     return Ok(Found { value, hit: true });
                 }
                 // An entry of another version of this program: as good as none.
-                self.metrics.cache_request(area, "miss");
                 self.invalidate(std::slice::from_ref(&key)).await;
-                None
+                (None, "miss")
             }
-            Ok(Lookup::Miss(ticket)) => {
-                self.metrics.cache_request(area, "miss");
-                Some(ticket)
-            }
+            Ok(Lookup::Miss(ticket)) => (Some(ticket), "miss"),
             Err(error) => {
-                self.metrics.cache_request(area, "error");
                 tracing::warn!(area, error, "the cache could not be read");
-                None
+                (None, "error")
             }
         };
+        self.metrics.cache_request(area, outcome);
+        let bytes = self.load(key, ticket, load).await?;
+        let value = serde_json::from_slice(&bytes).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(Found { value, hit: false })
+    }
+
+    /// Fills the cache after a write and an invalidation. Not a request: it counts as neither hit
+    /// nor miss, and a failure costs the next request a look into the store.
+    pub async fn refill<T, F>(&self, key: CacheKey, load: F)
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
+    {
+        if let Ok(Lookup::Miss(ticket)) = self.look_up(&key).await
+            && let Err(error) = self.load(key, Some(ticket), load).await
+        {
+            tracing::warn!(%error, "the cache could not be filled after a write");
+        }
+    }
+
+    async fn look_up(&self, key: &CacheKey) -> Result<Lookup, String> {
+        match tokio::time::timeout(DEADLINE, self.cache.get(key)).await {
+            Ok(found) => found.map_err(|error| error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        }
+    }
+
+    /// Loads once for all who ask, and fills.
+    async fn load<T, F>(&self, key: CacheKey, ticket: Option<FillTicket>, load: F) -> Loaded
+    where
+        T: Serialize + Send,
+        F: Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
+    {
+        let area = key.area.as_str();
         let (this, filled) = (self.clone(), key.clone());
-        let bytes = self
-            .flights
+        self.flights
             .join(key, move || -> BoxFuture<'static, Loaded> {
                 async move {
                     let value = load.await?;
@@ -112,9 +136,7 @@ impl CacheAside {
                 }
                 .boxed()
             })
-            .await?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        Ok(Found { value, hit: false })
+            .await
     }
 
     /// Takes keys out after a write.

@@ -18,11 +18,11 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::book::Book;
-use crate::cache_aside::CacheAside;
+use crate::cache_aside::{CacheAside, Found};
 use crate::catalog::{Catalog, UseCaseError, book_keys, summary_key};
 use crate::flight::Flights;
 use crate::prompt;
-use crate::store::{StoredSummary, SummaryStore};
+use crate::store::{StoreError, StoredSummary, SummaryStore};
 
 /// A summary and what this request had to do with it.
 #[derive(Clone, Debug)]
@@ -153,14 +153,23 @@ impl Summaries {
         Ok(Answer { summary, origin: Origin::Provider, pays, latency: started.elapsed() })
     }
 
-    /// What the cache or the store has. A book that does not exist is not remembered here.
+    /// What the cache or the store has.
     async fn cached(
         &self,
         id: Uuid,
         provider: Option<ProviderName>,
-    ) -> Result<crate::cache_aside::Found<StoredSummary>, UseCaseError> {
+    ) -> Result<Found<StoredSummary>, UseCaseError> {
+        Ok(self.cache.read(summary_key(id, provider), self.stored(id, provider)).await?)
+    }
+
+    /// What the store has that fits the book as it is now.
+    fn stored(
+        &self,
+        id: Uuid,
+        provider: Option<ProviderName>,
+    ) -> impl Future<Output = Result<Option<StoredSummary>, StoreError>> + Send + 'static {
         let (catalog, store) = (self.catalog.clone(), Arc::clone(&self.store));
-        let load = async move {
+        async move {
             match catalog.book(id).await {
                 Ok(book) => {
                     let provider = provider.map(ProviderName::as_str);
@@ -170,8 +179,7 @@ impl Summaries {
                 // The caller finds out by itself, with the right error.
                 Err(_) => Ok(None),
             }
-        };
-        Ok(self.cache.read(summary_key(id, provider), load).await?)
+        }
     }
 
     /// One provider call, its answer checked and kept.
@@ -222,9 +230,7 @@ impl Summaries {
             Ok(true) => {
                 self.cache.invalidate(&book_keys(id)).await;
                 for key in [None, Some(provider)] {
-                    if let Err(error) = self.cached(id, key).await {
-                        tracing::warn!(%error, "a kept summary could not be read back into the cache");
-                    }
+                    self.cache.refill(summary_key(id, key), self.stored(id, key)).await;
                 }
             }
             Ok(false) => tracing::info!(book = %id, "the book changed meanwhile: its summary was not kept"),

@@ -1,0 +1,62 @@
+# The one door to the project: `make help` lists the targets, CI calls the same ones.
+.DEFAULT_GOAL := help
+.PHONY: help build run-services stop-services status health-check perf-smoke k6 test test-integration lint fmt deny bench clean-data
+
+# Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
+PROFILE ?= release
+CARGO ?= cargo
+PYTHON ?= python3
+export PROFILE
+# Where Docker answers, has the image or can get it, k6 runs in a container; else a local one is found or fetched.
+LOCAL_K6 = K6_BIN="$$($(PYTHON) .make/k6.py)"
+
+##@ Run
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the three binaries
+	$(CARGO) build --workspace --bins --profile $(PROFILE)
+
+run-services: build ## Start both services (and the simulator unless an Ollama answers) as local processes
+	@$(PYTHON) .make/services.py start
+
+stop-services: ## Stop what run-services started
+	@$(PYTHON) .make/services.py stop
+
+status: ## Show what is running
+	@$(PYTHON) .make/services.py status
+
+health-check: status ## The same; exits non-zero when a service is down
+
+##@ Load tests
+perf-smoke: build ## 1 user, 2 minutes (DURATION=15s shortens it): figures, report, exit code by thresholds
+	@$(PYTHON) .make/engine.py run $(PYTHON) .make/services.py run smoke
+
+k6: ## Find or fetch a local k6 and print its path
+	@$(PYTHON) .make/k6.py
+
+##@ Quality
+test: ## All tests that need nothing from outside: embedded stores, the simulator, a local k6
+	$(LOCAL_K6) && export K6_BIN && $(CARGO) test --workspace
+
+test-integration: ## The same and more against real servers: those that the environment names, else by compose
+	@$(PYTHON) .make/integration.py $(CARGO) test --workspace --features bookstore-api/integration,perf-service/integration,llm-simulator/integration
+
+lint: ## rustfmt, clippy without warnings, the k6 scripts, the Python scripts
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(PYTHON) -m compileall -q .make
+	@$(LOCAL_K6) && for script in k6/scenarios/*.js; do "$$K6_BIN" inspect "$$script" >/dev/null || exit 1; done
+
+fmt: ## Format the Rust code
+	$(CARGO) fmt --all
+
+deny: ## Licences, bans, sources and advisories of all dependencies
+	@$(PYTHON) .make/deny.py
+
+bench: ## The figures of this version: added time of a summary, memory at rest, time to ready
+	$(CARGO) build --workspace --bins --profile release
+	$(CARGO) run --profile release -p bookstore-api --example bench
+
+clean-data: ## Remove .run: logs, reports and data of local processes
+	rm -rf .run

@@ -1,0 +1,71 @@
+//! Putting it together: the simulator, its routes and the socket.
+//!
+//! The only file that knows all the parts. Must not know how settings were given.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_server::{Limits, ListenError, ListenSettings, Listener};
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::{self, Shared};
+use crate::settings::Settings;
+use crate::simulator::Simulator;
+
+/// Longest wait for an answer's head: whole answers of a slow profile take as long as they would
+/// streamed, and it is the client's deadline that is to be tested, not ours.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// A simulator that listens.
+pub struct App {
+    listener: Listener,
+    shared: Shared,
+}
+
+impl App {
+    /// Binds the socket. `stop` ends [`App::run`].
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start(
+        settings: &Settings,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> Result<Self, ListenError> {
+        let Settings { seed, profile, models, .. } = settings.clone();
+        tracing::info!(
+            seed,
+            profile = profile.source,
+            error_rate = profile.error_rate,
+            ?models,
+            "simulating"
+        );
+        let simulator = Arc::new(Simulator::new(seed, profile, models));
+        let listener = http_server::bind(&ListenSettings {
+            address: settings.bind_address,
+            port: settings.http_port,
+            allowed_hosts: settings.allowed_hosts.clone(),
+            limits: Limits { request_deadline: REQUEST_DEADLINE, ..Limits::default() },
+        })
+        .await?;
+        Ok(Self { listener, shared: Shared { simulator, metrics, stop } })
+    }
+
+    /// The address really bound.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// Serves until told to stop, then lets answers under way end within the drain deadline.
+    ///
+    /// # Errors
+    /// When listening cannot go on.
+    pub async fn run(self) -> Result<(), ListenError> {
+        let Self { listener, shared } = self;
+        let (metrics, stop) = (shared.metrics.clone(), shared.stop.clone());
+        http_server::serve(listener, http::router(shared), metrics, stop).await
+    }
+}

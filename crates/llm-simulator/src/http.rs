@@ -1,0 +1,60 @@
+//! The door: every route of every protocol, as a table.
+//!
+//! Owns paths, methods and what all handlers share. Each protocol has a file below; what they have
+//! in common is the simulator behind them.
+
+mod health;
+mod ollama;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use http::{HeaderName, HeaderValue};
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+
+use crate::simulator::Simulator;
+
+/// The header that marks every answer of a provider's protocol as simulated.
+pub const SIMULATED_HEADER: HeaderName = HeaderName::from_static("x-llm-simulated");
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// What is answered.
+    pub simulator: Arc<Simulator>,
+    /// Where answers are counted.
+    pub metrics: Metrics,
+    /// Cancelled when the process is to stop.
+    pub stop: CancellationToken,
+}
+
+/// All routes.
+pub fn router(shared: Shared) -> Router {
+    let metrics = http_server::metrics_route(shared.metrics.clone());
+    let ollama = Router::new()
+        .route("/", get(ollama::running).fallback(ollama::method_not_allowed))
+        .route("/api/version", get(ollama::version).fallback(ollama::method_not_allowed))
+        .route("/api/tags", get(ollama::tags).fallback(ollama::method_not_allowed))
+        .route("/api/show", post(ollama::show).fallback(ollama::method_not_allowed))
+        .route("/api/chat", post(ollama::chat).fallback(ollama::method_not_allowed))
+        .route("/api/generate", post(ollama::generate).fallback(ollama::method_not_allowed))
+        .route("/api/{*path}", any(ollama::not_found))
+        .layer(map_response(mark));
+    Router::new()
+        .merge(ollama)
+        .route("/health", get(health::health))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .with_state(shared)
+        .merge(metrics)
+}
+
+/// Marks an answer, errors included.
+async fn mark(mut response: Response) -> Response {
+    response.headers_mut().insert(SIMULATED_HEADER, HeaderValue::from_static("true"));
+    response
+}

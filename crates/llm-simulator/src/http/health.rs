@@ -1,0 +1,37 @@
+//! Health: whether the process lives, whether it takes requests, and what it is.
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::Shared;
+
+/// `GET /health/live`: the process answers.
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+/// `GET /health/ready`: 503 once the process was told to stop.
+pub(super) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Value>) {
+    if shared.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "stopping"})));
+    }
+    (StatusCode::OK, Json(json!({"status": "ok"})))
+}
+
+/// `GET /health`: readiness, and by what figures is simulated.
+pub(super) async fn health(State(shared): State<Shared>) -> (StatusCode, Json<Value>) {
+    let stopping = shared.stop.is_cancelled();
+    let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let simulator = &shared.simulator;
+    let body = json!({
+        "status": if stopping { "stopping" } else { "ok" },
+        "version": env!("CARGO_PKG_VERSION"),
+        "models": simulator.models(),
+        "seed": simulator.seed(),
+        "profile": simulator.profile().source,
+        "errorRate": simulator.profile().error_rate,
+    });
+    (status, Json(body))
+}

@@ -1,0 +1,93 @@
+//! What a client of Ollama is told: the lines and the end of one answer.
+
+use chrono::{SecondsFormat, Utc};
+
+use super::asked::Kind;
+use super::wire::{End, Message, Part, Said};
+use crate::answer::{Answer, Stop};
+use crate::delivery::Timing;
+use crate::question::Question;
+use crate::tokens;
+
+/// What is added to the model's name; `+` is in no real model's name.
+const MARK: &str = "+simulated";
+/// Longest conversation that is given back as tokens: a usual context window.
+const CONTEXT_WINDOW: usize = 4_096;
+/// Size of the vocabulary that the tokens given back pretend to be of: that of Llama 3.
+const VOCABULARY: u32 = 128_000;
+
+/// How one answer is told.
+pub(super) struct Told {
+    kind: Kind,
+    model: String,
+    /// The question as tokens, where the answer gives the conversation back.
+    context: Option<Vec<u32>>,
+}
+
+impl Told {
+    /// An answer to a request for this model, as the client wrote it.
+    pub(super) fn new(kind: Kind, requested: &str) -> Self {
+        Self { kind, model: format!("{requested}{MARK}"), context: None }
+    }
+
+    /// Gives the conversation back at the end.
+    pub(super) fn keep_context(&mut self, question: &Question) {
+        self.context = Some(question.turns.iter().flat_map(|turn| token_ids(&turn.text)).collect());
+    }
+
+    /// One line on the way.
+    pub(super) fn part<'a>(&'a self, text: &'a str) -> Part<'a> {
+        let said = match self.kind {
+            Kind::Chat => Said::Message(Message { role: "assistant", content: text }),
+            Kind::Generate => Said::Response(text),
+        };
+        Part { model: &self.model, created_at: now(), said, done: false, end: None }
+    }
+
+    /// The end, with the text that was not told in lines before.
+    pub(super) fn end<'a>(&'a self, text: &'a str, answer: &Answer, timing: &Timing) -> Part<'a> {
+        let context = self.context.as_ref().map(|question| {
+            let mut all = question.clone();
+            all.extend(token_ids(answer.text()));
+            all.split_off(all.len().saturating_sub(CONTEXT_WINDOW))
+        });
+        let done_reason = match answer.stop() {
+            Stop::Finished => "stop",
+            Stop::Length => "length",
+        };
+        let nanoseconds = |duration: std::time::Duration| {
+            // Ollama leaves zeros out; clients take a missing duration for a missing answer.
+            Some(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).max(1))
+        };
+        let end = End {
+            done_reason,
+            context,
+            total_duration: nanoseconds(timing.total),
+            load_duration: nanoseconds(timing.load),
+            prompt_eval_count: Some(answer.input_tokens()),
+            prompt_eval_duration: nanoseconds(timing.prompt),
+            eval_count: Some(answer.output_tokens()),
+            eval_duration: nanoseconds(timing.output),
+        };
+        Part { done: true, end: Some(end), ..self.part(text) }
+    }
+
+    /// The answer to a request that asks nothing.
+    pub(super) fn loaded(&self, done_reason: &'static str) -> Part<'_> {
+        Part { done: true, end: Some(End { done_reason, ..End::default() }), ..self.part("") }
+    }
+}
+
+/// Stand-ins for a tokenizer's numbers: the same token has the same number.
+fn token_ids(text: &str) -> impl Iterator<Item = u32> {
+    tokens::split(text).map(|piece| {
+        // FNV-1a, 32 bits.
+        piece.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+            % VOCABULARY
+    })
+}
+
+/// The time as Ollama writes it.
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Nanos, true)
+}

@@ -1,0 +1,23 @@
+//! A stand-in, at zero cost, for the providers of large language models, on their own wire
+//! protocols.
+//!
+//! Owns what is answered (text, token counts), when (a drawn latency) and how (each provider's
+//! wire). Must not know `llm` nor its wire types: one misunderstanding must not sit on both sides.
+//!
+//! In reading order: [`settings`], [`app`], [`http`] (the door), [`simulator`] (what is answered
+//! and what fails), [`answer`] (one answer, drawn), [`delivery`] (an answer handed over in time),
+//! and the pure parts below: [`question`], [`draws`], [`profile`], [`latency`], [`text`],
+//! [`tokens`].
+
+pub mod answer;
+pub mod app;
+pub mod delivery;
+pub mod draws;
+pub mod http;
+pub mod latency;
+pub mod profile;
+pub mod question;
+pub mod settings;
+pub mod simulator;
+pub mod text;
+pub mod tokens;
