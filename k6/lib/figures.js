@@ -1,0 +1,115 @@
+// The figures at the end of a run: one line of JSON for perf-service, or a text for people.
+// Must not know any scenario. Warm-up is left out of all of them.
+
+// k6 hands over the figures of a tag only where a threshold names it; an empty one names it and asks nothing.
+const MEASURED = 'phase:measured';
+export const figures = Object.fromEntries(
+  [
+    `http_reqs{${MEASURED}}`,
+    `http_req_failed{${MEASURED}}`,
+    `http_req_duration{${MEASURED}}`,
+    `http_req_duration{${MEASURED},llm:false}`,
+    `http_req_duration{${MEASURED},llm:true}`,
+    `checks{${MEASURED}}`,
+    `llm_summaries{${MEASURED}}`,
+    `llm_summaries{${MEASURED},cached:true}`,
+    `llm_summaries{${MEASURED},simulated:true}`,
+    `llm_input_tokens{${MEASURED}}`,
+    `llm_output_tokens{${MEASURED}}`,
+    `llm_cost_usd{${MEASURED}}`,
+    `llm_list_cost_usd{${MEASURED}}`,
+    `llm_cost_unknown{${MEASURED}}`,
+    `llm_first_chunk_ms{${MEASURED}}`,
+    `llm_generation_ms{${MEASURED}}`,
+  ].map((name) => [name, []]),
+);
+
+/** What handleSummary is to return: where k6 writes which text. */
+export function showSummary(scenario, settings, data) {
+  if (settings.summary === 'json') {
+    // Without the catalogue, which can be 5,000 ids long.
+    const { setup_data: _, ...rest } = data;
+    return { stdout: `${JSON.stringify({ type: 'Summary', data: rest })}\n` };
+  }
+  return { stdout: text(scenario, settings, data) };
+}
+
+function text(scenario, settings, data) {
+  const value = (name, tags, figure) => {
+    const metric = data.metrics[`${name}{${[MEASURED, ...tags].join(',')}}`];
+    return metric && metric.values[figure] !== undefined ? metric.values[figure] : 0;
+  };
+  const requests = value('http_reqs', [], 'count');
+  const failed = value('http_req_failed', [], 'passes');
+  const asked = value('llm_summaries', [], 'count');
+  const simulated = value('llm_summaries', ['simulated:true'], 'count');
+  const dropped = data.metrics.dropped_iterations ? data.metrics.dropped_iterations.values.count : 0;
+  const times = (tags) =>
+    ['med', 'p(90)', 'p(95)', 'p(99)', 'max'].map((f) => `${f} ${ms(value('http_req_duration', tags, f))}`).join('   ');
+
+  const lines = [
+    `${scenario} against ${settings.baseUrl}, ${settings.users} ${settings.users === 1 ? 'user' : 'users'}, ${settings.seconds} s measured`,
+    '',
+    row('requests', `${count(requests)}   ${(requests / settings.seconds).toFixed(1)} a second`),
+    row('failed', `${count(failed)}   ${percent(failed, requests)}`),
+    row('failed checks', count(value('checks', [], 'fails'))),
+  ];
+  if (requests > 0) {
+    lines.push(row('durations', times([])));
+  }
+  if (requests > asked) {
+    lines.push(row('  without LLM', times(['llm:false'])));
+  }
+  if (asked > 0) {
+    const cached = value('llm_summaries', ['cached:true'], 'count');
+    lines.push(
+      row('  with LLM', times(['llm:true'])),
+      row('summaries', `${count(asked)}   ${percent(cached, asked)} from cache or store`),
+      row('tokens', `${count(value('llm_input_tokens', [], 'count'))} in   ${count(value('llm_output_tokens', [], 'count'))} out`),
+      row('dollars', cost(asked, value) + (simulated > 0 ? `   ${count(simulated)} of ${count(asked)} simulated` : '')),
+    );
+    if (asked > cached) {
+      lines.push(row('first chunk', `med ${ms(value('llm_first_chunk_ms', [], 'med'))}   p(95) ${ms(value('llm_first_chunk_ms', [], 'p(95)'))}`));
+    }
+  }
+  if (requests === 0) {
+    lines.push('  Nothing was measured, so the thresholds below say nothing.');
+  }
+  lines.push(row('dropped', `${count(dropped)} iterations${dropped > 0 ? ': k6 fell behind, do not trust the figures' : ''}`), '', 'thresholds');
+  for (const [name, metric] of Object.entries(data.metrics).sort()) {
+    for (const [expression, { ok }] of Object.entries(metric.thresholds || {})) {
+      lines.push(`  ${ok ? 'held  ' : 'BROKEN'}  ${name}: ${expression}`);
+    }
+  }
+  return `\n${lines.join('\n')}\n\n`;
+}
+
+// An unknown price is unknown, never zero.
+function cost(asked, value) {
+  const unknown = value('llm_cost_unknown', [], 'count');
+  if (unknown >= asked) {
+    return 'not known';
+  }
+  const billed = `${dollars(value('llm_cost_usd', [], 'count'))} billed   ${dollars(value('llm_list_cost_usd', [], 'count'))} by list price`;
+  return unknown > 0 ? `at least ${billed}   price of ${count(unknown)} of ${count(asked)} not known` : billed;
+}
+
+function row(name, value) {
+  return `  ${name.padEnd(15)}${value}`;
+}
+
+function ms(value) {
+  return value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 10 ? 2 : 0)} ms`;
+}
+
+function count(value) {
+  return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+function percent(part, whole) {
+  return whole > 0 ? `${((100 * part) / whole).toFixed(2)} %` : 'none asked for';
+}
+
+function dollars(value) {
+  return `$${value === 0 || value >= 1 ? value.toFixed(2) : value.toFixed(6)}`;
+}

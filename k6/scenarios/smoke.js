@@ -1,0 +1,42 @@
+// description: 1 user for 2 minutes: does everything work, and is it quick enough when nobody else is there
+//
+// Owns the size of the load, its limits and its pace. Must not know what a visitor does
+// (lib/shop.js) nor how figures are shown (lib/summary.js). Runs as it is: k6 run k6/scenarios/smoke.js
+import { readCatalogue, removeLeftovers } from '../lib/catalogue.js';
+import { figures, showSummary } from '../lib/figures.js';
+import { phases } from '../lib/phases.js';
+import { readSettings } from '../lib/settings.js';
+import { visit } from '../lib/shop.js';
+
+const settings = readSettings({ seconds: 120, users: 1, p95Ms: 500 });
+
+// Short, so that even 15 seconds give hundreds of requests.
+const THINK_TIME_MS = 50;
+
+export const options = {
+  ...phases(settings),
+  thresholds: {
+    ...figures,
+    'http_req_failed{phase:measured}': ['rate<0.01'],
+    'checks{phase:measured}': ['rate>0.99'],
+    'http_req_duration{phase:measured,llm:false}': [`p(95)<${settings.p95Ms}`],
+    // A local model on a laptop's processor writes a summary in tens of seconds: slow, not broken.
+    'http_req_duration{phase:measured,llm:true}': ['p(95)<30000'],
+  },
+};
+
+export function setup() {
+  return readCatalogue(settings);
+}
+
+export default function (catalogue) {
+  visit(settings, catalogue, THINK_TIME_MS);
+}
+
+export function teardown(catalogue) {
+  removeLeftovers(settings, catalogue);
+}
+
+export function handleSummary(data) {
+  return showSummary('smoke', settings, data);
+}
