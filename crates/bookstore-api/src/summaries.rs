@@ -229,9 +229,14 @@ impl Summaries {
         match self.store.keep_summary(summary).await {
             Ok(true) => {
                 self.cache.invalidate(&book_keys(id)).await;
-                for key in [None, Some(provider)] {
-                    self.cache.refill(summary_key(id, key), self.stored(id, key)).await;
-                }
+                // Nobody has to wait for this: who asks meanwhile joins the same reads.
+                let this = self.clone();
+                let refill = async move {
+                    for key in [None, Some(provider)] {
+                        this.cache.refill(summary_key(id, key), this.stored(id, key)).await;
+                    }
+                };
+                self.writes.spawn(refill.in_current_span());
             }
             Ok(false) => tracing::info!(book = %id, "the book changed meanwhile: its summary was not kept"),
             Err(error) => tracing::error!(book = %id, %error, "a summary could not be kept"),
