@@ -30,7 +30,7 @@ health-check: status ## The same; exits non-zero when a service is down
 
 ##@ Load tests
 perf-smoke: build ## 1 user, 2 minutes (DURATION=15s shortens it): figures, report, exit code by thresholds
-	@$(PYTHON) .make/engine.py run $(PYTHON) .make/services.py run smoke
+	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run smoke
 
 k6: ## Find or fetch a local k6 and print its path
 	@$(PYTHON) .make/k6.py

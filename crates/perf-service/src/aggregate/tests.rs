@@ -1,0 +1,226 @@
+//! Tests of the figures: samples in, figures out.
+
+use chrono::{TimeZone, Utc};
+use common_models::Outcome;
+use uuid::Uuid;
+
+use super::{Aggregate, Identity, MOST_NAMES, OTHERS};
+use crate::results::Results;
+
+/// A sample's line at `ms` milliseconds after a fixed begin.
+fn line(metric: &str, ms: i64, value: f64, tags: &[(&str, &str)]) -> String {
+    let time = Utc.timestamp_millis_opt(1_795_235_562_000 + ms).unwrap().to_rfc3339();
+    let tags: serde_json::Map<_, _> =
+        tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+    serde_json::json!({
+        "type": "Point", "metric": metric,
+        "data": {"time": time, "value": value, "tags": tags, "metadata": {"trace_id": format!("{ms:032}")}}
+    })
+    .to_string()
+}
+
+fn request(into: &mut Aggregate, ms: i64, duration: f64, tags: &[(&str, &str)], failed: bool) {
+    into.push(line("http_req_duration", ms, duration, tags).as_bytes());
+    into.push(line("http_req_failed", ms, if failed { 1.0 } else { 0.0 }, tags).as_bytes());
+}
+
+fn results(aggregate: Aggregate) -> Results {
+    let at = Utc.timestamp_opt(1_795_235_562, 0).unwrap();
+    aggregate.into_results(Identity {
+        run_id: Uuid::now_v7(),
+        scenario: "smoke".to_owned(),
+        target: "local".to_owned(),
+        engine: "local".to_owned(),
+        k6_version: None,
+        started_at: at,
+        finished_at: at,
+        outcome: Outcome::Passed,
+        reason: None,
+    })
+}
+
+const READ: [(&str, &str); 3] = [("name", "GET /b"), ("phase", "measured"), ("status", "200")];
+
+fn close(got: f64, wanted: f64) -> bool {
+    (got - wanted).abs() <= wanted.abs() * 0.001 + 1e-9
+}
+
+#[test]
+fn only_the_measured_phase_counts() {
+    let mut figures = Aggregate::default();
+    for (phase, ms, duration) in
+        [("setup", -500, 9_000.0), ("warmup", 0, 800.0), ("teardown", 9_000, 7_000.0)]
+    {
+        request(&mut figures, ms, duration, &[("name", "GET /b"), ("phase", phase)], true);
+    }
+    request(&mut figures, 100, 900.0, &[("name", "GET /b")], true);
+    for i in 0..100_u32 {
+        request(&mut figures, 1_000 + i64::from(i) * 40, f64::from(i + 1), &READ, i % 10 == 0);
+    }
+    assert_eq!((figures.standing().requests, figures.standing().failed), (101, 11));
+    let results = results(figures);
+    let summary = &results.summary;
+    assert_eq!((summary.requests, results.endpoints[0].requests), (100, 100));
+    assert!(close(summary.failed_rate, 0.1) && close(summary.p50_ms, 50.0) && close(summary.p99_ms, 99.0));
+    // From the begin of the first measured request to the end of the last: 1 ms + 99 times 40 ms.
+    assert!(close(summary.rps, 100.0 / 3.961), "{}", summary.rps);
+    assert!(results.slowest.iter().all(|slow| slow.duration_ms <= 100.0));
+}
+
+#[test]
+fn the_timeline_shows_the_warm_up_and_has_no_gaps() {
+    let mut figures = Aggregate::default();
+    request(&mut figures, 0, 10.0, &[("phase", "warmup")], false);
+    figures.push(line("vus", 500, 3.0, &[]).as_bytes());
+    request(&mut figures, 2_100, 30.0, &READ, true);
+    request(&mut figures, 2_200, 10.0, &READ, false);
+    request(&mut figures, 14_000, 40.0, &READ, false);
+    figures.push(
+        line("llm_input_tokens", 2_300, 7.0, &[("phase", "measured"), ("provider", "p"), ("model", "m")])
+            .as_bytes(),
+    );
+    let timeline = results(figures).timeline;
+    assert_eq!(timeline.len(), 15);
+    assert!(timeline.iter().zip(0..).all(|(second, at)| second.at == at));
+    assert_eq!(timeline.iter().filter(|second| second.warm_up).count(), 2);
+    let busy = &timeline[2];
+    assert_eq!((busy.requests, busy.failed, busy.users, busy.tokens), (2, 1, 3, 7));
+    assert!(close(busy.p50_ms, 10.0) && close(busy.p99_ms, 30.0));
+    assert!(close(timeline[14].p95_ms, 40.0) && timeline[9].requests == 0);
+}
+
+#[test]
+fn late_and_impossible_times_are_counted_but_not_charted() {
+    let mut figures = Aggregate::default();
+    request(&mut figures, 0, 10.0, &READ, false);
+    request(&mut figures, 20_000, 10.0, &READ, false);
+    request(&mut figures, 3_000, 500.0, &READ, false);
+    request(&mut figures, 90_000_000_000, 500.0, &READ, false);
+    let results = results(figures);
+    assert_eq!(results.summary.requests, 4);
+    assert_eq!((results.timeline.len(), results.timeline[3].requests), (21, 1));
+    assert!(results.timeline[3].p95_ms < 1e-9);
+    assert!(results.warnings.iter().any(|warning| warning.contains("too late")), "{:?}", results.warnings);
+}
+
+#[test]
+fn the_slowest_are_kept_in_order_with_their_traces() {
+    let mut figures = Aggregate::default();
+    for i in 0..200_i64 {
+        let duration = f64::from(u32::try_from((i * 37) % 200).unwrap());
+        request(&mut figures, i * 10, duration, &READ, false);
+    }
+    let slowest = results(figures).slowest;
+    let durations: Vec<_> = slowest.iter().map(|slow| slow.duration_ms).collect();
+    assert_eq!(durations, (180..200).rev().map(f64::from).collect::<Vec<_>>());
+    // 199 = 37 * 27 mod 200.
+    assert_eq!(slowest[0].trace_id.as_deref(), Some("00000000000000000000000000000270"));
+    assert_eq!(slowest[0].status, 200);
+    assert!(close(slowest[0].at, 0.27));
+}
+
+#[test]
+fn errors_are_grouped_and_bounded() {
+    let mut figures = Aggregate::default();
+    for _ in 0..3 {
+        request(&mut figures, 0, 1.0, &[("name", "GET /b"), ("phase", "measured"), ("status", "503")], true);
+    }
+    let refused =
+        [("name", "GET /b"), ("phase", "measured"), ("status", "0"), ("error", "connection refused")];
+    request(&mut figures, 0, 1.0, &refused, true);
+    figures.push(line("checks", 0, 0.0, &[("phase", "measured"), ("check", "is 200")]).as_bytes());
+    figures.push(line("checks", 0, 1.0, &[("phase", "measured"), ("check", "is sound")]).as_bytes());
+    for i in 0..1_000 {
+        let name = format!("GET /{i}");
+        request(&mut figures, 0, 1.0, &[("name", &name), ("phase", "measured"), ("status", "500")], true);
+    }
+    let results = results(figures);
+    assert!(results.errors.len() <= 201 && results.endpoints.len() == MOST_NAMES + 1);
+    assert_eq!(results.endpoints[0].name, OTHERS);
+    let count = |what: &str| results.errors.iter().find(|row| row.what == what).map(|row| row.count);
+    assert_eq!(
+        (count("HTTP 503"), count("connection refused"), count("is 200")),
+        (Some(3), Some(1), Some(1))
+    );
+    assert_eq!(count("is sound"), None);
+    let failures: u64 = results.errors.iter().map(|row| row.count).sum();
+    assert_eq!(failures, 1_005);
+    assert!(results.warnings.iter().any(|warning| warning.contains("request names")));
+}
+
+fn summary(into: &mut Aggregate, model: &str, cached: bool, cost: Option<f64>) {
+    let cached = if cached { "true" } else { "false" };
+    let tags = [
+        ("phase", "measured"),
+        ("provider", "p"),
+        ("model", model),
+        ("cached", cached),
+        ("simulated", "true"),
+    ];
+    let mut push = |metric: &str, value: f64| into.push(line(metric, 0, value, &tags).as_bytes());
+    push("llm_summaries", 1.0);
+    let tokens = if cached == "true" { 0.0 } else { 100.0 };
+    push("llm_input_tokens", tokens);
+    push("llm_output_tokens", tokens / 2.0);
+    match cost {
+        Some(cost) => {
+            push("llm_cost_usd", cost);
+            push("llm_list_cost_usd", cost * 2.0);
+        }
+        None => push("llm_cost_unknown", 1.0),
+    }
+    if cached == "false" {
+        push("llm_first_chunk_ms", 40.0);
+        push("llm_generation_ms", 400.0);
+    }
+}
+
+#[test]
+fn tokens_and_dollars_add_up_by_model() {
+    let mut figures = Aggregate::default();
+    request(&mut figures, 0, 1.0, &READ, false);
+    for _ in 0..10 {
+        summary(&mut figures, "a", false, Some(0.1));
+        summary(&mut figures, "a", true, Some(0.0));
+        summary(&mut figures, "a", true, Some(0.0));
+    }
+    assert!(figures.is_simulated());
+    let priced = results(figures.clone());
+    assert_eq!((priced.summary.cost_usd, priced.summary.list_cost_usd), (Some(1.0), Some(2.0)));
+    assert_eq!((priced.summary.input_tokens, priced.summary.output_tokens), (1_000, 500));
+    assert!(close(priced.summary.cache_hit_rate.unwrap(), 2.0 / 3.0));
+    let row = &priced.llm[0];
+    assert_eq!((row.summaries, row.cached, row.cost_usd), (30, 20, Some(1.0)));
+    assert!(close(row.first_chunk_p50_ms.unwrap(), 40.0) && close(row.generation_p95_ms.unwrap(), 400.0));
+
+    summary(&mut figures, "b", false, None);
+    let unknown = results(figures);
+    assert_eq!((unknown.summary.cost_usd, unknown.summary.list_cost_usd), (None, None));
+    assert_eq!((unknown.llm[0].cost_usd, unknown.llm[1].cost_usd), (Some(1.0), None));
+    assert_eq!(unknown.summary.input_tokens, 1_100);
+}
+
+#[test]
+fn without_summaries_nothing_was_spent_and_there_is_no_hit_rate() {
+    let mut figures = Aggregate::default();
+    request(&mut figures, 0, 1.0, &READ, false);
+    let results = results(figures);
+    assert_eq!((results.summary.cost_usd, results.summary.cache_hit_rate), (Some(0.0), None));
+    assert!(results.llm.is_empty() && !results.simulated);
+}
+
+#[test]
+fn broken_lines_and_a_missing_summary_become_warnings() {
+    let mut figures = Aggregate::default();
+    request(&mut figures, 0, 1.0, &READ, false);
+    for broken in ["", "{", r#"{"type":"Point","metric":"vus","data":{"time":"2026-1"#, "panic: x"] {
+        figures.push(broken.as_bytes());
+    }
+    figures.push(line("dropped_iterations", 0, 4.0, &[("scenario", "m")]).as_bytes());
+    assert_eq!(figures.dropped_iterations(), 4);
+    let results = results(figures);
+    assert_eq!(results.summary.dropped_iterations, 4);
+    for wanted in ["4 lines of k6's output were broken", "4 iterations", "no summary"] {
+        assert!(results.warnings.iter().any(|warning| warning.contains(wanted)), "{:?}", results.warnings);
+    }
+}

@@ -1,0 +1,65 @@
+//! Every route of the service, readable as a table.
+
+use axum::Router;
+use http_server::{ApiToken, docs_routes, metrics_route, require_token};
+use telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::runs::Runs;
+
+mod errors;
+mod health;
+mod runs;
+mod scenarios;
+
+/// What handlers work with.
+#[derive(Clone)]
+pub struct Api {
+    /// Runs.
+    pub runs: Runs,
+    /// Cancelled when the service is stopping.
+    pub stop: CancellationToken,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "perf-service", description = "Load runs with k6: start, watch, cancel, read."),
+    tags(
+        (name = "runs", description = "Load runs and what came of them"),
+        (name = "scenarios", description = "What can be run"),
+        (name = "operations", description = "Health")
+    ),
+    modifiers(&Token)
+)]
+struct Docs;
+
+/// Lets Swagger's Authorize send the token.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        openapi.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// The routes; what starts or stops something asks for `token` where there is one.
+pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Router {
+    let (routes, openapi) = OpenApiRouter::with_openapi(Docs::openapi())
+        .routes(routes!(scenarios::list))
+        .routes(routes!(runs::list, runs::start))
+        .routes(routes!(runs::read))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::summary))
+        .routes(routes!(runs::report))
+        .routes(routes!(runs::log))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::health))
+        .split_for_parts();
+    require_token(routes.with_state(api), token).merge(docs_routes(openapi)).merge(metrics_route(metrics))
+}

@@ -1,0 +1,105 @@
+//! Use-case errors as problems: the only file of this service that knows which status an error has.
+
+use axum::response::{IntoResponse, Response};
+use common_models::{FieldError, Problem};
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use http_server::ProblemResponse;
+use telemetry::Failure;
+
+use crate::runs::RunsError;
+
+/// Seconds after which trying again makes sense.
+const RETRY_SECONDS: u64 = 5;
+
+/// An error of a handler.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    Runs(RunsError),
+    Limit(u32),
+    Cursor,
+    NotReady(String),
+    Stopping,
+}
+
+impl From<RunsError> for ApiError {
+    fn from(error: RunsError) -> Self {
+        Self::Runs(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (problem, failure) = self.problem();
+        let retry = matches!(problem.status, 429 | 503);
+        let mut response = ProblemResponse(problem).into_response();
+        if let Some(failure) = failure {
+            response.extensions_mut().insert(failure);
+        }
+        if retry {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        }
+        response
+    }
+}
+
+impl ApiError {
+    /// What the client is told, and what the access event adds to it.
+    fn problem(self) -> (Problem, Option<Failure>) {
+        let plain = |problem: Problem| (problem, None);
+        match self {
+            Self::Runs(error) => runs(error),
+            Self::Limit(most) => plain(invalid(vec![FieldError {
+                field: "limit".to_owned(),
+                code: "range".to_owned(),
+                message: format!("must be from 1 to {most}"),
+            }])),
+            Self::Cursor => plain(
+                Problem::new(400, "bad_cursor", "The cursor does not belong to this list")
+                    .with_detail("Take nextCursor from an answer of this list, or start without a cursor."),
+            ),
+            Self::NotReady(detail) => (
+                Problem::new(503, "not_ready", "The service is not ready")
+                    .with_detail("The ledger cannot be used."),
+                Some(Failure { kind: "not_ready", detail }),
+            ),
+            Self::Stopping => {
+                (stopping(), Some(Failure { kind: "stopping", detail: "asked while stopping".to_owned() }))
+            }
+        }
+    }
+}
+
+fn runs(error: RunsError) -> (Problem, Option<Failure>) {
+    let detail = format!("{error}.");
+    let problem = match error {
+        RunsError::UnknownScenario { .. } => {
+            Problem::new(400, "unknown_scenario", "There is no such scenario")
+        }
+        RunsError::UnknownTarget { .. } => Problem::new(400, "unknown_target", "There is no such target"),
+        RunsError::Invalid(errors) => return (invalid(errors), None),
+        RunsError::NotFound(_) => Problem::new(404, "run_not_found", "There is no such run"),
+        RunsError::NoArtifact(..) => Problem::new(404, "no_artifact", "The run does not have this"),
+        RunsError::Ended(_) => Problem::new(409, "run_ended", "The run has ended"),
+        RunsError::Elsewhere => Problem::new(409, "run_elsewhere", "Another process runs it"),
+        RunsError::Full => Problem::new(429, "too_many_runs", "Too many runs are waiting"),
+        RunsError::Stopping => return (stopping(), None),
+        RunsError::Ledger(error) => {
+            // Paths of this machine are for its log.
+            let failure = Failure { kind: error.kind(), detail: error.to_string() };
+            let problem = Problem::new(500, "ledger_failed", "The ledger of runs cannot be used")
+                .with_detail("Nothing was started; the failure was logged under this trace id.");
+            return (problem, Some(failure));
+        }
+    };
+    (problem.with_detail(detail), None)
+}
+
+fn invalid(errors: Vec<FieldError>) -> Problem {
+    Problem::new(422, "validation_failed", "The request is not valid").with_errors(errors)
+}
+
+fn stopping() -> Problem {
+    Problem::new(503, "stopping", "The service is stopping")
+        .with_detail("Requests under way are finished; send new ones elsewhere.")
+}

@@ -1,0 +1,50 @@
+//! The process: settings, telemetry, work, flush. Every way out flushes.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use perf_service::app::{self, App, AppError};
+use perf_service::settings::{Command, CommandLine, Settings};
+use telemetry::Metrics;
+
+/// Exit code of wrong usage.
+const USAGE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let (command, settings) = match Settings::read(CommandLine::parse()) {
+        Ok(read) => read,
+        Err(error) => return failed(&error, ExitCode::from(USAGE)),
+    };
+    if command == Command::Health {
+        return match http_server::health::probe(settings.listen.address, settings.listen.port) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => failed(&reason, ExitCode::FAILURE),
+        };
+    }
+    let telemetry = match telemetry::start(&settings.telemetry) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return failed(&error, ExitCode::from(USAGE)),
+    };
+    let done = work(&command, &settings, telemetry.metrics()).await;
+    telemetry.shutdown().await;
+    done.unwrap_or_else(|error| failed(&error, error.exit_code()))
+}
+
+async fn work(command: &Command, settings: &Settings, metrics: Metrics) -> Result<ExitCode, AppError> {
+    match command {
+        Command::Run(request) => {
+            return app::run_scenario(settings, request, metrics, http_server::cancel_on_signal()).await;
+        }
+        Command::Scenarios => app::list_scenarios(),
+        Command::Serve | Command::Health => {
+            App::start(settings, metrics, http_server::cancel_on_signal()).await?.run().await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn failed(error: &dyn std::fmt::Display, code: ExitCode) -> ExitCode {
+    eprintln!("perf-service: {error}");
+    code
+}

@@ -1,0 +1,217 @@
+//! The report as a browser and a reader get it. Looks are judged by eye; what is held here is that
+//! hostile text stays text, that nothing is loaded, and that odd runs still make a page.
+
+use chrono::{TimeDelta, TimeZone, Utc};
+use common_models::{Outcome, RunSummary, ThresholdResult};
+
+use super::render;
+use crate::results::{Endpoint, ErrorRow, LlmRow, Results, Second, SlowRequest};
+
+fn second(at: u32) -> Second {
+    let wave = f64::from(at % 12);
+    let quiet = at % 17 == 11;
+    let requests = if quiet { 0 } else { 10 + u64::from(at % 7) };
+    Second {
+        at,
+        warm_up: at < 5,
+        requests,
+        failed: u64::from(at % 23 == 20),
+        users: 1 + u64::from(at > 9),
+        p50_ms: if quiet { 0.0 } else { 2.1 + wave / 9.0 },
+        p95_ms: if quiet { 0.0 } else { 60.0 + wave * 9.0 },
+        p99_ms: if quiet { 0.0 } else { 400.0 + wave * 41.0 },
+        tokens: if at.is_multiple_of(3) { 240 + u64::from(at % 5) * 60 } else { 0 },
+    }
+}
+
+fn run(seconds: u32) -> Results {
+    let started_at = Utc.with_ymd_and_hms(2026, 3, 1, 9, 30, 0).unwrap();
+    let threshold = |name: &str, ok| ThresholdResult { name: name.to_owned(), ok };
+    let endpoint = |name: &str, requests, failed, p50_ms: f64| Endpoint {
+        name: name.to_owned(),
+        requests,
+        failed,
+        p50_ms,
+        p95_ms: p50_ms * 3.1,
+        p99_ms: p50_ms * 5.7,
+        max_ms: p50_ms * 7.9,
+    };
+    let slow = |name: &str, duration_ms, status, trace_id: Option<&str>| SlowRequest {
+        name: name.to_owned(),
+        duration_ms,
+        status,
+        at: 12.34,
+        trace_id: trace_id.map(str::to_owned),
+    };
+    Results {
+        run_id: uuid::Uuid::parse_str("0190163d-8694-739b-aea5-966c26f8ad91").unwrap(),
+        scenario: "smoke".to_owned(),
+        target: "local".to_owned(),
+        engine: "local".to_owned(),
+        k6_version: Some("k6 v1.1.0".to_owned()),
+        started_at,
+        finished_at: started_at + TimeDelta::milliseconds(i64::from(seconds) * 1000 + 234),
+        outcome: Outcome::Passed,
+        reason: None,
+        simulated: true,
+        summary: RunSummary {
+            requests: 12_345,
+            failed_rate: 0.0008,
+            rps: 13.4,
+            p50_ms: 2.31,
+            p95_ms: 88.4,
+            p99_ms: 812.0,
+            dropped_iterations: 0,
+            input_tokens: 48_120,
+            output_tokens: 15_980,
+            cost_usd: Some(0.0),
+            list_cost_usd: Some(0.384_06),
+            cache_hit_rate: Some(0.6321),
+            thresholds: vec![
+                threshold("checks{phase:measured}: rate>0.99", true),
+                threshold("http_req_duration{phase:measured,llm:false}: p(95)<500", true),
+                threshold("http_req_duration{phase:measured,llm:true}: p(95)<30000", true),
+                threshold("http_req_failed{phase:measured}: rate<0.01", true),
+            ],
+        },
+        timeline: (0..seconds).map(second).collect(),
+        endpoints: vec![
+            endpoint("GET /api/v1/books/{id}", 7_012, 0, 1.9),
+            endpoint("GET /api/v1/books", 2_806, 0, 4.2),
+            endpoint("POST /api/v1/books/{id}/generate-summary", 1_803, 9, 151.0),
+            endpoint("DELETE /api/v1/books/{id}", 240, 0, 3.3),
+        ],
+        llm: vec![LlmRow {
+            provider: "ollama".to_owned(),
+            model: "llama3.2 (simulated)".to_owned(),
+            summaries: 1_794,
+            cached: 1_134,
+            input_tokens: 48_120,
+            output_tokens: 15_980,
+            cost_usd: Some(0.0),
+            list_cost_usd: None,
+            first_chunk_p50_ms: Some(42.0),
+            first_chunk_p95_ms: Some(140.0),
+            generation_p50_ms: Some(390.0),
+            generation_p95_ms: None,
+        }],
+        errors: vec![ErrorRow {
+            name: "POST /api/v1/books/{id}/generate-summary".to_owned(),
+            what: "503 Service Unavailable".to_owned(),
+            count: 9,
+        }],
+        slowest: vec![
+            slow(
+                "POST /api/v1/books/{id}/generate-summary",
+                1_240.0,
+                200,
+                Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+            ),
+            slow("GET /api/v1/books", 812.0, 0, None),
+        ],
+        warnings: Vec::new(),
+    }
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    const HOSTILE: &str = "</script><script>alert('x')</script><img src=x onerror=alert(1)>\"'&";
+    let mut results = run(3);
+    results.scenario = HOSTILE.to_owned();
+    results.target = HOSTILE.to_owned();
+    results.engine = HOSTILE.to_owned();
+    results.k6_version = Some(HOSTILE.to_owned());
+    results.reason = Some(HOSTILE.to_owned());
+    results.outcome = Outcome::Failed;
+    results.summary.thresholds.push(ThresholdResult { name: HOSTILE.to_owned(), ok: false });
+    results.endpoints[0].name = HOSTILE.to_owned();
+    results.llm[0].provider = HOSTILE.to_owned();
+    results.llm[0].model = HOSTILE.to_owned();
+    results.errors[0].name = HOSTILE.to_owned();
+    results.errors[0].what = HOSTILE.to_owned();
+    results.slowest[0].name = HOSTILE.to_owned();
+    results.slowest[0].trace_id = Some(HOSTILE.to_owned());
+    results.warnings.push(HOSTILE.to_owned());
+
+    let html = render(&results).unwrap();
+
+    assert!(!html.contains("<script>alert"), "a name must not become a script");
+    assert!(!html.contains("<img"), "a name must not become an element");
+    assert_eq!(html.matches("<script").count(), 2, "only the report's own data and charts");
+    assert!(html.matches("&lt;script&gt;alert(&#x27;x&#x27;)").count() >= 14, "and all of it is shown");
+}
+
+#[test]
+fn nothing_is_loaded_from_anywhere() {
+    let html = render(&run(3)).unwrap();
+    // The one URL is SVG's name, which no browser asks for.
+    let rest = html.replace("http://www.w3.org/2000/svg", "");
+    for reference in ["http://", "https://", "//cdn", "@import", "url(", "src=", " style=", "onclick="] {
+        assert!(!rest.contains(reference), "the report must not hold {reference}");
+    }
+    assert!(html.contains("default-src &#x27;none&#x27;"), "its own policy forbids it too");
+    assert!(html.len() < 100_000, "{} bytes for three seconds", html.len());
+}
+
+#[test]
+fn an_empty_run_says_so() {
+    let mut results = run(0);
+    results.outcome = Outcome::Inconclusive;
+    results.summary = RunSummary::default();
+    results.endpoints.clear();
+    results.llm.clear();
+    results.errors.clear();
+    results.slowest.clear();
+    results.simulated = false;
+    results.k6_version = None;
+
+    let html = render(&results).unwrap();
+
+    assert!(html.contains("There is nothing to draw"));
+    assert!(html.contains("Nothing was measured"));
+    assert!(html.contains("The load generator fell behind"));
+    assert!(!html.contains("badge simulated"));
+    assert!(!html.contains("0.00 ms"), "no figure where nothing was measured");
+    assert!(!html.contains("thresholds held"), "nor praise");
+}
+
+#[test]
+fn the_verdict_names_what_was_broken() {
+    let mut results = run(3);
+    results.outcome = Outcome::Failed;
+    results.summary.thresholds[1].ok = false;
+    let html = render(&results).unwrap();
+    assert!(html.contains("1 of 4 thresholds was broken."));
+    assert!(html.contains(
+        "Not held: <strong>95th percentile of request duration without an LLM under 500 ms</strong>"
+    ));
+    assert!(render(&run(3)).unwrap().contains("All 4 thresholds held."));
+}
+
+#[test]
+fn an_unknown_price_is_not_zero() {
+    let mut results = run(3);
+    results.summary.cost_usd = None;
+    results.summary.list_cost_usd = None;
+    results.llm[0].cost_usd = None;
+    let html = render(&results).unwrap();
+    assert!(html.contains("price not known; list price not known"));
+    assert!(!html.contains("$0.00"));
+}
+
+#[test]
+fn an_hour_is_no_larger_than_a_browser_likes() {
+    let html = render(&run(3600)).unwrap();
+    assert!(html.len() < 200_000, "{} bytes", html.len());
+    assert!(html.contains("Each point stands for up to 6 seconds"));
+}
+
+#[test]
+fn figures_that_are_no_numbers_do_not_break_the_page() {
+    let mut results = run(1);
+    results.summary.p99_ms = f64::NAN;
+    results.timeline[0].p99_ms = f64::INFINITY;
+    results.endpoints[0].max_ms = f64::NAN;
+    let html = render(&results).unwrap();
+    assert!(!html.contains("NaN") && !html.contains("inf "), "shown as not known");
+}

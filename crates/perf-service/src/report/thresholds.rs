@@ -1,0 +1,155 @@
+//! Thresholds in words: `http_req_failed{phase:measured}: rate<0.01` is hard to read aloud.
+//!
+//! Owns the reading of k6's notation. Must not know whether a threshold held.
+
+use super::amounts;
+
+/// What a threshold asks for, in words; k6's own notation where it is not one of those known here.
+pub(super) fn in_words(name: String) -> String {
+    words(&name).unwrap_or(name)
+}
+
+/// What a metric measures, hence how its limit is written.
+enum Unit {
+    Milliseconds,
+    Share,
+    Dollars,
+    Plain,
+}
+
+fn words(name: &str) -> Option<String> {
+    let (metric, expression) = name.rsplit_once(": ")?;
+    let (metric, tags) = match metric.split_once('{') {
+        Some((metric, tags)) => (metric, tags.strip_suffix('}')?),
+        None => (metric, ""),
+    };
+    let (subject, unit) = subject(metric)?;
+    let (figure, relation, limit) = comparison(expression)?;
+    let limit = match &unit {
+        Unit::Milliseconds => plain_milliseconds(limit),
+        Unit::Share => amounts::share(Some(limit)),
+        Unit::Dollars => amounts::dollars(Some(limit)),
+        Unit::Plain => limit.to_string(),
+    };
+    // A sum of dollars is counted up, but it is no number of things.
+    let statistic =
+        if matches!((&unit, figure), (Unit::Dollars, "count")) { String::new() } else { statistic(figure)? };
+    Some(format!("{statistic}{subject}{} {relation} {limit}", circumstances(tags)?))
+}
+
+fn subject(metric: &str) -> Option<(&'static str, Unit)> {
+    Some(match metric {
+        "http_req_duration" => ("request duration", Unit::Milliseconds),
+        "http_req_waiting" => ("time to first byte", Unit::Milliseconds),
+        "iteration_duration" => ("visit duration", Unit::Milliseconds),
+        "llm_first_chunk_ms" => ("time to the first chunk", Unit::Milliseconds),
+        "llm_generation_ms" => ("generation time", Unit::Milliseconds),
+        "http_req_failed" => ("failed requests", Unit::Share),
+        "checks" => ("checks that held", Unit::Share),
+        "dropped_iterations" => ("dropped iterations", Unit::Plain),
+        "http_reqs" => ("requests", Unit::Plain),
+        "llm_summaries" => ("summaries", Unit::Plain),
+        "llm_input_tokens" => ("input tokens", Unit::Plain),
+        "llm_output_tokens" => ("output tokens", Unit::Plain),
+        "llm_cost_usd" => ("dollars billed", Unit::Dollars),
+        "llm_list_cost_usd" => ("dollars by list price", Unit::Dollars),
+        _ => return None,
+    })
+}
+
+/// `p(95)<500` as its figure, the relation in words, and the limit.
+fn comparison(expression: &str) -> Option<(&str, &'static str, f64)> {
+    let at = expression.find(['<', '>', '=', '!'])?;
+    let (figure, rest) = expression.split_at(at);
+    let operator = rest.trim_end_matches(|letter: char| !matches!(letter, '<' | '>' | '=' | '!'));
+    let relation = match operator {
+        "<" => "under",
+        "<=" => "at most",
+        ">" => "over",
+        ">=" => "at least",
+        "==" | "===" => "exactly",
+        "!=" => "other than",
+        _ => return None,
+    };
+    let limit: f64 = rest.strip_prefix(operator)?.trim().parse().ok()?;
+    Some((figure.trim(), relation, limit))
+}
+
+fn statistic(figure: &str) -> Option<String> {
+    Some(match figure {
+        "rate" => "share of ".to_owned(),
+        "count" => "number of ".to_owned(),
+        "value" => String::new(),
+        "avg" => "mean ".to_owned(),
+        "med" => "median ".to_owned(),
+        "min" => "shortest ".to_owned(),
+        "max" => "longest ".to_owned(),
+        percentile => {
+            let rank: f64 = percentile.strip_prefix("p(")?.strip_suffix(')')?.parse().ok()?;
+            format!("{rank}th percentile of ")
+        }
+    })
+}
+
+fn circumstances(tags: &str) -> Option<String> {
+    let mut words = String::new();
+    for tag in tags.split(',').filter(|tag| !tag.is_empty()) {
+        match tag.trim().split_once(':')? {
+            // Everything in a report is measured; saying so each time hides what differs.
+            ("phase", "measured") => {}
+            ("llm", "true") => words.push_str(" with an LLM"),
+            ("llm", "false") => words.push_str(" without an LLM"),
+            ("cached", "true") => words.push_str(" from the cache or the store"),
+            ("cached", "false") => words.push_str(" from a provider"),
+            ("name", name) => words.push_str(&format!(" of {name}")),
+            (key, value) => words.push_str(&format!(" with {key} {value}")),
+        }
+    }
+    Some(words)
+}
+
+/// A limit is written as its author wrote it, not rounded.
+fn plain_milliseconds(limit: f64) -> String {
+    if limit >= 1000.0 { format!("{} s", limit / 1000.0) } else { format!("{limit} ms") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thresholds_of_the_scenarios_read_as_sentences() {
+        for (name, read) in [
+            ("http_req_failed{phase:measured}: rate<0.01", "share of failed requests under 1 %"),
+            ("checks{phase:measured}: rate>0.99", "share of checks that held over 99 %"),
+            (
+                "http_req_duration{phase:measured,llm:false}: p(95)<0.001",
+                "95th percentile of request duration without an LLM under 0.001 ms",
+            ),
+            (
+                "http_req_duration{phase:measured,llm:true}: p(99.9)<=30000",
+                "99.9th percentile of request duration with an LLM at most 30 s",
+            ),
+            ("dropped_iterations: count<1", "number of dropped iterations under 1"),
+            ("http_req_duration: med < 12.5", "median request duration under 12.5 ms"),
+            ("llm_cost_usd{phase:measured}: count<=0.5", "dollars billed at most $0.5000"),
+        ] {
+            assert_eq!(in_words(name.to_owned()), read);
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_shown_as_it_is() {
+        for name in [
+            "",
+            "checks",
+            "mine: rate<1",
+            "checks: rate~1",
+            "checks{phase:measured: rate<1",
+            "checks: p(x)<1",
+            "checks{a}: rate<1",
+        ] {
+            assert_eq!(in_words(name.to_owned()), name);
+        }
+    }
+}

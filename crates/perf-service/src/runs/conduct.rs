@@ -1,0 +1,409 @@
+//! One run, from its acceptance to its end.
+//!
+//! Owns the order of steps and which event each reports. Every way out of here leaves the run in a
+//! last state and no k6 behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use common_models::{Outcome, Run, RunState, StartRun};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::verdict::{Verdict, judge};
+use super::{Shared, k6_log};
+use crate::aggregate::{Aggregate, Identity};
+use crate::engine::{Engine, EngineError, Exit, K6, Launch, Process};
+use crate::follow::follow;
+use crate::ledger::{Artifact, Lease, LedgerError};
+use crate::progress::Progress;
+use crate::run_state::{self, Event};
+use crate::targets::Target;
+use crate::{report, results};
+
+/// How long k6 may take to stop and write its summary.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often a target that another process uses is asked for.
+const TURN_PAUSE: Duration = Duration::from_millis(500);
+/// Longest time beside the measured load: warm-up, setup, teardown.
+const ASIDE: Duration = Duration::from_secs(15 * 60);
+/// Longest run of a scenario that does not say how long it is.
+const LONGEST: Duration = Duration::from_secs(4 * 3600);
+/// Last bytes of k6's log that errors are looked for in.
+const LOG_TAIL: u64 = 64 << 10;
+/// Longest reason kept.
+const LONGEST_REASON: usize = 2_000;
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    pub(super) asked: StartRun,
+    pub(super) target: Target,
+    pub(super) max_p95_ms: Option<f64>,
+}
+
+/// The conduct of one run.
+pub(super) struct Conduct {
+    shared: Arc<Shared>,
+    run: Run,
+    order: Order,
+    cancel: CancellationToken,
+    progress: watch::Sender<Progress>,
+    k6: Option<K6>,
+}
+
+/// How the load ended.
+enum End {
+    /// By itself.
+    Ended(Exit),
+    /// Because somebody wanted it to.
+    Stopped,
+    /// Not in time.
+    Overdue,
+    /// Out of sight.
+    Lost(EngineError),
+}
+
+/// Reports an event to a run: its state, its reason and, in a last state, its time.
+pub(super) fn apply(run: &mut Run, event: Event, reason: Option<String>) {
+    match run_state::next(run.state, event) {
+        Ok(state) => run.state = state,
+        Err(error) => {
+            // A mistake in the order of steps here; the run keeps its state.
+            tracing::error!(run = %run.id, %error, kind = error.kind(), "a run's event was out of order");
+            return;
+        }
+    }
+    if let Some(reason) = reason {
+        run.reason = Some(reason.chars().take(LONGEST_REASON).collect());
+    }
+    if run_state::is_last(run.state) {
+        run.finished_at = Some(Utc::now());
+    }
+}
+
+/// How an ended run is counted.
+pub(super) const fn label(run: &Run) -> &'static str {
+    match (run.state, run.outcome) {
+        (RunState::Cancelled, _) => "cancelled",
+        (RunState::Finished, Some(Outcome::Passed)) => "passed",
+        (RunState::Finished, Some(Outcome::Failed)) => "failed",
+        (RunState::Finished, Some(Outcome::Inconclusive)) => "inconclusive",
+        _ => "broken",
+    }
+}
+
+impl Conduct {
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        run: Run,
+        order: Order,
+        cancel: CancellationToken,
+        progress: watch::Sender<Progress>,
+    ) -> Self {
+        Self { shared, run, order, cancel, progress, k6: None }
+    }
+
+    /// Takes the run to its end.
+    pub(super) async fn carry_out(mut self) {
+        let span = tracing::info_span!("run", run = %self.run.id, scenario = %self.run.scenario);
+        async {
+            let turn = self.wait_for_turn().await;
+            if let Some(turn) = turn {
+                self.start_and_follow().await;
+                drop(turn);
+            }
+            let label = label(&self.run);
+            self.shared.parts.metrics.perf_run_finished(&self.run.scenario, label);
+            tracing::info!(outcome = label, reason = self.run.reason.as_deref(), "run ended");
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// The right to put load on the target; `None` when the run has ended instead.
+    async fn wait_for_turn(&mut self) -> Option<(Lease, tokio::sync::OwnedMutexGuard<()>)> {
+        let queue = self.shared.turns.get(&self.order.target.name).cloned().unwrap_or_default();
+        let ours = queue.try_lock_owned();
+        let turn = async {
+            let ours = match ours {
+                Ok(ours) => ours,
+                Err(_) => {
+                    self.say(format!("other runs against {}", self.order.target.name));
+                    let queue = self.shared.turns.get(&self.order.target.name).cloned().unwrap_or_default();
+                    queue.lock_owned().await
+                }
+            };
+            loop {
+                if let Some(lease) = self.shared.parts.ledger.claim_target(&self.order.target.name).await? {
+                    return Ok::<_, LedgerError>((lease, ours));
+                }
+                self.say(format!("a run of another process against {}", self.order.target.name));
+                sleep(TURN_PAUSE).await;
+            }
+        };
+        let turn = tokio::select! {
+            turn = turn => Some(turn),
+            () = self.cancel.cancelled() => None,
+        };
+        match turn {
+            Some(Ok(turn)) => {
+                self.enter(Event::TurnCame, None).await;
+                Some(turn)
+            }
+            Some(Err(error)) => {
+                self.enter(Event::Broke, Some(error.to_string())).await;
+                None
+            }
+            None => {
+                let reason = self.why_stopped();
+                self.enter(Event::StopAsked, Some(reason)).await;
+                None
+            }
+        }
+    }
+
+    async fn start_and_follow(&mut self) {
+        let (engine, k6) = match self.choose().await {
+            Ok(chosen) => chosen,
+            Err(error) => return self.not_started(&error).await,
+        };
+        tracing::info!(engine = engine.name(), k6 = k6.description, "k6 chosen");
+        engine.name().clone_into(&mut self.run.engine);
+        self.progress.send_modify(|progress| {
+            progress.k6 = Some(k6.description.clone());
+            progress.waiting_for = None;
+        });
+        self.k6 = Some(k6);
+        // With the engine in the entry, before there is anything to be found by it.
+        self.save().await;
+        let launch = self.launch();
+        let started = engine.start(&launch).await;
+        let mut process = match started {
+            Ok(process) => process,
+            Err(error) => return self.not_started(&error).await,
+        };
+        self.run.started_at = Some(Utc::now());
+        self.enter(Event::EngineStarted, None).await;
+
+        let ended = CancellationToken::new();
+        let reader = {
+            let (path, ended) = (launch.folder.join(Artifact::Samples.file_name()), ended.clone());
+            let progress = self.progress.clone();
+            tokio::task::spawn_blocking(move || {
+                follow(&path, &ended, |standing| {
+                    progress.send_modify(|progress| progress.standing = standing);
+                })
+            })
+        };
+        let end = self.wait_for_end(process.as_mut()).await;
+        // Nothing of k6 is left from here on, or it cannot be reached.
+        drop(process);
+        ended.cancel();
+        let figures = match reader.await {
+            Ok(Ok(figures)) => Ok(figures),
+            Ok(Err(error)) => Err(format!("k6's output cannot be read: {error}")),
+            Err(error) => Err(format!("reading k6's output broke off: {error}")),
+        };
+        self.close(end, figures).await;
+    }
+
+    async fn choose(&self) -> Result<(Arc<dyn Engine>, K6), EngineError> {
+        let say = |what: String| self.say(what);
+        self.shared.parts.engines.choose(self.shared.parts.engine, &say, &self.cancel).await
+    }
+
+    async fn not_started(&mut self, error: &EngineError) {
+        if self.cancel.is_cancelled() {
+            let reason = self.why_stopped();
+            self.enter(Event::StopAsked, Some(reason)).await;
+            self.enter(Event::Stopped, None).await;
+        } else {
+            tracing::warn!(%error, kind = error.kind(), "k6 was not started");
+            self.enter(Event::Broke, Some(error.to_string())).await;
+        }
+    }
+
+    fn launch(&self) -> Launch {
+        let StartRun { duration_seconds, users, provider, .. } = &self.order.asked;
+        let environment = [
+            ("DURATION", duration_seconds.map(|seconds| format!("{seconds}s"))),
+            ("USERS", users.map(|users| users.to_string())),
+            ("PROVIDER", provider.clone()),
+            ("MAX_P95_MS", self.order.max_p95_ms.map(|limit| limit.to_string())),
+        ];
+        let scenarios = &self.shared.parts.scenarios;
+        Launch {
+            run: self.run.id,
+            folder: self.shared.parts.ledger.folder(self.run.id),
+            scripts: Arc::from(scenarios.files()),
+            script: scenarios
+                .script(&self.run.scenario)
+                .map(|script| script.path.clone())
+                .unwrap_or_default(),
+            target: self.order.target.url.clone(),
+            environment: environment
+                .into_iter()
+                .filter_map(|(name, value)| value.map(|value| (name, value)))
+                .collect(),
+        }
+    }
+
+    async fn wait_for_end(&mut self, process: &mut dyn Process) -> End {
+        let total = self.progress.borrow().total_seconds;
+        let longest = total.map_or(LONGEST, |seconds| Duration::from_secs(u64::from(seconds)) + ASIDE);
+        let overdue_at = Instant::now() + longest;
+        let (mut interrupted, mut overdue) = (None::<Instant>, false);
+        let mut killed = false;
+        loop {
+            tokio::select! {
+                exit = process.ended() => return match exit {
+                    Err(error) => End::Lost(error),
+                    Ok(_) if overdue => End::Overdue,
+                    Ok(_) if interrupted.is_some() => End::Stopped,
+                    Ok(exit) => End::Ended(exit),
+                },
+                () = self.cancel.cancelled(), if interrupted.is_none() => {
+                    interrupted = Some(Instant::now());
+                    let reason = self.why_stopped();
+                    self.enter(Event::StopAsked, Some(reason)).await;
+                    process.interrupt().await;
+                }
+                () = sleep_until(overdue_at), if interrupted.is_none() => {
+                    interrupted = Some(Instant::now());
+                    overdue = true;
+                    process.interrupt().await;
+                }
+                () = sleep_until(interrupted.unwrap_or(overdue_at) + GRACE), if interrupted.is_some() && !killed => {
+                    tracing::warn!("k6 does not stop by itself: killed");
+                    killed = true;
+                    process.kill().await;
+                }
+            }
+        }
+    }
+
+    /// Results, report, last state.
+    async fn close(&mut self, end: End, figures: Result<Aggregate, String>) {
+        let figures = match figures {
+            Ok(figures) => figures,
+            Err(reason) => {
+                let (event, reason) = match end {
+                    End::Stopped => (Event::Stopped, None),
+                    End::Ended(_) | End::Overdue | End::Lost(_) => (Event::Broke, Some(reason)),
+                };
+                return self.enter(event, reason).await;
+            }
+        };
+        let (event, outcome, reason) = match end {
+            End::Stopped => (Event::Stopped, None, self.run.reason.clone()),
+            End::Overdue => (Event::Broke, None, Some("k6 did not end in time and was stopped".to_owned())),
+            End::Lost(error) => (Event::Broke, None, Some(error.to_string())),
+            End::Ended(exit) => match judge(exit, &figures, &self.last_errors().await) {
+                Verdict::Result(outcome, reason) => (Event::LoadEnded, Some(outcome), reason),
+                Verdict::Broken(reason) => (Event::Broke, None, Some(reason)),
+            },
+        };
+        self.run.simulated = figures.is_simulated();
+        if figures.has_load() {
+            let kept = self.keep_results(figures, outcome, reason.clone()).await;
+            if let Err(error) = kept {
+                // Figures that nobody can look up are no result.
+                tracing::error!(%error, kind = error.kind(), "the results could not be kept");
+                let event = if event == Event::Stopped { event } else { Event::Broke };
+                return self.enter(event, Some(format!("the results could not be kept: {error}"))).await;
+            }
+        }
+        self.run.outcome = outcome;
+        self.enter(event, reason).await;
+    }
+
+    async fn last_errors(&self) -> Vec<String> {
+        let ledger = &self.shared.parts.ledger;
+        let tail = match ledger.artifact(self.run.id, Artifact::Log, LOG_TAIL).await {
+            Ok(tail) => tail.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, kind = error.kind(), "k6's log cannot be read");
+                Vec::new()
+            }
+        };
+        let folder = ledger.folder(self.run.id);
+        let local = format!("file://{}/scripts/", folder.display());
+        k6_log::last_errors(&tail, &[&local, "file:///scripts/"])
+    }
+
+    /// Also for a run without a verdict: what there is of it may show why.
+    async fn keep_results(
+        &mut self,
+        figures: Aggregate,
+        outcome: Option<Outcome>,
+        reason: Option<String>,
+    ) -> Result<(), LedgerError> {
+        let finished_at = Utc::now();
+        let results = figures.into_results(Identity {
+            run_id: self.run.id,
+            scenario: self.run.scenario.clone(),
+            target: self.run.target.clone(),
+            engine: self.run.engine.clone(),
+            k6_version: self.k6.as_ref().map(|k6| k6.version.clone()),
+            started_at: self.run.started_at.unwrap_or(self.run.created_at),
+            finished_at,
+            outcome: outcome.unwrap_or(Outcome::Inconclusive),
+            reason,
+        });
+        self.run.summary = Some(results.summary.clone());
+        let (report, json) = tokio::task::spawn_blocking(move || rendered(&results))
+            .await
+            .map_err(|_| LedgerError::BrokenOff)?;
+        let ledger = &self.shared.parts.ledger;
+        ledger.keep(self.run.id, Artifact::Results, json).await?;
+        match report {
+            Ok(html) => ledger.keep(self.run.id, Artifact::Report, html.into_bytes()).await,
+            Err(error) => {
+                // The figures are there all the same.
+                tracing::error!(%error, kind = error.kind(), "no report could be made");
+                Ok(())
+            }
+        }
+    }
+
+    fn why_stopped(&self) -> String {
+        let by = if self.shared.stop.is_cancelled() {
+            "perf-service was stopped"
+        } else {
+            "somebody cancelled it"
+        };
+        by.to_owned()
+    }
+
+    fn say(&self, what: String) {
+        self.progress.send_if_modified(|progress| {
+            let new = progress.waiting_for.as_ref() != Some(&what);
+            progress.waiting_for = Some(what);
+            new
+        });
+    }
+
+    /// Reports an event, and keeps and shows what came of it.
+    async fn enter(&mut self, event: Event, reason: Option<String>) {
+        apply(&mut self.run, event, reason);
+        self.save().await;
+        let state = self.run.state;
+        self.progress.send_modify(|progress| progress.state = state);
+    }
+
+    async fn save(&self) {
+        if let Err(error) = self.shared.parts.ledger.save(&self.run).await {
+            // The run goes on; the next start finds the old entry and closes it.
+            tracing::error!(%error, kind = error.kind(), state = ?self.run.state, "the run's entry could not be saved");
+        }
+    }
+}
+
+fn rendered(results: &results::Results) -> (Result<String, report::ReportError>, Vec<u8>) {
+    // Strings and finite numbers only: this cannot fail.
+    (report::render(results), serde_json::to_vec_pretty(results).unwrap_or_default())
+}

@@ -1,0 +1,353 @@
+//! The lines that k6 writes with `--out json` (<https://grafana.com/docs/k6/latest/results-output/real-time/json/>)
+//! and, last, its summary.
+//!
+//! Owns the format. Must not know what is computed from a sample. A line that is broken is an error
+//! to be counted by the caller, never the end of anything.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use chrono::DateTime;
+use common_models::ThresholdResult;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The metrics that figures are made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Duration of a request in milliseconds; its time is the request's end.
+    Duration,
+    /// 1 for a request that failed, 0 for one that did not.
+    Failed,
+    /// Virtual users.
+    Users,
+    /// 1 for a check that held, 0 for one that did not.
+    Check,
+    /// Iterations that could not be started in time.
+    DroppedIterations,
+    /// Summaries answered.
+    Summaries,
+    /// Prompt tokens.
+    InputTokens,
+    /// Answer tokens.
+    OutputTokens,
+    /// Dollars billed.
+    Cost,
+    /// Dollars by list price.
+    ListCost,
+    /// Summaries whose price is not known.
+    CostUnknown,
+    /// Time to first chunk in milliseconds, as the API reported it.
+    FirstChunk,
+    /// Time of a provider call in milliseconds, as the API reported it.
+    Generation,
+}
+
+impl Metric {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "http_req_duration" => Self::Duration,
+            "http_req_failed" => Self::Failed,
+            "vus" => Self::Users,
+            "checks" => Self::Check,
+            "dropped_iterations" => Self::DroppedIterations,
+            "llm_summaries" => Self::Summaries,
+            "llm_input_tokens" => Self::InputTokens,
+            "llm_output_tokens" => Self::OutputTokens,
+            "llm_cost_usd" => Self::Cost,
+            "llm_list_cost_usd" => Self::ListCost,
+            "llm_cost_unknown" => Self::CostUnknown,
+            "llm_first_chunk_ms" => Self::FirstChunk,
+            "llm_generation_ms" => Self::Generation,
+            _ => return None,
+        })
+    }
+}
+
+/// The part of a run that a sample belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Setup, teardown or k6 itself: no load.
+    #[default]
+    None,
+    /// Load that is left out of the figures.
+    WarmUp,
+    /// Load that counts.
+    Measured,
+}
+
+/// Tags that figures are made from; absent ones are empty.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Tags<'a> {
+    /// Request name, `GET /api/v1/books/{id}`.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    #[serde(borrow)]
+    phase: Cow<'a, str>,
+    /// HTTP status; `0` where there was no answer.
+    #[serde(borrow)]
+    pub status: Cow<'a, str>,
+    /// Why there was no answer, in k6's words.
+    #[serde(borrow)]
+    pub error: Cow<'a, str>,
+    /// Name of a check.
+    #[serde(borrow)]
+    pub check: Cow<'a, str>,
+    /// LLM provider that answered.
+    #[serde(borrow)]
+    pub provider: Cow<'a, str>,
+    /// LLM model that answered.
+    #[serde(borrow)]
+    pub model: Cow<'a, str>,
+    #[serde(borrow)]
+    cached: Cow<'a, str>,
+    #[serde(borrow)]
+    simulated: Cow<'a, str>,
+}
+
+impl Tags<'_> {
+    /// Which part of the run it belongs to.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.phase.as_ref() {
+            "warmup" => Phase::WarmUp,
+            "measured" => Phase::Measured,
+            _ => Phase::None,
+        }
+    }
+
+    /// Whether a summary needed no provider.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        self.cached == "true"
+    }
+
+    /// Whether a summary came from a simulator.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.simulated == "true"
+    }
+}
+
+/// One sample.
+#[derive(Clone, Debug)]
+pub struct Sample<'a> {
+    /// What was measured.
+    pub metric: Metric,
+    /// When, in microseconds since 1970.
+    pub at_us: i64,
+    /// How much.
+    pub value: f64,
+    /// Of what.
+    pub tags: Tags<'a>,
+    /// W3C trace id of the request.
+    pub trace_id: Option<Cow<'a, str>>,
+}
+
+/// One line.
+#[derive(Clone, Debug)]
+pub enum Line<'a> {
+    /// A sample of a metric that counts.
+    Sample(Box<Sample<'a>>),
+    /// k6's own summary, from which the thresholds are taken.
+    Summary(Vec<ThresholdResult>),
+    /// Sound, but without a figure for us.
+    Other,
+}
+
+/// A line that is not what k6 writes.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// Not JSON, or not of the shape.
+    #[error("a line of k6's output is broken: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A time that is none.
+    #[error("a sample has no readable time: {0}")]
+    Time(#[from] chrono::ParseError),
+}
+
+impl LineError {
+    /// A short, stable name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "json",
+            Self::Time(_) => "time",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default, borrow)]
+    metric: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Point<'a> {
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    value: f64,
+    #[serde(default, borrow)]
+    tags: Option<Tags<'a>>,
+    #[serde(default, borrow)]
+    metadata: Option<Metadata<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(default, borrow)]
+    trace_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    #[serde(default)]
+    metrics: BTreeMap<String, SummaryMetric>,
+}
+
+#[derive(Deserialize)]
+struct SummaryMetric {
+    #[serde(default)]
+    thresholds: Option<BTreeMap<String, Held>>,
+}
+
+#[derive(Deserialize)]
+struct Held {
+    ok: bool,
+}
+
+/// What k6 begins every sample's line with.
+const SAMPLE_HEAD: &[u8] = br#"{"metric":""#;
+
+/// Reads one line, without its line break.
+///
+/// # Errors
+/// When it is not what k6 writes, for instance because k6 was killed in the middle of it.
+pub fn read(line: &[u8]) -> Result<Line<'_>, LineError> {
+    if is_of_no_interest(line) {
+        return Ok(Line::Other);
+    }
+    let envelope: Envelope<'_> = serde_json::from_slice(line)?;
+    match envelope.kind.as_ref() {
+        "Point" => read_point(&envelope),
+        "Summary" => {
+            let summary: Summary = serde_json::from_str(envelope.data.get())?;
+            let thresholds =
+                summary.metrics.into_iter().flat_map(|(metric, SummaryMetric { thresholds })| {
+                    thresholds.unwrap_or_default().into_iter().map(move |(expression, held)| {
+                        ThresholdResult { name: format!("{metric}: {expression}"), ok: held.ok }
+                    })
+                });
+            Ok(Line::Summary(thresholds.collect()))
+        }
+        _ => Ok(Line::Other),
+    }
+}
+
+/// Most samples are of metrics that nothing is made from; their lines are told by their first bytes,
+/// and must end as a line ends, so that a truncated one is still found.
+fn is_of_no_interest(line: &[u8]) -> bool {
+    let Some(rest) = line.strip_prefix(SAMPLE_HEAD) else { return false };
+    let Some(end) = rest.iter().take(64).position(|byte| *byte == b'"') else { return false };
+    let name = rest.get(..end).and_then(|name| std::str::from_utf8(name).ok());
+    name.is_some_and(|name| Metric::named(name).is_none()) && line.ends_with(b"}}")
+}
+
+fn read_point<'a>(envelope: &Envelope<'a>) -> Result<Line<'a>, LineError> {
+    let Some(metric) = envelope.metric.as_deref().and_then(Metric::named) else { return Ok(Line::Other) };
+    let point: Point<'a> = serde_json::from_str(envelope.data.get())?;
+    let at_us = DateTime::parse_from_rfc3339(&point.time)?.timestamp_micros();
+    Ok(Line::Sample(Box::new(Sample {
+        metric,
+        at_us,
+        value: point.value,
+        tags: point.tags.unwrap_or_default(),
+        trace_id: point.metadata.and_then(|metadata| metadata.trace_id),
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, Metric, Phase, read};
+
+    const REQUEST: &str = r#"{"metric":"http_req_duration","type":"Point","data":{"time":"2026-11-21T05:32:42.392633159+01:00","value":2.89,"tags":{"expected_response":"true","group":"","method":"GET","name":"GET \"x\"","phase":"measured","status":"200"},"metadata":{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}}}"#;
+
+    #[test]
+    fn a_request_is_read_whole() {
+        let Line::Sample(sample) = read(REQUEST.as_bytes()).unwrap() else { panic!("no sample") };
+        assert_eq!((sample.metric, sample.tags.phase()), (Metric::Duration, Phase::Measured));
+        assert_eq!(sample.tags.name, "GET \"x\"");
+        assert_eq!(sample.at_us, 1_795_235_562_392_633);
+        assert_eq!(sample.trace_id.unwrap(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert!((sample.value - 2.89).abs() < 1e-12);
+    }
+
+    #[test]
+    fn phases_other_than_load_are_none() {
+        for (phase, wanted) in [
+            ("measured", Phase::Measured),
+            ("warmup", Phase::WarmUp),
+            ("setup", Phase::None),
+            ("", Phase::None),
+        ] {
+            let line = REQUEST.replace("measured", phase);
+            let Line::Sample(sample) = read(line.as_bytes()).unwrap() else { panic!("no sample") };
+            assert_eq!(sample.tags.phase(), wanted);
+        }
+    }
+
+    #[test]
+    fn what_has_no_figure_is_passed_over() {
+        for line in [
+            r#"{"metric":"http_req_blocked","type":"Point","data":{"time":"x","value":1,"tags":{}}}"#,
+            r#"{"type":"Point","metric":"iterations","data":{"time":"2026-11-21T04:32:42Z","value":1}}"#,
+            r#"{"type":"Metric","data":{"name":"vus","type":"gauge"},"metric":"vus"}"#,
+            r#"{"type":"SomethingNew","data":{}}"#,
+        ] {
+            assert!(matches!(read(line.as_bytes()).unwrap(), Line::Other), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_cut_anywhere_is_an_error() {
+        let unused = r#"{"metric":"http_req_blocked","type":"Point","data":{"time":"2026-11-21T04:32:42Z","value":1,"tags":{"a":"b"}}}"#;
+        for whole in [REQUEST, unused] {
+            for end in 0..whole.len() {
+                // Only what still ends like a line could be taken for one.
+                if !whole[..end].ends_with("}}") {
+                    assert!(read(&whole.as_bytes()[..end]).is_err(), "{}", &whole[..end]);
+                }
+            }
+        }
+        for line in [
+            &b"\xff\xfe"[..],
+            b"null",
+            b"[]",
+            b"{}",
+            br#"{"type":"Point","metric":"vus","data":{"time":"then","value":1}}"#,
+        ] {
+            assert!(read(line).is_err(), "{}", String::from_utf8_lossy(line));
+        }
+    }
+
+    #[test]
+    fn the_summary_gives_the_thresholds() {
+        let line = r#"{"type":"Summary","data":{"metrics":{"http_req_failed":{"type":"rate","values":{"rate":0},"thresholds":{"rate<0.01":{"ok":true}}},"http_req_duration{phase:measured}":{"thresholds":{"p(95)<1":{"ok":false},"p(99)<900":{"ok":true}}},"vus":{"values":{}},"x":{"thresholds":{}}}}}"#;
+        let Line::Summary(thresholds) = read(line.as_bytes()).unwrap() else { panic!("no summary") };
+        let shown: Vec<_> = thresholds.iter().map(|t| (t.name.as_str(), t.ok)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("http_req_duration{phase:measured}: p(95)<1", false),
+                ("http_req_duration{phase:measured}: p(99)<900", true),
+                ("http_req_failed: rate<0.01", true),
+            ]
+        );
+    }
+}

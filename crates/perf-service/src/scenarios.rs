@@ -1,0 +1,200 @@
+//! The scenarios that can be run: the scripts of `k6/`, carried in the binary.
+//!
+//! Owns their names, descriptions and files. Must not know how k6 is run. A scenario is found by
+//! its name among these and in no other way, so that no name can reach another file.
+
+use std::borrow::Cow;
+
+use common_models::Scenario;
+use rust_embed::RustEmbed;
+
+const FOLDER: &str = "scenarios/";
+const EXTENSION: &str = ".js";
+/// Lines of a script's head that may describe it.
+const HEAD: usize = 20;
+
+#[derive(RustEmbed)]
+#[folder = "../../k6"]
+#[include = "lib/*.js"]
+#[include = "lib/**/*.js"]
+#[include = "scenarios/*.js"]
+struct Embedded;
+
+/// A script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptFile {
+    /// Its path under `k6/`, with `/`.
+    pub path: String,
+    /// Its text.
+    pub content: Cow<'static, [u8]>,
+}
+
+/// The scenarios and all files that they need.
+#[derive(Clone, Debug)]
+pub struct Scenarios {
+    files: Vec<ScriptFile>,
+}
+
+impl Scenarios {
+    /// Those carried in the binary.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let files = Embedded::iter().filter_map(|path| {
+            Embedded::get(&path).map(|file| ScriptFile { path: path.into_owned(), content: file.data })
+        });
+        Self::of(files.collect())
+    }
+
+    /// Those among the given files.
+    #[must_use]
+    pub fn of(mut files: Vec<ScriptFile>) -> Self {
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { files }
+    }
+
+    /// All of them, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<Scenario> {
+        let named = self.files.iter().filter_map(|file| scenario_name(&file.path).zip(Some(file)));
+        named
+            .map(|(name, file)| Scenario {
+                name: name.to_owned(),
+                description: head_line(file, "description").unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        self.files.iter().filter_map(|file| scenario_name(&file.path)).collect()
+    }
+
+    /// The script of the scenario with exactly this name.
+    #[must_use]
+    pub fn script(&self, name: &str) -> Option<&ScriptFile> {
+        self.files.iter().find(|file| scenario_name(&file.path) == Some(name))
+    }
+
+    /// Seconds of measured load that the scenario has by itself, where its head says so
+    /// (`// duration: 2m`).
+    #[must_use]
+    pub fn seconds(&self, name: &str) -> Option<u32> {
+        let text = head_line(self.script(name)?, "duration")?;
+        seconds(&text)
+    }
+
+    /// Every file, scenarios and what they import.
+    #[must_use]
+    pub fn files(&self) -> &[ScriptFile] {
+        &self.files
+    }
+}
+
+/// A duration as k6 and people write it (`90`, `90s`, `2m`, `1m30s`, `1h`) in whole seconds.
+#[must_use]
+pub fn seconds(text: &str) -> Option<u32> {
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let mut sum = 0_u32;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, tail) = rest.split_at(end);
+        let mut unit = tail.chars();
+        let factor = match unit.next()? {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            _ => return None,
+        };
+        sum = sum.checked_add(number.parse::<u32>().ok()?.checked_mul(factor)?)?;
+        rest = unit.as_str();
+    }
+    (!text.is_empty()).then_some(sum)
+}
+
+fn scenario_name(path: &str) -> Option<&str> {
+    path.strip_prefix(FOLDER)?.strip_suffix(EXTENSION).filter(|name| !name.contains('/'))
+}
+
+fn head_line(file: &ScriptFile, key: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(&file.content);
+    text.lines().take(HEAD).find_map(|line| {
+        let comment = line.strip_prefix("//")?.trim();
+        let value = comment.strip_prefix(key)?.strip_prefix(':')?;
+        Some(value.trim().to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Scenarios, ScriptFile, seconds};
+
+    fn file(path: &str, text: &'static str) -> ScriptFile {
+        ScriptFile { path: path.to_owned(), content: text.as_bytes().into() }
+    }
+
+    #[test]
+    fn names_and_descriptions_come_from_the_files() {
+        let scenarios = Scenarios::of(vec![
+            file("scenarios/spike.js", "import x from 'k6';\n// description:  a burst \n"),
+            file("scenarios/load.js", "// Load.\n// duration: 10m\n"),
+            file("scenarios/deep/hidden.js", ""),
+            file("lib/shop.js", "// description: not a scenario"),
+        ]);
+        let listed: Vec<_> =
+            scenarios.list().into_iter().map(|scenario| (scenario.name, scenario.description)).collect();
+        assert_eq!(listed, [("load".to_owned(), String::new()), ("spike".to_owned(), "a burst".to_owned())]);
+        assert_eq!(scenarios.names(), ["load", "spike"]);
+        assert_eq!((scenarios.seconds("load"), scenarios.seconds("spike")), (Some(600), None));
+        assert_eq!(scenarios.files().len(), 4);
+    }
+
+    #[test]
+    fn smoke_is_carried_and_described() {
+        let scenarios = Scenarios::embedded();
+        let smoke = scenarios.list().into_iter().find(|scenario| scenario.name == "smoke").unwrap();
+        assert!(!smoke.description.is_empty());
+        assert!(scenarios.files().iter().any(|file| file.path.starts_with("lib/")));
+    }
+
+    #[test]
+    fn hostile_names_find_nothing() {
+        let scenarios = Scenarios::embedded();
+        for name in [
+            "",
+            "../x",
+            "../scenarios/smoke",
+            "smoke.js",
+            "./smoke",
+            "scenarios/smoke",
+            "SMOKE",
+            "smoke\0",
+            "smoke ",
+        ] {
+            assert!(scenarios.script(name).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_k6_reads_them() {
+        for (text, wanted) in [
+            ("15", Some(15)),
+            ("15s", Some(15)),
+            ("2m", Some(120)),
+            ("1m30s", Some(90)),
+            ("1h", Some(3_600)),
+            ("", None),
+            ("s", None),
+            ("1x", None),
+            ("-5s", None),
+            ("1m30", None),
+            ("99999999999s", None),
+            ("4000000000m", None),
+        ] {
+            assert_eq!(seconds(text), wanted, "{text:?}");
+        }
+    }
+}

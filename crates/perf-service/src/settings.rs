@@ -1,0 +1,572 @@
+//! Settings: the command line and the environment, read once, with all mistakes reported together.
+//!
+//! The only file that reads the environment. Must not know what the settings are for beyond their
+//! bounds.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use common_models::StartRun;
+use http_server::{Limits, ListenSettings};
+use secrecy::SecretString;
+use telemetry::{LogFormat, OtlpProtocol, TelemetrySettings};
+use url::Url;
+
+use crate::engine::EngineChoice;
+use crate::engine::docker::{DockerSettings, Network};
+use crate::engine::local::LocalSettings;
+use crate::scenarios;
+use crate::targets::{self, Target};
+
+const PORT: u16 = 7004;
+const DATA_DIR: &str = "data/perf-service";
+const TARGETS: &str = "local=http://127.0.0.1:7002";
+const K6_IMAGE: &str = "grafana/k6:1.1.0";
+/// A shorter token could be guessed.
+const SHORTEST_TOKEN: usize = 16;
+
+/// The command line. Every option has an environment variable; the option wins.
+#[derive(Debug, Parser)]
+#[command(
+    name = "perf-service",
+    version,
+    about = "Load-tests the bookstore with k6 and says what came of it",
+    after_help = "Exit codes of run: 0 passed, 99 thresholds crossed, 3 inconclusive, 2 usage, 1 anything else.\n\
+                  API_TOKEN (environment only) guards what starts and cancels runs; one is made where the\n\
+                  service listens beyond loopback and none is given."
+)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Option<CommandWritten>,
+    #[command(flatten)]
+    written: Written,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum CommandWritten {
+    /// Serve the API (the default)
+    Serve,
+    /// Run a scenario here and now, and exit by its verdict
+    #[command(allow_negative_numbers = true)]
+    Run(RunWritten),
+    /// List the scenarios
+    Scenarios,
+    /// Ask the running service whether it lives; exit code 0 or 1
+    Health,
+}
+
+#[derive(Args, Clone, Debug)]
+struct RunWritten {
+    /// Name of the scenario
+    scenario: String,
+    /// Name of a configured target [default: the first]
+    #[arg(long)]
+    target: Option<String>,
+    /// LLM provider to ask for summaries [default: the target's own]
+    #[arg(long)]
+    provider: Option<String>,
+    /// Measured load, such as 15s or 2m; up to 1h [default: the scenario's own]
+    #[arg(long)]
+    duration: Option<String>,
+    /// Virtual users, 1 to 200 [default: the scenario's own]
+    #[arg(long)]
+    users: Option<String>,
+    /// Limit in milliseconds for the 95th percentile of what no LLM takes part in [default: the scenario's own]
+    #[arg(long)]
+    max_p95_ms: Option<String>,
+    /// Print the run as JSON, and nothing else, on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Settings as they were written; [`Settings::read`] checks them. Texts, so that one mistake does
+/// not hide the next.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings")]
+struct Written {
+    /// Address to listen on; beyond loopback, what changes something needs the API token [default: 127.0.0.1]
+    #[arg(long, env = "BIND_ADDRESS", global = true, hide_env_values = true)]
+    bind_address: Option<String>,
+    /// Port to listen on, 0 for any free one [default: 7004]
+    #[arg(long, env = "HTTP_PORT", global = true, hide_env_values = true)]
+    http_port: Option<String>,
+    /// Further host names under which clients reach it, by commas; * for any
+    #[arg(long, env = "ALLOWED_HOSTS", global = true, hide_env_values = true)]
+    allowed_hosts: Option<String>,
+    /// Folder for runs and their reports [default: data/perf-service]
+    #[arg(long, env = "DATA_DIR", global = true, hide_env_values = true)]
+    data_dir: Option<String>,
+    /// What may be put under load, name=URL by commas; the first is the default [default: local=http://127.0.0.1:7002]
+    #[arg(long, env = "TARGETS", global = true, hide_env_values = true)]
+    targets: Option<String>,
+    /// What runs k6: docker, local, or auto: docker where it answers and has or can get the image [default: auto]
+    #[arg(long, visible_alias = "k6-engine", env = "K6_ENGINE", global = true, hide_env_values = true)]
+    engine: Option<String>,
+    /// The local k6 [default: the one on PATH]
+    #[arg(long, env = "K6_BIN", global = true, hide_env_values = true)]
+    k6_bin: Option<String>,
+    /// k6's image [default: grafana/k6:1.1.0]
+    #[arg(long, env = "K6_IMAGE", global = true, hide_env_values = true)]
+    k6_image: Option<String>,
+    /// Network of k6's containers: host, or a name; then loopback is host.docker.internal [default: host on Linux, else bridge]
+    #[arg(long, env = "K6_NETWORK", global = true, hide_env_values = true)]
+    k6_network: Option<String>,
+    /// The Docker daemon [default: unix:///var/run/docker.sock, or that of the desktop]
+    #[arg(long, env = "DOCKER_HOST", global = true, hide_env_values = true)]
+    docker_host: Option<String>,
+    /// How log lines look: json or console [default: json; console for run]
+    #[arg(long, env = "LOG_FORMAT", global = true, hide_env_values = true)]
+    log_format: Option<String>,
+    /// Which log lines pass, such as info or warn,perf_service=debug [default: info; warn for run]
+    #[arg(long, env = "LOG_FILTER", global = true, hide_env_values = true)]
+    log_filter: Option<String>,
+    /// Where traces go by OTLP; nowhere when absent
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true, hide_env_values = true)]
+    otel_exporter_otlp_endpoint: Option<String>,
+    /// How traces travel: http/protobuf or grpc [default: http/protobuf]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", global = true, hide_env_values = true)]
+    otel_exporter_otlp_protocol: Option<String>,
+}
+
+/// What the environment says without an option.
+#[derive(Clone, Debug, Default)]
+struct Surroundings {
+    api_token: Option<String>,
+    path: Option<std::ffi::OsString>,
+    home: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Serve the API.
+    Serve,
+    /// Run a scenario.
+    Run(RunRequest),
+    /// List the scenarios.
+    Scenarios,
+    /// Ask the running service whether it lives.
+    Health,
+}
+
+/// A run asked for on the command line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRequest {
+    /// What a client would send.
+    pub asked: StartRun,
+    /// A limit in place of the scenario's own.
+    pub max_p95_ms: Option<f64>,
+    /// Whether to print the run as JSON.
+    pub json: bool,
+}
+
+/// Checked settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Listening.
+    pub listen: ListenSettings,
+    /// The token as the operator gave it.
+    pub api_token: Option<SecretString>,
+    /// Folder for runs.
+    pub data_dir: PathBuf,
+    /// What may be put under load.
+    pub targets: Vec<Target>,
+    /// Which engine is wanted.
+    pub engine: EngineChoice,
+    /// Where to look for a local k6.
+    pub local: LocalSettings,
+    /// Which daemon and image.
+    pub docker: DockerSettings,
+    /// Telemetry.
+    pub telemetry: TelemetrySettings,
+}
+
+/// What is wrong with the settings: all of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct SettingsError {
+    /// One sentence a mistake, with what to do.
+    pub mistakes: Vec<String>,
+}
+
+impl SettingsError {
+    /// A short, stable name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        "settings"
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the settings cannot be used:")?;
+        self.mistakes.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+    }
+}
+
+impl Settings {
+    /// Checks the command line and reads what else the environment says.
+    ///
+    /// # Errors
+    /// With every mistake there is.
+    #[expect(clippy::disallowed_methods, reason = "settings.rs is where the environment is read")]
+    pub fn read(line: CommandLine) -> Result<(Command, Self), SettingsError> {
+        let surroundings = Surroundings {
+            api_token: std::env::var("API_TOKEN").ok(),
+            path: std::env::var_os("PATH"),
+            home: std::env::var_os("HOME").map(PathBuf::from),
+        };
+        Self::check(line, surroundings)
+    }
+
+    fn check(line: CommandLine, surroundings: Surroundings) -> Result<(Command, Self), SettingsError> {
+        let CommandLine { command, written } = line;
+        let mut check = Check::default();
+        let command = check.command(command.unwrap_or(CommandWritten::Serve));
+        let for_a_person = matches!(command, Command::Run(_) | Command::Scenarios);
+        let address = check.parse(
+            "BIND_ADDRESS",
+            &written.bind_address,
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            "an IP address such as 127.0.0.1 or 0.0.0.0",
+        );
+        let port = check.parse("HTTP_PORT", &written.http_port, PORT, "a port from 0 to 65535");
+        let allowed_hosts = given(&written.allowed_hosts).unwrap_or_default().split(',').map(str::trim);
+        let settings = Self {
+            listen: ListenSettings {
+                address,
+                port,
+                allowed_hosts: allowed_hosts.filter(|host| !host.is_empty()).map(str::to_owned).collect(),
+                limits: Limits::default(),
+            },
+            api_token: check.token(surroundings.api_token),
+            data_dir: given(&written.data_dir).unwrap_or(DATA_DIR).into(),
+            targets: check.targets(&written.targets),
+            engine: check.choice(
+                "K6_ENGINE",
+                &written.engine,
+                &[
+                    ("auto", EngineChoice::Auto),
+                    ("docker", EngineChoice::Docker),
+                    ("local", EngineChoice::Local),
+                ],
+                EngineChoice::Auto,
+            ),
+            local: LocalSettings {
+                binary: given(&written.k6_bin).map(PathBuf::from),
+                search_path: surroundings.path,
+            },
+            docker: DockerSettings {
+                host: check.docker_host(&written.docker_host),
+                home: surroundings.home,
+                image: check.image(&written.k6_image),
+                network: check.network(&written.k6_network),
+            },
+            telemetry: TelemetrySettings {
+                service_name: "perf-service",
+                service_version: env!("CARGO_PKG_VERSION"),
+                log_format: check.choice(
+                    "LOG_FORMAT",
+                    &written.log_format,
+                    &[("json", LogFormat::Json), ("console", LogFormat::Console)],
+                    if for_a_person { LogFormat::Console } else { LogFormat::Json },
+                ),
+                log_filter: given(&written.log_filter)
+                    .unwrap_or(if for_a_person { "warn" } else { "info" })
+                    .to_owned(),
+                otlp_endpoint: check.endpoint(&written.otel_exporter_otlp_endpoint),
+                otlp_protocol: check.choice(
+                    "OTEL_EXPORTER_OTLP_PROTOCOL",
+                    &written.otel_exporter_otlp_protocol,
+                    &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
+                    OtlpProtocol::HttpProtobuf,
+                ),
+            },
+        };
+        if check.mistakes.is_empty() {
+            Ok((command, settings))
+        } else {
+            Err(SettingsError { mistakes: check.mistakes })
+        }
+    }
+}
+
+/// A setting that was given: an empty one counts as absent, as compose files write it.
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// Collects mistakes.
+#[derive(Default)]
+struct Check {
+    mistakes: Vec<String>,
+}
+
+impl Check {
+    fn wrong(&mut self, name: &str, text: &str, wanted: &str) {
+        self.mistakes.push(format!("{name} is {text:?}: give {wanted}"));
+    }
+
+    /// A value, or the default where none or a wrong one is given.
+    fn parse<T: std::str::FromStr>(
+        &mut self,
+        name: &str,
+        text: &Option<String>,
+        default: T,
+        wanted: &str,
+    ) -> T {
+        let Some(text) = given(text) else { return default };
+        text.parse().unwrap_or_else(|_| {
+            self.wrong(name, text, wanted);
+            default
+        })
+    }
+
+    fn choice<T: Copy>(&mut self, name: &str, text: &Option<String>, choices: &[(&str, T)], default: T) -> T {
+        let Some(text) = given(text) else { return default };
+        if let Some((_, value)) = choices.iter().find(|(choice, _)| choice.eq_ignore_ascii_case(text)) {
+            return *value;
+        }
+        let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
+        self.wrong(name, text, &names.join(" or "));
+        default
+    }
+
+    fn command(&mut self, written: CommandWritten) -> Command {
+        let run = match written {
+            CommandWritten::Serve => return Command::Serve,
+            CommandWritten::Scenarios => return Command::Scenarios,
+            CommandWritten::Health => return Command::Health,
+            CommandWritten::Run(run) => run,
+        };
+        // Their bounds are those of the API; what is no number at all is wrong already here.
+        let mut number = |name: &str, text: &Option<String>, read: fn(&str) -> Option<u32>, wanted: &str| {
+            let text = given(text)?;
+            let value = read(text);
+            if value.is_none() {
+                self.wrong(name, text, wanted);
+            }
+            value
+        };
+        let duration_seconds =
+            number("--duration", &run.duration, scenarios::seconds, "a duration such as 15s, 2m or 1m30s");
+        let users = number("--users", &run.users, |text| text.parse().ok(), "a whole number from 1 to 200");
+        let max_p95_ms = given(&run.max_p95_ms).and_then(|text| {
+            let limit = text.parse().ok().filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
+            if limit.is_none() {
+                self.wrong("--max-p95-ms", text, "milliseconds above 0");
+            }
+            limit
+        });
+        Command::Run(RunRequest {
+            asked: StartRun {
+                scenario: run.scenario,
+                target: given(&run.target).map(str::to_owned),
+                duration_seconds,
+                users,
+                provider: given(&run.provider).map(str::to_owned),
+            },
+            max_p95_ms,
+            json: run.json,
+        })
+    }
+
+    fn token(&mut self, token: Option<String>) -> Option<SecretString> {
+        let token = token.filter(|token| !token.trim().is_empty())?;
+        if token.len() < SHORTEST_TOKEN {
+            self.mistakes.push(format!(
+                "API_TOKEN has fewer than {SHORTEST_TOKEN} characters: `openssl rand -hex 24` makes a good one"
+            ));
+        }
+        Some(token.into())
+    }
+
+    fn targets(&mut self, text: &Option<String>) -> Vec<Target> {
+        targets::parse(given(text).unwrap_or(TARGETS)).unwrap_or_else(|mistakes| {
+            self.mistakes.extend(mistakes.into_iter().map(|mistake| format!("TARGETS: {mistake}")));
+            Vec::new()
+        })
+    }
+
+    fn docker_host(&mut self, text: &Option<String>) -> Option<String> {
+        let text = given(text)?;
+        if !["unix://", "tcp://", "http://", "npipe://"].iter().any(|scheme| text.starts_with(scheme)) {
+            self.wrong("DOCKER_HOST", text, "unix:///path/to/docker.sock or tcp://host:port");
+        }
+        Some(text.to_owned())
+    }
+
+    fn image(&mut self, text: &Option<String>) -> String {
+        let image = given(text).unwrap_or(K6_IMAGE);
+        let sound = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+        if image.len() > 300 || !image.chars().all(sound) {
+            self.wrong("K6_IMAGE", image, "an image such as grafana/k6:1.1.0");
+        }
+        // Without a tag or digest Docker pulls every tag there is.
+        let name = image.rsplit('/').next().unwrap_or(image);
+        if name.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
+    }
+
+    fn network(&mut self, text: &Option<String>) -> Network {
+        // Elsewhere Docker runs in a virtual machine, whose loopback is not the host's.
+        let default = if cfg!(target_os = "linux") { "host" } else { "bridge" };
+        let name = given(text).unwrap_or(default);
+        if name == "host" {
+            return Network::Host;
+        }
+        let sound = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        // `container:…` would put k6 into the network of any container.
+        if name.len() > 128 || !name.chars().all(sound) {
+            self.wrong("K6_NETWORK", name, "host, bridge or the name of a network");
+        }
+        Network::Named(name.to_owned())
+    }
+
+    fn endpoint(&mut self, text: &Option<String>) -> Option<String> {
+        let text = given(text)?;
+        let sound =
+            Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !sound {
+            self.wrong("OTEL_EXPORTER_OTLP_ENDPOINT", text, "a URL such as http://127.0.0.1:4318");
+        }
+        Some(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::builder::Resettable;
+    use clap::{CommandFactory, FromArgMatches};
+    use telemetry::LogFormat;
+
+    use super::{Command, CommandLine, Settings, SettingsError, Surroundings};
+    use crate::engine::EngineChoice;
+    use crate::engine::docker::Network;
+
+    fn check(arguments: &[&str], token: Option<&str>) -> Result<(Command, Settings), SettingsError> {
+        // Whatever the environment of the tests says.
+        let command = CommandLine::command().mut_args(|argument| argument.env(Resettable::Reset));
+        let command = command.mut_subcommands(|sub| sub.mut_args(|argument| argument.env(Resettable::Reset)));
+        let matches = command.try_get_matches_from([&["perf-service"], arguments].concat()).unwrap();
+        let surroundings = Surroundings { api_token: token.map(str::to_owned), ..Surroundings::default() };
+        Settings::check(CommandLine::from_arg_matches(&matches).unwrap(), surroundings)
+    }
+
+    #[test]
+    fn nothing_has_to_be_given() {
+        let (command, settings) = check(&[], None).unwrap();
+        assert_eq!(command, Command::Serve);
+        assert_eq!((settings.listen.port, settings.engine), (7004, EngineChoice::Auto));
+        assert!(settings.listen.address.is_loopback() && settings.api_token.is_none());
+        assert_eq!(settings.targets[0].url.as_str(), "http://127.0.0.1:7002/");
+        assert_eq!(settings.docker.image, "grafana/k6:1.1.0");
+        assert_eq!(
+            (settings.telemetry.log_format, settings.telemetry.log_filter.as_str()),
+            (LogFormat::Json, "info")
+        );
+        let empty = check(&["--http-port", "", "--engine", " ", "--targets", "", "--k6-image", ""], Some(""))
+            .unwrap();
+        assert_eq!(format!("{:?}", empty.1), format!("{settings:?}"));
+    }
+
+    #[test]
+    fn a_run_is_told_by_its_options() {
+        let line = [
+            "run",
+            "smoke",
+            "--duration",
+            "1m30s",
+            "--users",
+            "3",
+            "--provider",
+            "ollama",
+            "--max-p95-ms",
+            "0.5",
+            "--json",
+            "--engine",
+            "local",
+        ];
+        let (Command::Run(run), settings) = check(&line, None).unwrap() else { panic!("no run") };
+        assert_eq!(
+            (run.asked.duration_seconds, run.asked.users, run.max_p95_ms),
+            (Some(90), Some(3), Some(0.5))
+        );
+        assert!(run.json && run.asked.target.is_none());
+        assert_eq!(settings.engine, EngineChoice::Local);
+        assert_eq!(settings.telemetry.log_filter, "warn");
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together_and_secrets_are_not() {
+        let line = [
+            "run",
+            "smoke",
+            "--duration",
+            "soon",
+            "--users",
+            "many",
+            "--max-p95-ms",
+            "-0",
+            "--bind-address",
+            "nowhere",
+            "--http-port",
+            "70000",
+            "--targets",
+            "x",
+            "--engine",
+            "podman",
+            "--k6-image",
+            "a b",
+            "--k6-network",
+            "container:x",
+            "--docker-host",
+            "ssh://x",
+            "--log-format",
+            "xml",
+            "--otel-exporter-otlp-endpoint",
+            "localhost",
+            "--otel-exporter-otlp-protocol",
+            "x",
+        ];
+        let mistakes = check(&line, Some("canary")).unwrap_err().mistakes;
+        for name in [
+            "--duration",
+            "--users",
+            "--max-p95-ms",
+            "BIND_ADDRESS",
+            "HTTP_PORT",
+            "TARGETS",
+            "K6_ENGINE",
+            "K6_IMAGE",
+            "K6_NETWORK",
+            "DOCKER_HOST",
+            "LOG_FORMAT",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "API_TOKEN",
+        ] {
+            assert_eq!(
+                mistakes.iter().filter(|text| text.starts_with(name)).count(),
+                1,
+                "{name}: {mistakes:?}"
+            );
+        }
+        assert_eq!(mistakes.len(), 14);
+        assert!(!mistakes.concat().contains("canary"));
+        let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
+        assert!(!format!("{settings:?}").contains("canary"));
+    }
+
+    #[test]
+    fn an_image_has_a_tag_and_a_network_a_kind() {
+        for (image, wanted) in
+            [("k6", "k6:latest"), ("host:5000/k6", "host:5000/k6:latest"), ("k6@sha256:00", "k6@sha256:00")]
+        {
+            assert_eq!(check(&["--k6-image", image], None).unwrap().1.docker.image, wanted);
+        }
+        assert_eq!(check(&["--k6-network", "host"], None).unwrap().1.docker.network, Network::Host);
+        let named = check(&["--k6-network", "shop_default"], None).unwrap().1.docker.network;
+        assert_eq!(named, Network::Named("shop_default".to_owned()));
+    }
+}
