@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help build run-services stop-services status health-check perf-smoke k6 test test-integration lint fmt deny bench clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration lint fmt deny bench clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -16,6 +16,9 @@ help: ## List the targets
 
 build: ## Build the three binaries
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
+
+env: ## Write random secrets to .env, which compose reads, unless there is one
+	@test -e .env || { (umask 077 && printf 'API_TOKEN=%s\n' "$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(24))')" >.env) && echo "wrote .env"; }
 
 run-services: build ## Start both services (and the simulator unless an Ollama answers) as local processes
 	@$(PYTHON) .make/services.py start

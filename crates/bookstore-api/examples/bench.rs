@@ -136,6 +136,8 @@ async fn summaries(client: &reqwest::Client) -> Fallible<()> {
     }
     let after = kept(client, &api.base).await?;
     let write = (after.0 - before.0) / (after.1 - before.1) * 1_000.0;
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+    let mean = added.iter().sum::<f64>() / added.len() as f64;
     let all = median(&mut added);
     println!("generate-summary on a miss, {} calls, telemetry on", added.len());
     println!("  provider's own time          median {:8.3} ms", median(&mut provider));
@@ -144,7 +146,11 @@ async fn summaries(client: &reqwest::Client) -> Fallible<()> {
         quantile(&mut added, 0.95)
     );
     println!("  the durable write            mean   {write:8.3} ms");
-    println!("  added without it                    {:8.3} ms   (wanted: at most 1 ms)", all - write);
+    println!(
+        "  added without it             median {:8.3} ms   mean {:8.3} ms   (wanted: at most 1 ms)",
+        all - write,
+        mean - write
+    );
 
     let id = ids.first().ok_or("no book")?;
     let (book, summary) = (format!("{books}/{id}"), format!("{books}/{id}/generate-summary"));

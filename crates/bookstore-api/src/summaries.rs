@@ -54,10 +54,13 @@ struct CallKey {
     book: Uuid,
     content_hash: String,
     provider: ProviderName,
+    /// Who wants a new one does not make do with a call that may find an old one.
+    refresh: bool,
 }
 
-/// The result of a call, with a flag that the first caller to see it sets: that one pays.
-type Shared = Result<(StoredSummary, Arc<AtomicBool>), LlmError>;
+/// The result of a call, with a flag that the first caller to see it sets: that one pays. No flag
+/// when the store had it after all.
+type Shared = Result<(StoredSummary, Option<Arc<AtomicBool>>), LlmError>;
 
 /// The use case.
 #[derive(Clone)]
@@ -143,14 +146,33 @@ impl Summaries {
             }
         }
         let book = self.catalog.book(id).await?;
-        let key = CallKey { book: id, content_hash: book.content_hash(), provider: name };
+        let key = CallKey { book: id, content_hash: book.content_hash(), provider: name, refresh };
         let (this, adapter) = (self.clone(), Arc::clone(adapter));
         let call = self.calls.join(key, move || -> BoxFuture<'static, Shared> {
-            this.call(adapter, book).in_current_span().boxed()
+            async move {
+                // A call may have ended between this caller's look and its turn: nobody pays twice.
+                match if refresh { None } else { this.kept(&book, name).await } {
+                    Some(summary) => Ok((summary, None)),
+                    None => this.call(adapter, book).await,
+                }
+            }
+            .in_current_span()
+            .boxed()
         });
         let (summary, paid) = call.await.map_err(|error| UseCaseError::Provider { provider: name, error })?;
-        let pays = !paid.swap(true, Ordering::AcqRel);
-        Ok(Answer { summary, origin: Origin::Provider, pays, latency: started.elapsed() })
+        let origin = if paid.is_some() { Origin::Provider } else { Origin::Store };
+        let pays = paid.is_some_and(|paid| !paid.swap(true, Ordering::AcqRel));
+        Ok(Answer { summary, origin, pays, latency: started.elapsed() })
+    }
+
+    /// What the store has for the book as it is. A store that fails costs a call, not the answer.
+    async fn kept(&self, book: &Book, provider: ProviderName) -> Option<StoredSummary> {
+        let found =
+            self.store.summary(book.id, &book.content_hash(), prompt::VERSION, Some(provider.as_str())).await;
+        found.unwrap_or_else(|error| {
+            tracing::warn!(book = %book.id, %error, "the store could not be asked for a summary again");
+            None
+        })
     }
 
     /// What the cache or the store has.
@@ -219,7 +241,7 @@ impl Summaries {
         if let Err(error) = write.await {
             tracing::error!(%error, "keeping a summary broke off");
         }
-        Ok((summary, Arc::new(AtomicBool::new(false))))
+        Ok((summary, Some(Arc::new(AtomicBool::new(false)))))
     }
 
     /// Stores a summary and brings the cache up to date from the store. A store that fails costs

@@ -128,7 +128,11 @@ mod tests {
         let (mut left, mut right, mut whole) = (Quantiles::new(), Quantiles::new(), Quantiles::new());
         for i in 0..1_000 {
             let value = f64::from(i * i % 977);
-            if i % 3 == 0 { left.record(value) } else { right.record(value) }
+            if i % 3 == 0 {
+                left.record(value)
+            } else {
+                right.record(value)
+            }
             whole.record(value);
         }
         left.merge(&right);

@@ -1,0 +1,5 @@
+//! The house rules: tests that read the repository itself.
+
+#![cfg(test)]
+
+mod house;
