@@ -47,7 +47,7 @@ test-integration: ## The same and more against real servers: those that the envi
 
 lint: ## rustfmt, clippy without warnings, the k6 scripts, the Python scripts
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	$(PYTHON) -m compileall -q .make
 	@$(LOCAL_K6) && for script in k6/scenarios/*.js; do "$$K6_BIN" inspect "$$script" >/dev/null || exit 1; done
 

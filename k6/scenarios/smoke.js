@@ -1,7 +1,8 @@
 // description: 1 user for 2 minutes: does everything work, and is it quick enough when nobody else is there
+// duration: 2m
 //
 // Owns the size of the load, its limits and its pace. Must not know what a visitor does
-// (lib/shop.js) nor how figures are shown (lib/summary.js). Runs as it is: k6 run k6/scenarios/smoke.js
+// (lib/shop.js) nor how figures are shown (lib/figures.js). Runs as it is: k6 run k6/scenarios/smoke.js
 import { readCatalogue, removeLeftovers } from '../lib/catalogue.js';
 import { figures, showSummary } from '../lib/figures.js';
 import { phases } from '../lib/phases.js';

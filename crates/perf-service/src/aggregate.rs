@@ -307,15 +307,15 @@ impl Aggregate {
         let mut warnings = Vec::new();
         let mut warn = |count: u64, text: &str| {
             if count > 0 {
-                warnings.push(format!("{count} {text}"));
+                warnings.push(format!("{text}: {count}"));
             }
         };
         warn(
             self.dropped_iterations,
-            "iterations could not be started in time: k6 fell behind and under-reports latency; give it more users or less load",
+            "k6 fell behind and under-reports latency; give it more users or less load. Iterations that it could not start in time",
         );
         warn(self.broken_lines, "lines of k6's output were broken and are missing from the figures");
-        warn(self.timeline.late(), "samples came too late for the charts; they are in all other figures");
+        warn(self.timeline.late(), "samples that came too late for the charts, but are in all other figures");
         if self.thresholds.is_none() {
             warnings.push("k6 wrote no summary, so no threshold was judged".to_owned());
         }

@@ -93,6 +93,7 @@ impl App {
         // The port first: of two services started by mistake the second must touch nothing.
         let listener = http_server::bind(&settings.listen).await?;
         let runs = runs(settings, metrics.clone()).await?;
+        metrics.start_perf_series(Scenarios::embedded().names().into_iter());
         let api = Api { runs: runs.clone(), stop: stop.clone() };
         let router = http::router(api, metrics.clone(), token(settings)?);
         Ok(Self { listener, router, runs, metrics, stop })
@@ -133,7 +134,7 @@ impl App {
 }
 
 /// Runs one scenario in this process, with progress on standard error and what it came to on
-/// standard output. `stop` cancels it.
+/// standard output. `stop` cancels it, and so does the terminal going away.
 ///
 /// # Errors
 /// When it cannot be started; what happens to a started run is in the exit code.
@@ -147,7 +148,7 @@ pub async fn run_scenario(
     let runs = runs_on(Arc::clone(&ledger), settings, metrics);
     runs.recover().await?;
     let run = runs.start(request.asked.clone(), request.max_p95_ms).await?;
-    eprintln!("run {} of {} against {}", run.id, run.scenario, run.target);
+    console::say(&format_args!("run {} of {} against {}", run.id, run.scenario, run.target));
     if let Some(progress) = runs.watch(run.id) {
         let ended = CancellationToken::new();
         let watching = async {
@@ -158,6 +159,7 @@ pub async fn run_scenario(
         let stopping = async {
             tokio::select! {
                 () = stop.cancelled() => runs.stop().await,
+                () = console::hangup::hangup() => runs.stop().await,
                 () = ended.cancelled() => {}
             }
         };
@@ -168,7 +170,7 @@ pub async fn run_scenario(
     let run = runs.read(run.id).await?;
     if request.json {
         // Strings and finite numbers only: this cannot fail.
-        println!("{}", serde_json::to_string_pretty(&run).unwrap_or_default());
+        console::tell(&serde_json::to_string_pretty(&run).unwrap_or_default());
     } else {
         print_summary(ledger.as_ref(), &run).await;
     }
@@ -180,7 +182,7 @@ async fn print_summary(ledger: &dyn Ledger, run: &Run) {
     let results = text.and_then(|text| serde_json::from_slice(&text).ok());
     let report = ledger.folder(run.id).join(Artifact::Report.file_name());
     let report = report.exists().then_some(report);
-    print!("{}", console::summary(run, results.as_ref(), report.as_deref()));
+    console::tell(&console::summary(run, results.as_ref(), report.as_deref()));
 }
 
 fn exit_code(run: &Run) -> ExitCode {
@@ -195,7 +197,7 @@ fn exit_code(run: &Run) -> ExitCode {
 /// Prints the scenarios, a line each.
 pub fn list_scenarios() {
     for scenario in Scenarios::embedded().list() {
-        println!("{:14}{}", scenario.name, scenario.description);
+        console::tell(&format_args!("{:14}{}", scenario.name, scenario.description));
     }
 }
 
@@ -234,7 +236,10 @@ fn token(settings: &Settings) -> Result<Option<ApiToken>, AppError> {
     let (token, new) = ApiToken::kept_in(&settings.data_dir)?;
     if new {
         // Shown this once, as Jupyter does; it is never logged.
-        eprintln!("perf-service: starting and cancelling runs needs this API token: {}", token.reveal());
+        let token = token.reveal();
+        console::say(&format_args!(
+            "perf-service: starting and cancelling runs needs this API token: {token}"
+        ));
     }
     Ok(Some(token))
 }

@@ -3,9 +3,11 @@
 //! Owns the words and their layout. Must not know where figures come from. Showing a run while it
 //! goes on is `console/watching.rs`.
 
+pub mod hangup;
 pub mod watching;
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+use std::io::Write as _;
 use std::path::Path;
 
 use common_models::{Outcome, Run, RunState};
@@ -15,27 +17,43 @@ use crate::results::Results;
 /// Width of the column of names.
 const NAMES: usize = 12;
 
+/// A line for a person, on standard error.
+pub fn say(text: &dyn Display) {
+    // A terminal that went away must not end what is still to be put in order.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// What was asked for, on standard output.
+pub fn tell(text: &dyn Display) {
+    // Whoever closed the pipe has read enough.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 /// The summary of an ended run: its figures where it has any, then the verdict, last the report.
 #[must_use]
 pub fn summary(run: &Run, results: Option<&Results>, report: Option<&Path>) -> String {
     let mut text = String::new();
-    if let Some(results) = results {
+    // Without a measured request every figure would be a zero that nobody measured.
+    if let Some(results) = results.filter(|results| results.summary.requests > 0) {
         figures(&mut text, results);
     }
     line(&mut text, format_args!("{}", verdict(run)));
     if let Some(report) = report {
         row(&mut text, "report", format_args!("{}", report.display()));
     }
+    // Whoever prints it ends the last line.
+    text.truncate(text.trim_end().len());
     text
 }
 
 fn figures(text: &mut String, results: &Results) {
     let Results { summary, .. } = results;
-    let measured = results.timeline.iter().filter(|second| !second.warm_up).count();
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let measured = if summary.rps > 0.0 { summary.requests as f64 / summary.rps } else { 0.0 };
     line(
         text,
         format_args!(
-            "\n{} against {}, {} s measured, {}",
+            "\n{} against {}, {:.0} s measured, {}",
             results.scenario,
             results.target,
             measured,
@@ -169,7 +187,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::{count, dollars, duration, summary};
-    use crate::results::{ErrorRow, LlmRow, Results, Second};
+    use crate::results::{ErrorRow, LlmRow, Results};
 
     fn run(state: RunState, outcome: Option<Outcome>, reason: Option<&str>) -> Run {
         let at = Utc.timestamp_opt(1_795_235_562, 0).unwrap();
@@ -219,7 +237,7 @@ mod tests {
                     ThresholdResult { name: "http_req_duration: p(95)<40".to_owned(), ok: false },
                 ],
             },
-            timeline: (0..32).map(|at| Second { at, warm_up: at < 2, ..Second::default() }).collect(),
+            timeline: Vec::new(),
             endpoints: Vec::new(),
             llm: vec![LlmRow {
                 provider: "ollama".to_owned(),
@@ -269,18 +287,17 @@ smoke against local, 30 s measured, k6 v1.1.0
   ! 2 lines were broken
 
 FAILED: threshold crossed: http_req_duration: p(95)<40
-  report      runs/1/report.html
-";
+  report      runs/1/report.html";
         assert_eq!(text, wanted);
     }
 
     #[test]
     fn a_run_without_figures_says_what_became_of_it() {
         for (state, outcome, reason, wanted) in [
-            (RunState::Failed, None, Some("no k6"), "BROKEN: no k6\n"),
-            (RunState::Cancelled, None, Some("somebody cancelled it"), "CANCELLED: somebody cancelled it\n"),
-            (RunState::Finished, Some(Outcome::Passed), None, "PASSED: every threshold held\n"),
-            (RunState::Finished, Some(Outcome::Inconclusive), Some("why"), "INCONCLUSIVE: why\n"),
+            (RunState::Failed, None, Some("no k6"), "BROKEN: no k6"),
+            (RunState::Cancelled, None, Some("somebody cancelled it"), "CANCELLED: somebody cancelled it"),
+            (RunState::Finished, Some(Outcome::Passed), None, "PASSED: every threshold held"),
+            (RunState::Finished, Some(Outcome::Inconclusive), Some("why"), "INCONCLUSIVE: why"),
         ] {
             assert_eq!(summary(&run(state, outcome, reason), None, None), wanted);
         }

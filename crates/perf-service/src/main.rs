@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use perf_service::app::{self, App, AppError};
+use perf_service::console;
 use perf_service::settings::{Command, CommandLine, Settings};
 use telemetry::Metrics;
 
@@ -45,6 +46,6 @@ async fn work(command: &Command, settings: &Settings, metrics: Metrics) -> Resul
 }
 
 fn failed(error: &dyn std::fmt::Display, code: ExitCode) -> ExitCode {
-    eprintln!("perf-service: {error}");
+    console::say(&format_args!("perf-service: {error}"));
     code
 }

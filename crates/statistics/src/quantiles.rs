@@ -129,9 +129,9 @@ mod tests {
         for i in 0..1_000 {
             let value = f64::from(i * i % 977);
             if i % 3 == 0 {
-                left.record(value)
+                left.record(value);
             } else {
-                right.record(value)
+                right.record(value);
             }
             whole.record(value);
         }

@@ -261,6 +261,17 @@ impl Metrics {
         }
     }
 
+    /// Makes the series of perf-service exist at zero.
+    pub fn start_perf_series<'a>(&self, scenarios: impl Iterator<Item = &'a str>) {
+        for scenario in scenarios {
+            for outcome in ["passed", "failed", "inconclusive", "broken", "cancelled"] {
+                let labels =
+                    [KeyValue::new("scenario", scenario.to_owned()), KeyValue::new("outcome", outcome)];
+                self.0.perf_runs.add(0, &labels);
+            }
+        }
+    }
+
     fn add(
         &self,
         counter: &Counter<u64>,
@@ -411,9 +422,11 @@ mod tests {
     fn series_that_matter_start_at_zero() {
         let metrics = Metrics::unregistered();
         metrics.start_bookstore_series(&[("ollama", "llama3.2")]);
+        metrics.start_perf_series(["smoke"].into_iter());
         let text = metrics.render();
         for line in [
             r#"bookstore_cache_requests_total{cache="summary",outcome="error"} 0"#,
+            r#"perf_runs_total{outcome="failed",scenario="smoke"} 0"#,
             r#"bookstore_llm_cost_usd_total{kind="billed",model="llama3.2",provider="ollama"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

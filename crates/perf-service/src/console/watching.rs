@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{count, duration};
+use super::{count, duration, say};
 use crate::progress::Progress;
 use crate::run_state;
 
@@ -37,7 +37,7 @@ pub async fn watch(mut progress: watch::Receiver<Progress>) {
         for news in said.news(&now) {
             match &bar {
                 Some(bar) => bar.println(news),
-                None => eprintln!("{news}"),
+                None => say(&news),
             }
         }
         if !changed || run_state::is_last(now.state) {
@@ -90,7 +90,7 @@ impl Said {
 
 fn show(bar: Option<&ProgressBar>, now: &Progress, elapsed: Duration) {
     match bar {
-        None => eprintln!("{}", line(now, elapsed)),
+        None => say(&line(now, elapsed)),
         Some(bar) => {
             if let Some(total) = now.total_seconds {
                 bar.set_length(u64::from(total) * 10);
@@ -104,7 +104,8 @@ fn show(bar: Option<&ProgressBar>, now: &Progress, elapsed: Duration) {
 }
 
 fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
+    // Empty until it is known how long it is.
+    let bar = ProgressBar::new(u64::MAX);
     // A template of ours: a mistake in it shows as the default style.
     if let Ok(style) = ProgressStyle::with_template("{bar:24} {msg}") {
         bar.set_style(style);
@@ -121,6 +122,9 @@ fn line(now: &Progress, elapsed: Duration) -> String {
         (None, _) if standing.requests > 0 => "warming up".to_owned(),
         (None, _) => format!("preparing, {} s", elapsed.as_secs()),
     };
+    if standing.requests == 0 {
+        return clock;
+    }
     format!(
         "{clock}   {:.1} requests a second   p95 {}   {} failed",
         standing.rps,
@@ -141,7 +145,7 @@ mod tests {
     fn a_line_says_how_far_and_how_well() {
         let mut now = Progress::new(Some(120));
         let elapsed = Duration::from_secs(3);
-        assert!(line(&now, elapsed).starts_with("preparing, 3 s"));
+        assert_eq!(line(&now, elapsed), "preparing, 3 s");
         now.standing = Standing { requests: 7, rps: 3.5, p95_ms: 12.0, ..Standing::default() };
         assert!(line(&now, elapsed).starts_with("warming up"));
         now.standing.measured_seconds = Some(61.2);

@@ -119,7 +119,10 @@ pub(crate) async fn report(State(api): State<Api>, Path(id): Path<Uuid>) -> Resu
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // The page's own policy says what it may do; this keeps it from acting with our origin.
-        (CONTENT_SECURITY_POLICY, "sandbox allow-scripts; frame-ancestors 'self'"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox; frame-ancestors 'self'",
+        ),
     ];
     Ok((headers, html).into_response())
 }

@@ -1,0 +1,25 @@
+//! The integration tests of bookstore-api: the real binary on a free port, an own data folder, and
+//! an Ollama that the test plays. Files mirror the routes; `service.rs` and `upstream.rs` are the
+//! stage.
+
+#[cfg(test)]
+mod authors;
+#[cfg(test)]
+mod books;
+#[cfg(test)]
+mod cache_contract;
+#[cfg(test)]
+mod import;
+#[cfg(test)]
+#[cfg(feature = "integration")]
+mod ollama;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod service;
+#[cfg(test)]
+mod store_contract;
+#[cfg(test)]
+mod summaries;
+#[cfg(test)]
+mod upstream;

@@ -1,0 +1,156 @@
+//! A shop to put under load: the part of bookstore-api's wire contract that the scenarios use, in
+//! memory, counting what it is asked.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use http_server::{Limits, ListenSettings};
+use serde_json::{Value, json};
+use telemetry::Metrics;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// A running shop; it closes when dropped.
+pub struct Shop {
+    pub address: SocketAddr,
+    shelves: Arc<Shelves>,
+    _open: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Shelves {
+    requests: AtomicU64,
+    summaries: AtomicU64,
+    made: Mutex<BTreeMap<String, Value>>,
+}
+
+impl Shop {
+    pub async fn open() -> Self {
+        let shelves = Arc::new(Shelves::default());
+        let counted = Arc::clone(&shelves);
+        let router = Router::new()
+            .route("/api/v1/books", get(books).post(make))
+            .route("/api/v1/books/{id}", get(book).put(replace).delete(remove))
+            .route("/api/v1/books/{id}/generate-summary", axum::routing::post(summary))
+            .route("/api/v1/authors", get(authors).post(make))
+            .route("/api/v1/authors/{id}", get(author).delete(remove))
+            .with_state(Arc::clone(&shelves))
+            .layer(middleware::from_fn(move |request, next: middleware::Next| {
+                counted.requests.fetch_add(1, Ordering::Relaxed);
+                next.run(request)
+            }));
+        let settings = ListenSettings {
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            allowed_hosts: vec!["*".to_owned()],
+            limits: Limits::default(),
+        };
+        let listener = http_server::bind(&settings).await.unwrap();
+        let address = listener.local_addr();
+        let mut open = JoinSet::new();
+        open.spawn(async move {
+            let stop = CancellationToken::new();
+            http_server::serve(listener, router, Metrics::unregistered(), stop).await.unwrap();
+        });
+        Self { address, shelves, _open: open }
+    }
+
+    /// `TARGETS` with this shop alone.
+    pub fn targets(&self) -> String {
+        format!("local=http://{}", self.address)
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.shelves.requests.load(Ordering::Relaxed)
+    }
+
+    /// Summaries so far.
+    pub fn summaries(&self) -> u64 {
+        self.shelves.summaries.load(Ordering::Relaxed)
+    }
+}
+
+fn shelved() -> Vec<Value> {
+    ["The Lighthouse", "Gardens of Winter", "A Harbour Story"]
+        .iter()
+        .zip(1..)
+        .map(|(title, number)| {
+            json!({
+                "id": format!("00000000-0000-7000-8000-{number:012}"), "title": title, "version": 1,
+                "authors": [{"id": "00000000-0000-7000-9000-000000000001", "name": "Someone"}],
+            })
+        })
+        .collect()
+}
+
+async fn books(
+    State(shelves): State<Arc<Shelves>>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Json<Value> {
+    let made = shelves.made.lock().unwrap();
+    // What a run made it finds again by its marker.
+    let items: Vec<Value> = match query.get("q").filter(|words| words.starts_with("run")) {
+        Some(marker) => {
+            let has_it = |item: &&Value| item["title"].as_str().is_some_and(|title| title.ends_with(marker));
+            made.values().filter(has_it).cloned().collect()
+        }
+        None => shelved(),
+    };
+    Json(json!({ "total": items.len(), "items": items }))
+}
+
+async fn book(Path(id): Path<String>) -> Result<Json<Value>, StatusCode> {
+    shelved().into_iter().find(|book| book["id"] == id).map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
+async fn make(State(shelves): State<Arc<Shelves>>, Json(mut item): Json<Value>) -> (StatusCode, Json<Value>) {
+    let id = Uuid::now_v7().to_string();
+    item["id"] = id.clone().into();
+    item["version"] = 1.into();
+    shelves.made.lock().unwrap().insert(id, item.clone());
+    (StatusCode::CREATED, Json(item))
+}
+
+async fn replace(Path(id): Path<String>, Json(mut item): Json<Value>) -> Json<Value> {
+    item["id"] = id.into();
+    item["version"] = 2.into();
+    Json(item)
+}
+
+async fn remove(State(shelves): State<Arc<Shelves>>, Path(id): Path<String>) -> StatusCode {
+    let removed = shelves.made.lock().unwrap().remove(&id);
+    if removed.is_some() { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}
+
+async fn authors(Query(query): Query<BTreeMap<String, String>>) -> Json<Value> {
+    let own = query.get("q").is_some_and(|words| words.starts_with("run"));
+    let items = if own { vec![] } else { vec![someone("00000000-0000-7000-9000-000000000001")] };
+    Json(json!({ "total": items.len(), "items": items }))
+}
+
+async fn author(Path(id): Path<String>) -> Json<Value> {
+    Json(someone(&id))
+}
+
+fn someone(id: &str) -> Value {
+    json!({ "id": id, "name": "Someone", "version": 1 })
+}
+
+async fn summary(State(shelves): State<Arc<Shelves>>, Path(id): Path<String>) -> Json<Value> {
+    let cached = shelves.summaries.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+    let tokens = |count: u64| if cached { 0 } else { count };
+    Json(json!({
+        "bookId": id, "summary": "A book about something.", "provider": "ollama", "model": "stand-in",
+        "simulated": true, "cached": cached, "costUsd": 0, "listCostUsd": if cached { 0.0 } else { 0.001 },
+        "usage": {"inputTokens": tokens(20), "outputTokens": tokens(10), "cachedInputTokens": 0, "source": "reported"},
+        "latencyMs": 1.0, "timeToFirstChunkMs": 0.5, "generatedAt": "2026-01-01T00:00:00Z",
+    }))
+}
