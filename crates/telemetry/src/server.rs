@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use opentelemetry::trace::TraceContextExt;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tracing::Span;
@@ -95,7 +96,7 @@ where
         let method = method_label(request.method());
         let span = tracing::info_span!(
             "http.server.request",
-            otel.name = Empty,
+            otel.name = method,
             otel.kind = "server",
             otel.status_code = Empty,
             http.request.method = method,
@@ -153,7 +154,9 @@ impl Drop for Exchange {
         self.metrics.http_active(self.method, -1);
         self.metrics.http_done(self.method, &route, self.status, error_type, duration);
         let span = &self.span;
-        span.record("otel.name", format_args!("{} {route}", self.method));
+        // By the span itself: a recorded `otel.name` is not heard once the span has been started,
+        // which the first log line or outgoing call in it does.
+        span.context().span().update_name(format!("{} {route}", self.method));
         span.record("http.route", &*route);
         if let Some(status) = self.status {
             span.record("http.response.status_code", status);

@@ -22,4 +22,6 @@ mod store_contract;
 #[cfg(test)]
 mod summaries;
 #[cfg(test)]
+mod traces;
+#[cfg(test)]
 mod upstream;
