@@ -188,7 +188,8 @@ async fn a_killed_k6_breaks_the_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_cancels_the_run_and_leaves_no_k6() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    // Not SIGHUP: under nohup, as build machines use it, it is ignored on purpose and by heritage.
+    for signal in [Signal::TERM, Signal::INT] {
         let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
         let process =
             Running::start(command(data.path(), &shop.targets()).args(["run", "smoke", "--duration", "60s"]));
