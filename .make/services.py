@@ -26,6 +26,8 @@ RUN = ROOT / ".run"
 PORTS = {"bookstore-api": 7002, "perf-service": 7004, "llm-simulator": 7006}
 READY_SECONDS = 20
 STOP_SECONDS = 15
+# The services are here: a proxy for the outside world has no part in it.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 MODEL = os.environ.get("OLLAMA_MODEL", "llama3.2")
 
 
@@ -40,7 +42,7 @@ def fail(text):
 def get(url, seconds=2):
     """Status and body; status 0 when nothing answers."""
     try:
-        with urllib.request.urlopen(url, timeout=seconds) as answer:
+        with DIRECT.open(url, timeout=seconds) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, b""
@@ -132,8 +134,12 @@ def tail(log):
 
 
 def pid_of(name):
-    """The pid that `start` wrote, if that process is still ours."""
-    file = RUN / f"{name}.pid"
+    """The pid that `start` or a broken-off `run` wrote, if that process is still ours."""
+    found = (pid_in(file, name) for file in [RUN / f"{name}.pid", *RUN.glob(f"perf-*/{name}.pid")])
+    return next(filter(None, found), None)
+
+
+def pid_in(file, name):
     try:
         pid = int(file.read_text())
         command = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True).stdout
@@ -189,13 +195,20 @@ def status():
 def run(scenario):
     """A stated starting state: a fresh store with the catalogue, an empty cache."""
     folder = RUN / f"perf-{scenario}"
+    for name in PORTS:
+        if pid_in(folder / f"{name}.pid", name):
+            fail(f"{name} of an earlier run is still there; `make stop-services` stops it")
     shutil.rmtree(folder, ignore_errors=True)
     services = Services(folder)
 
     def stopped(number, _frame):
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, stopped)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stopped)
+    # All of it is on loopback, where no token is needed; k6 has none to send.
+    os.environ.pop("API_TOKEN", None)
     arguments = ["run", scenario]
     for option, variable in (("--duration", "DURATION"), ("--users", "USERS"), ("--provider", "PROVIDER"),
                              ("--max-p95-ms", "MAX_P95_MS"), ("--engine", "K6_ENGINE")):

@@ -98,8 +98,10 @@ impl App {
             metrics.clone(),
             settings.cache_time_to_live,
         );
-        let catalog = Catalog::new(store.clone(), store.clone(), cache.clone(), metrics.clone());
-        let importer = Importer::new(store.clone(), catalog.clone());
+        let writes = TaskTracker::new();
+        let catalog =
+            Catalog::new(store.clone(), store.clone(), cache.clone(), metrics.clone(), writes.clone());
+        let importer = Importer::new(catalog.clone());
         if settings.seed_catalog {
             let books = seed::load(store.as_ref(), &importer).await?;
             if books > 0 {
@@ -110,7 +112,6 @@ impl App {
         let models: Vec<(&'static str, &str)> =
             providers.iter().map(|(name, provider)| (name.as_str(), provider.model())).collect();
         metrics.start_bookstore_series(&models);
-        let writes = TaskTracker::new();
         let summaries = Summaries::new(
             catalog.clone(),
             store.clone(),

@@ -24,7 +24,7 @@ const DEADLINE: Duration = Duration::from_millis(250);
 const TRIES: u32 = 3;
 /// How long it is known that something is not there.
 const NEGATIVE_TIME_TO_LIVE: Duration = Duration::from_secs(30);
-/// How far a time to live is spread, in percent, so that entries do not expire together.
+/// How much a time to live is shortened at most, in percent, so that entries do not expire together.
 const JITTER_PERCENT: u64 = 10;
 
 /// What a load brings: the JSON of an optional value.
@@ -157,8 +157,8 @@ impl CacheAside {
     }
 
     fn spread(&self, key: &CacheKey) -> Duration {
-        let draw = RandomState::new().hash_one(key) % (2 * JITTER_PERCENT + 1);
-        let percent = u32::try_from(100 - JITTER_PERCENT + draw).unwrap_or(100);
+        let draw = RandomState::new().hash_one(key) % (JITTER_PERCENT + 1);
+        let percent = u32::try_from(100 - draw).unwrap_or(100);
         self.time_to_live * percent / 100
     }
 }

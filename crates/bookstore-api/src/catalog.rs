@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use llm::ProviderName;
 use telemetry::Metrics;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::book::{Author, AuthorDraft, Book, BookDraft, Violation};
 use crate::cache::{Area, CacheKey};
 use crate::cache_aside::CacheAside;
+use crate::import::{ImportDraft, ImportOutcome};
 use crate::store::{AuthorQuery, AuthorStore, BookQuery, BookStore, Listing, StoreError};
 
 /// What a use case asks for and cannot have.
@@ -67,6 +70,8 @@ pub struct Catalog {
     authors: Arc<dyn AuthorStore>,
     cache: CacheAside,
     metrics: Metrics,
+    /// Writes with their invalidations: they outlive a caller who leaves, and a stop waits for them.
+    writes: TaskTracker,
 }
 
 /// Every cache key that says something about this book.
@@ -91,8 +96,27 @@ impl Catalog {
         authors: Arc<dyn AuthorStore>,
         cache: CacheAside,
         metrics: Metrics,
+        writes: TaskTracker,
     ) -> Self {
-        Self { books, authors, cache, metrics }
+        Self { books, authors, cache, metrics, writes }
+    }
+
+    /// Runs a write together with its invalidation to the end, even if the caller leaves meanwhile:
+    /// what was committed must not stay hidden behind the cache. A write that fails invalidates
+    /// too, for it may have been carried out all the same.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+        keys: impl FnOnce(Option<&T>) -> Vec<CacheKey> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let cache = self.cache.clone();
+        let whole = async move {
+            let result = work.await;
+            cache.invalidate(&keys(result.as_ref().ok())).await;
+            result
+        };
+        let task = self.writes.spawn(whole.in_current_span());
+        task.await.unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
     }
 
     /// Reads a book.
@@ -131,8 +155,9 @@ impl Catalog {
     /// As [`Catalog::create_book`], or when there is none.
     pub async fn replace_book(&self, id: Uuid, draft: BookDraft) -> Result<Book, UseCaseError> {
         check(draft.violations())?;
-        let book = self.books.replace_book(id, draft).await?;
-        self.cache.invalidate(&book_keys(id)).await;
+        let store = Arc::clone(&self.books);
+        let work = async move { store.replace_book(id, draft).await };
+        let book = self.write(work, move |_| book_keys(id)).await?;
         let book = book.ok_or(UseCaseError::NotFound { what: "book", id })?;
         self.metrics.books_written("replace", 1);
         Ok(book)
@@ -143,8 +168,9 @@ impl Catalog {
     /// # Errors
     /// When there is none or the store fails.
     pub async fn delete_book(&self, id: Uuid) -> Result<(), UseCaseError> {
-        let deleted = self.books.delete_book(id).await?;
-        self.cache.invalidate(&book_keys(id)).await;
+        let store = Arc::clone(&self.books);
+        let work = async move { store.delete_book(id).await };
+        let deleted = self.write(work, move |_| book_keys(id)).await?;
         if !deleted {
             return Err(UseCaseError::NotFound { what: "book", id });
         }
@@ -152,11 +178,20 @@ impl Catalog {
         Ok(())
     }
 
-    /// Forgets what was cached of books that an import wrote.
-    pub async fn books_imported(&self, ids: &[Uuid]) {
-        let keys: Vec<CacheKey> = ids.iter().copied().flat_map(book_keys).collect();
-        self.cache.invalidate(&keys).await;
-        self.metrics.books_written("import", ids.len() as u64);
+    /// Imports a batch of rows, in one step.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn import(&self, batch: Vec<ImportDraft>) -> Result<Vec<ImportOutcome>, StoreError> {
+        let store = Arc::clone(&self.books);
+        let keys = |outcomes: Option<&Vec<ImportOutcome>>| {
+            let written = outcomes.into_iter().flatten().filter_map(|outcome| outcome.book);
+            written.flat_map(book_keys).collect()
+        };
+        let outcomes = self.write(async move { store.import(batch).await }, keys).await?;
+        let written = outcomes.iter().filter(|outcome| outcome.written).count();
+        self.metrics.books_written("import", written as u64);
+        Ok(outcomes)
     }
 
     /// Reads an author.
@@ -193,12 +228,16 @@ impl Catalog {
     /// When there is none, the draft breaks rules, or the store fails.
     pub async fn replace_author(&self, id: Uuid, draft: AuthorDraft) -> Result<Author, UseCaseError> {
         check(draft.violations())?;
-        let replaced = self.authors.replace_author(id, draft).await?;
-        let mut keys = vec![CacheKey::new(Area::Author, id)];
-        if let Some((_, books)) = &replaced {
+        let store = Arc::clone(&self.authors);
+        let work = async move { store.replace_author(id, draft).await };
+        let keys = move |replaced: Option<&Option<(Author, Vec<Uuid>)>>| {
+            let books =
+                replaced.and_then(Option::as_ref).map(|(_, books)| books.as_slice()).unwrap_or_default();
+            let mut keys = vec![CacheKey::new(Area::Author, id)];
             keys.extend(books.iter().copied().flat_map(book_keys));
-        }
-        self.cache.invalidate(&keys).await;
+            keys
+        };
+        let replaced = self.write(work, keys).await?;
         replaced.map(|(author, _)| author).ok_or(UseCaseError::NotFound { what: "author", id })
     }
 
@@ -207,8 +246,9 @@ impl Catalog {
     /// # Errors
     /// When there is none, or books still name them.
     pub async fn delete_author(&self, id: Uuid) -> Result<(), UseCaseError> {
-        let deleted = self.authors.delete_author(id).await?;
-        self.cache.invalidate(&[CacheKey::new(Area::Author, id)]).await;
+        let store = Arc::clone(&self.authors);
+        let work = async move { store.delete_author(id).await };
+        let deleted = self.write(work, move |_| vec![CacheKey::new(Area::Author, id)]).await?;
         if deleted { Ok(()) } else { Err(UseCaseError::NotFound { what: "author", id }) }
     }
 }

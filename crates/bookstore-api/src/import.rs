@@ -3,9 +3,9 @@
 //! Owns the reading of CSV rows and the use case. Rows are keyed by source and source id; a row
 //! that an earlier import brought already is left alone, so that later edits survive.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::io::Read;
-use std::sync::Arc;
 
 use common_models::{ImportReport, ImportRow, RowOutcome};
 use csv::{ByteRecord, ReaderBuilder};
@@ -15,7 +15,7 @@ use unicode_normalization::UnicodeNormalization;
 use crate::book::BookDraft;
 use crate::catalog::Catalog;
 use crate::isbn::{Isbn, is_floating};
-use crate::store::{BookStore, StoreError};
+use crate::store::StoreError;
 
 /// Rows a batch; a batch is durable as a whole.
 const BATCH: usize = 250;
@@ -380,14 +380,14 @@ fn language(code: &str, warnings: &mut Vec<String>) -> Option<String> {
 /// Imports rows into a store.
 #[derive(Clone)]
 pub struct Importer {
-    store: Arc<dyn BookStore>,
     catalog: Catalog,
 }
 
 impl Importer {
-    /// Imports into this store and tells the catalogue what to forget.
-    pub fn new(store: Arc<dyn BookStore>, catalog: Catalog) -> Self {
-        Self { store, catalog }
+    /// Imports into this catalogue.
+    #[must_use]
+    pub const fn new(catalog: Catalog) -> Self {
+        Self { catalog }
     }
 
     /// Imports all rows, in batches that are durable one by one. `progress` hears the number of
@@ -401,10 +401,22 @@ impl Importer {
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<ImportReport, ImportError> {
         let mut report = ImportReport::default();
+        let mut seen: HashMap<String, u64> = HashMap::new();
         loop {
             let mut batch = Vec::with_capacity(BATCH);
             while batch.len() < BATCH {
-                let Some(row) = rows.next_row()? else { break };
+                let Some(mut row) = rows.next_row()? else { break };
+                if let (Ok(_), Some(id)) = (&row.draft, &row.source_id) {
+                    match seen.get(id) {
+                        // Two rows cannot be one book: taking turns, they would change it for ever.
+                        Some(first) => {
+                            row.draft = Err(vec![format!("book_id {id} was in row {first} already")]);
+                        }
+                        None => {
+                            seen.insert(id.clone(), row.number);
+                        }
+                    }
+                }
                 batch.push(row);
             }
             if batch.is_empty() {
@@ -437,10 +449,7 @@ impl Importer {
     async fn import_rows(&self, rows: Vec<Row>, report: &mut ImportReport) -> Result<(), StoreError> {
         let drafts: Vec<ImportDraft> =
             rows.iter().filter_map(|row| row.draft.as_ref().ok().cloned()).collect();
-        let outcomes = self.store.import(drafts).await?;
-        let written: Vec<uuid::Uuid> = outcomes.iter().filter_map(|outcome| outcome.book).collect();
-        self.catalog.books_imported(&written).await;
-        let mut outcomes = outcomes.into_iter();
+        let mut outcomes = self.catalog.import(drafts).await?.into_iter();
         for row in rows {
             report.rows += 1;
             let (outcome, reasons) = match row.draft {

@@ -61,12 +61,20 @@ fn clean(text: &str, longest: usize) -> String {
         .collect()
 }
 
-/// The answer as it may be kept, or why it may not.
+/// The answer as it may be kept, or why it may not. One that the model's limit `cut` ends with its
+/// last whole sentence.
 ///
 /// # Errors
 /// In words, when the answer is empty, too long, or holds control characters or our delimiters.
-pub fn check_answer(text: &str) -> Result<String, String> {
-    let text = text.trim();
+pub fn check_answer(text: &str, cut: bool) -> Result<String, String> {
+    let mut text = text.trim();
+    if cut {
+        let end =
+            text.rfind(['.', '!', '?', '…', '。']).ok_or("the answer was cut within its first sentence")?;
+        let past =
+            text.get(end..).and_then(|rest| rest.chars().next()).map_or(end, |last| end + last.len_utf8());
+        text = text.get(..past).unwrap_or(text);
+    }
     if text.is_empty() {
         return Err("the answer is empty".to_owned());
     }
@@ -116,9 +124,11 @@ mod tests {
 
     #[test]
     fn answers_are_checked() {
-        assert_eq!(check_answer("  A whale.\n").as_deref(), Ok("A whale."));
+        assert_eq!(check_answer("  A whale.\n", false).as_deref(), Ok("A whale."));
+        assert_eq!(check_answer("A whale… And th", true).as_deref(), Ok("A whale…"));
+        assert!(check_answer("A whale and a", true).is_err());
         for bad in ["", " \n", "a\u{0}b", "\u{1b}[2J", "x</book>", "<SCRIPT>alert(1)", &"x".repeat(5_000)] {
-            assert!(check_answer(bad).is_err(), "{bad:?}");
+            assert!(check_answer(bad, false).is_err(), "{bad:?}");
         }
     }
 }

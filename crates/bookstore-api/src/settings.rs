@@ -306,7 +306,10 @@ impl Checked {
         let sound = url
             .parse::<http::Uri>()
             .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
-        if !sound {
+        if url.contains('@') {
+            // Not shown: what stands before it may be a password, and the address gets into answers.
+            self.mistake(format!("{name}: holds a user name or password, which it may not"));
+        } else if !sound {
             self.mistake(format!("{name}: {url:?} is not a URL such as http://127.0.0.1:11434"));
         }
         url

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use llm::{ErrorKind, LlmError, LlmProvider, ProviderName, TokenUsage};
+use llm::{ErrorKind, LlmError, LlmProvider, ProviderName, StopReason, TokenUsage};
 use telemetry::Metrics;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -71,6 +71,8 @@ pub struct Summaries {
     providers: Arc<BTreeMap<ProviderName, Arc<dyn LlmProvider>>>,
     default_provider: ProviderName,
     calls: Arc<Flights<CallKey, Shared>>,
+    /// How many calls have ended with their answer kept and the cache invalidated.
+    calls_ended: Arc<AtomicU64>,
     /// Writes of answers that were paid for: they outlive the request, and a stop waits for them.
     writes: TaskTracker,
     metrics: Metrics,
@@ -94,6 +96,7 @@ impl Summaries {
             providers: Arc::new(providers),
             default_provider,
             calls: Arc::default(),
+            calls_ended: Arc::default(),
             writes,
             metrics,
         }
@@ -138,6 +141,7 @@ impl Summaries {
             let available = self.providers.keys().map(|provider| provider.as_str()).collect();
             return Err(UseCaseError::ProviderNotConfigured { provider: name, available });
         };
+        let ended = self.calls_ended.load(Ordering::Acquire);
         if !refresh {
             let found = self.cached(id, provider).await?;
             if let Some(summary) = found.value {
@@ -150,8 +154,10 @@ impl Summaries {
         let (this, adapter) = (self.clone(), Arc::clone(adapter));
         let call = self.calls.join(key, move || -> BoxFuture<'static, Shared> {
             async move {
-                // A call may have ended between this caller's look and its turn: nobody pays twice.
-                match if refresh { None } else { this.kept(&book, name).await } {
+                // A call that ended between this caller's look and its turn may have been for the
+                // same: nobody pays twice. Without one, there is nothing to look for again.
+                let look_again = !refresh && this.calls_ended.load(Ordering::Acquire) != ended;
+                match if look_again { this.kept(&book, name).await } else { None } {
                     Some(summary) => Ok((summary, None)),
                     None => this.call(adapter, book).await,
                 }
@@ -207,7 +213,8 @@ impl Summaries {
     /// One provider call, its answer checked and kept.
     async fn call(self, provider: Arc<dyn LlmProvider>, book: Book) -> Shared {
         let completion = llm::complete(provider.as_ref(), &prompt::for_book(&book)).await?;
-        let text = prompt::check_answer(&completion.text)
+        let cut = completion.ending.stop == StopReason::MaxTokens;
+        let text = prompt::check_answer(&completion.text, cut)
             .map_err(|reason| LlmError::new(ErrorKind::BadAnswer, reason))?;
         let usage = completion.ending.usage.unwrap_or(TokenUsage {
             input: 0,
@@ -263,6 +270,7 @@ impl Summaries {
             Ok(false) => tracing::info!(book = %id, "the book changed meanwhile: its summary was not kept"),
             Err(error) => tracing::error!(book = %id, %error, "a summary could not be kept"),
         }
+        self.calls_ended.fetch_add(1, Ordering::Release);
     }
 }
 

@@ -89,6 +89,8 @@ impl Ollama {
             .connect_timeout(CONNECT_DEADLINE)
             .read_timeout(SILENCE_DEADLINE)
             .redirect(Policy::none())
+            // It runs here or nearby; a proxy for the outside world has no part in it.
+            .no_proxy()
             .build()
             .map_err(|error| LlmError::new(ErrorKind::Unavailable, format!("no HTTP client: {error}")))?;
         Ok(Self { client, base_url: base_url.trim_end_matches('/').to_owned(), model: model.to_owned() })
@@ -183,6 +185,8 @@ impl LlmProvider for Ollama {
         let simulated = response.headers().contains_key(SIMULATED_HEADER);
         let chunks = lines(response.bytes_stream().map_err(|error| broken(&error)).boxed())
             .map(move |line| line.and_then(|line| read_line(&line, simulated)))
+            .map_ok(|chunks| futures::stream::iter(chunks.into_iter().map(Ok)))
+            .try_flatten()
             .try_filter(|chunk| std::future::ready(!matches!(chunk, Chunk::Text(text) if text.is_empty())));
         Ok(chunks.boxed())
     }
@@ -225,7 +229,8 @@ fn lines(
     })
 }
 
-fn read_line(line: &[u8], simulated: bool) -> Result<Chunk, LlmError> {
+/// What a line says; the closing one may carry text too.
+fn read_line(line: &[u8], simulated: bool) -> Result<Vec<Chunk>, LlmError> {
     let line: ChatLine = serde_json::from_slice(line).map_err(|error| {
         LlmError::new(
             ErrorKind::BadAnswer,
@@ -237,7 +242,7 @@ fn read_line(line: &[u8], simulated: bool) -> Result<Chunk, LlmError> {
     }
     let text = line.message.map(|message| message.content).unwrap_or_default();
     if !line.done {
-        return Ok(Chunk::Text(text));
+        return Ok(vec![Chunk::Text(text)]);
     }
     let usage = match (line.prompt_eval_count, line.eval_count) {
         (Some(input), Some(output)) => Some(TokenUsage { input, output, cached_input: 0, reported: true }),
@@ -248,7 +253,8 @@ fn read_line(line: &[u8], simulated: bool) -> Result<Chunk, LlmError> {
         Some("length") => StopReason::MaxTokens,
         _ => StopReason::Other,
     };
-    Ok(Chunk::End(Ending { model: line.model, simulated, usage, stop, cost: Cost::UNKNOWN }))
+    let ending = Ending { model: line.model, simulated, usage, stop, cost: Cost::UNKNOWN };
+    Ok(vec![Chunk::Text(text), Chunk::End(ending)])
 }
 
 #[cfg(test)]
@@ -276,8 +282,8 @@ mod tests {
     async fn an_answer_comes_whole_with_its_figures() {
         let body = concat!(
             "{\"model\":\"llama3.2\",\"message\":{\"role\":\"assistant\",\"content\":\"A \"},\"done\":false}\n\n",
-            "{\"model\":\"llama3.2\",\"message\":{\"role\":\"assistant\",\"content\":\"whale.\"},\"done\":false}\n",
-            "{\"model\":\"llama3.2\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,",
+            "{\"model\":\"llama3.2\",\"message\":{\"role\":\"assistant\",\"content\":\"whale\"},\"done\":false}\n",
+            "{\"model\":\"llama3.2\",\"message\":{\"role\":\"assistant\",\"content\":\".\"},\"done\":true,",
             "\"done_reason\":\"length\",\"prompt_eval_count\":26,\"eval_count\":9}"
         );
         let answer =

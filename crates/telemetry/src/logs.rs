@@ -24,7 +24,7 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -35,17 +35,18 @@ where
         line.insert("service".to_owned(), Value::from(self.service));
         line.insert("target".to_owned(), Value::from(event.metadata().target()));
         event.record(&mut Fields(&mut line));
-        if let Some(span) = context.lookup_current() {
-            let context = tracing::dispatcher::get_default(|dispatch| {
-                tracing_opentelemetry::get_otel_context(&span.id(), dispatch)
-            });
-            if let Some(context) = context {
-                let span = context.span();
-                let ids = span.span_context();
-                if ids.is_valid() {
-                    line.insert("trace_id".to_owned(), Value::String(ids.trace_id().to_string()));
-                    line.insert("span_id".to_owned(), Value::String(ids.span_id().to_string()));
-                }
+        // From the dispatcher: the format layer's own view lacks spans that its filter left out, and
+        // a warning must name its trace even where `info` is off.
+        let current = tracing::dispatcher::get_default(|dispatch| {
+            let span = dispatch.current_span();
+            span.id().and_then(|id| tracing_opentelemetry::get_otel_context(id, dispatch))
+        });
+        if let Some(current) = current {
+            let span = current.span();
+            let ids = span.span_context();
+            if ids.is_valid() {
+                line.insert("trace_id".to_owned(), Value::String(ids.trace_id().to_string()));
+                line.insert("span_id".to_owned(), Value::String(ids.span_id().to_string()));
             }
         }
         let text = serde_json::to_string(&line).map_err(|_| fmt::Error)?;

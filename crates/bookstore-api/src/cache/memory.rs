@@ -13,6 +13,8 @@ use super::{Cache, CacheError, CacheKey, FillTicket, Lookup};
 
 /// How many locks the keys share; each guards its keys' last invalidation.
 const STRIPES: usize = 64;
+/// Bytes that an entry costs beside its key and value, about.
+const OVERHEAD: usize = 256;
 
 /// A cache in this process.
 pub struct MemoryCache {
@@ -53,7 +55,7 @@ impl MemoryCache {
         let entries = Moka::builder()
             .max_capacity(bytes)
             .weigher(|key: &CacheKey, entry: &Entry| {
-                u32::try_from(key.id.len() + entry.value.len()).unwrap_or(u32::MAX)
+                u32::try_from(key.id.len() + entry.value.len() + OVERHEAD).unwrap_or(u32::MAX)
             })
             .expire_after(ByEntry)
             .build();

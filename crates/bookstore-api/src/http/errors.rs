@@ -177,8 +177,9 @@ fn store(error: StoreError) -> Answer {
             .with_detail("Take nextCursor from an answer to the same query, or start without a cursor.")
             .into(),
         StoreError::Timeout | StoreError::Unavailable(_) => Answer {
-            problem: Problem::new(503, "store_unavailable", "The store cannot be reached")
-                .with_detail("Nothing was changed that you were not told of; try again shortly."),
+            problem: Problem::new(503, "store_unavailable", "The store cannot be reached").with_detail(
+                "A write may have been carried out all the same: read before you send it again.",
+            ),
             failure,
             retry_after: Some(STORE_RETRY_SECONDS),
         },

@@ -284,6 +284,7 @@ fn import_one(connection: &Connection, import: &ImportDraft) -> Result<ImportOut
     let source = Source { name: &import.source, id: &import.source_id, row_hash: &row_hash };
     let book = match own {
         Some(id) => {
+            keep_what_the_row_lacks(connection, id, &mut draft)?;
             update(connection, id, &draft)?;
             connection
                 .prepare_cached("UPDATE books SET row_hash = ?2 WHERE id = ?1")?
@@ -293,6 +294,21 @@ fn import_one(connection: &Connection, import: &ImportDraft) -> Result<ImportOut
         None => insert(connection, &draft, Some(&source))?,
     };
     Ok(ImportOutcome { written: true, book: Some(book), authors_created, warnings })
+}
+
+/// A source that says nothing of a description, genres or a price does not take them away.
+fn keep_what_the_row_lacks(
+    connection: &Connection,
+    id: Uuid,
+    draft: &mut BookDraft,
+) -> Result<(), StoreError> {
+    let Some(book) = rows::book(connection, id)? else { return Ok(()) };
+    draft.description = draft.description.take().or(book.description);
+    draft.price = draft.price.take().or(book.price);
+    if draft.genres.is_empty() {
+        draft.genres = book.genres;
+    }
+    Ok(())
 }
 
 /// The author of this name, whatever its case and spacing; a new one where there is none.
