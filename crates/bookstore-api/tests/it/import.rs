@@ -109,6 +109,34 @@ async fn an_edit_survives_the_same_row_and_yields_to_a_changed_one() {
 }
 
 #[tokio::test]
+async fn a_changed_row_takes_nothing_away_that_it_does_not_carry() {
+    let service = Start::without_provider().serve();
+    let row = |rating: &str| format!("{HEADER}1,,,Jane Austen,1815,Emma,eng,{rating}\n");
+    send(&service, "text/csv", row("4.0")).await.expect(200);
+    let book = service.get("/api/v1/books").await.expect(200)["items"][0].clone();
+    let path = format!("/api/v1/books/{}", book["id"].as_str().unwrap());
+    let price = json!({ "amount": "9.50", "currency": "GBP" });
+    let edited = json!({ "title": "Emma", "description": "Ours.", "genres": ["novel"], "price": price });
+    service.put(&path, &edited).await.expect(200);
+    send(&service, "text/csv", row("4.1")).await.expect(200);
+    let now = service.get(&path).await.expect(200);
+    assert_eq!((&now["description"], &now["price"]), (&json!("Ours."), &price));
+    assert_eq!((&now["genres"], &now["rating"]), (&json!(["novel"]), &json!(4.1)));
+}
+
+#[tokio::test]
+async fn a_doubled_id_is_rejected_and_a_second_import_changes_nothing() {
+    let service = Start::without_provider().serve();
+    let file = format!("{HEADER}1,,,A,1815,First,eng,4\n2,,,B,1900,Other,eng,4\n1,,,C,1815,Second,eng,4\n");
+    let report = send(&service, "text/csv", file.clone()).await.expect(200);
+    assert_eq!((&report["imported"], &report["rejected"]), (&json!(2), &json!(1)), "{report}");
+    assert_eq!(report["details"][0]["row"], 3);
+    assert!(report["details"][0]["reasons"][0].as_str().unwrap().contains("row 1"), "{report}");
+    let again = send(&service, "text/csv", file).await.expect(200);
+    assert_eq!((&again["unchanged"], &again["imported"]), (&json!(2), &json!(0)), "{again}");
+}
+
+#[tokio::test]
 async fn what_is_no_such_file_is_refused_whole() {
     let service = Start::without_provider().serve();
     send(&service, "application/json", dirty()).await.problem(415, "unsupported_media_type");
