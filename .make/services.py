@@ -207,7 +207,7 @@ def run(scenario):
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stopped)
-    # All of it is on loopback, where no token is needed; k6 has none to send.
+    # All of it is on loopback, where no token is needed.
     os.environ.pop("API_TOKEN", None)
     arguments = ["run", scenario]
     for option, variable in (("--duration", "DURATION"), ("--users", "USERS"), ("--provider", "PROVIDER"),

@@ -62,7 +62,7 @@ async fn name_route(matched: Option<MatchedPath>, request: Request, next: Next) 
 async fn not_found(uri: Uri) -> ProblemResponse {
     ProblemResponse(
         Problem::new(404, "route_not_found", "There is nothing at this path")
-            .with_detail(format!("{} is no path of this service; /swagger lists them.", uri.path())),
+            .with_detail(format!("{} is no path of this service; its documentation lists them.", uri.path())),
     )
 }
 

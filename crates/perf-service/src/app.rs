@@ -221,6 +221,7 @@ fn runs_on(ledger: Arc<dyn Ledger>, settings: &Settings, metrics: Metrics) -> Ru
         engine: settings.engine,
         scenarios: Scenarios::embedded(),
         targets: settings.targets.clone(),
+        target_api_token: settings.target_api_token.clone(),
         metrics,
     })
 }

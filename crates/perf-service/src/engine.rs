@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
@@ -66,6 +67,8 @@ pub struct Launch {
     pub target: Url,
     /// What the script is told, beside the target.
     pub environment: Vec<(&'static str, String)>,
+    /// The token that the target asks for.
+    pub secret: Option<SecretString>,
 }
 
 /// How k6 ended.
@@ -234,12 +237,13 @@ fn arguments(script: &str) -> Vec<String> {
     arguments
 }
 
-/// k6's environment beside `PATH` and `HOME`. It gets nothing of ours: a `K6_VUS` that somebody
+/// k6's environment beside `PATH` and `HOME`. It inherits nothing: a `K6_VUS` that somebody
 /// has set would silently replace a scenario's load.
 fn environment(launch: &Launch, target: &Url) -> Vec<(&'static str, String)> {
     let mut environment = launch.environment.clone();
     environment.push(("BASE_URL", target.as_str().trim_end_matches('/').to_owned()));
     environment.push(("SUMMARY", "json".to_owned()));
+    environment.extend(launch.secret.iter().map(|token| ("API_TOKEN", token.expose_secret().to_owned())));
     environment.push(("K6_NO_USAGE_REPORT", "true".to_owned()));
     environment
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use common_models::{FieldError, Run, RunState, Scenario, StartRun};
+use secrecy::SecretString;
 use telemetry::Metrics;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -52,6 +53,8 @@ pub struct RunsParts {
     pub scenarios: Scenarios,
     /// What can be put under load; the first is the default.
     pub targets: Vec<Target>,
+    /// The token that targets ask for; never kept with a run.
+    pub target_api_token: Option<SecretString>,
     /// Where ended runs are counted.
     pub metrics: Metrics,
 }

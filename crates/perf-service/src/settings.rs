@@ -34,6 +34,7 @@ const SHORTEST_TOKEN: usize = 16;
     version,
     about = "Load-tests the bookstore with k6 and says what came of it",
     after_help = "Exit codes of run: 0 passed, 99 thresholds crossed, 3 inconclusive, 2 usage, 1 anything else.\n\
+                  TARGET_API_TOKEN (environment only) is what k6 sends to targets that ask for a token.\n\
                   API_TOKEN (environment only) guards what starts and cancels runs; one is made where the\n\
                   service listens beyond loopback and none is given."
 )]
@@ -134,6 +135,7 @@ struct Written {
 #[derive(Clone, Debug, Default)]
 struct Surroundings {
     api_token: Option<String>,
+    target_api_token: Option<String>,
     path: Option<std::ffi::OsString>,
     home: Option<PathBuf>,
 }
@@ -169,6 +171,8 @@ pub struct Settings {
     pub listen: ListenSettings,
     /// The token as the operator gave it.
     pub api_token: Option<SecretString>,
+    /// The token that targets ask for, handed to k6 alone.
+    pub target_api_token: Option<SecretString>,
     /// Folder for runs.
     pub data_dir: PathBuf,
     /// What may be put under load.
@@ -214,6 +218,7 @@ impl Settings {
     pub fn read(line: CommandLine) -> Result<(Command, Self), SettingsError> {
         let surroundings = Surroundings {
             api_token: std::env::var("API_TOKEN").ok(),
+            target_api_token: std::env::var("TARGET_API_TOKEN").ok(),
             path: std::env::var_os("PATH"),
             home: std::env::var_os("HOME").map(PathBuf::from),
         };
@@ -241,6 +246,10 @@ impl Settings {
                 limits: Limits::default(),
             },
             api_token: check.token(surroundings.api_token),
+            target_api_token: surroundings
+                .target_api_token
+                .filter(|token| !token.trim().is_empty())
+                .map(SecretString::from),
             data_dir: given(&written.data_dir).unwrap_or(DATA_DIR).into(),
             targets: check.targets(&written.targets),
             engine: check.choice(

@@ -245,6 +245,7 @@ impl Conduct {
                 .map(|script| script.path.clone())
                 .unwrap_or_default(),
             target: self.order.target.url.clone(),
+            secret: self.shared.parts.target_api_token.clone(),
             environment: environment
                 .into_iter()
                 .filter_map(|(name, value)| value.map(|value| (name, value)))

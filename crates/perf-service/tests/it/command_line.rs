@@ -187,6 +187,30 @@ async fn a_killed_k6_breaks_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_targets_token_reaches_it_and_no_file() {
+    let token = "canary-0123456789abcdef";
+    let (data, shop) = (tempfile::tempdir().unwrap(), Shop::guarded_by(Some(token)).await);
+    let smoke = || {
+        let mut command = command(data.path(), &shop.targets());
+        command.args(["run", "smoke", "--duration", "4s"]).args(GENEROUS);
+        command
+    };
+    let (code, out, err) = run(&mut smoke());
+    assert_eq!(code, 99, "refused writes pass for nothing: {out}{err}");
+    let (code, out, err) = run(smoke().env("TARGET_API_TOKEN", token));
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(!format!("{out}{err}").contains(token));
+    for folder in k6::run_folders(data.path()) {
+        for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.is_file() {
+                let bytes = std::fs::read(&file).unwrap();
+                assert!(!String::from_utf8_lossy(&bytes).contains(token), "{}", file.display());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_cancels_the_run_and_leaves_no_k6() {
     // Not SIGHUP: under nohup, as build machines use it, it is ignored on purpose and by heritage.
     for signal in [Signal::TERM, Signal::INT] {

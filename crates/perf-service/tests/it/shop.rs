@@ -33,6 +33,11 @@ struct Shelves {
 
 impl Shop {
     pub async fn open() -> Self {
+        Self::guarded_by(None).await
+    }
+
+    /// One that asks for a token on every write.
+    pub async fn guarded_by(token: Option<&str>) -> Self {
         let shelves = Arc::new(Shelves::default());
         let counted = Arc::clone(&shelves);
         let router = Router::new()
@@ -46,6 +51,8 @@ impl Shop {
                 counted.requests.fetch_add(1, Ordering::Relaxed);
                 next.run(request)
             }));
+        let token = token.map(|token| http_server::ApiToken::given(token.to_owned().into()));
+        let router = http_server::require_token(router, token);
         let settings = ListenSettings {
             address: Ipv4Addr::LOCALHOST.into(),
             port: 0,

@@ -139,6 +139,7 @@ mod tests {
             script: "scenarios/smoke.js".to_owned(),
             target: Url::parse(target).unwrap(),
             environment: vec![("DURATION", "5s".to_owned())],
+            secret: None,
         }
     }
 
