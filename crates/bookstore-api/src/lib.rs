@@ -14,6 +14,7 @@ pub mod import;
 pub mod import_command;
 pub mod isbn;
 pub mod prompt;
+pub mod search;
 pub mod seed;
 pub mod settings;
 pub mod store;
