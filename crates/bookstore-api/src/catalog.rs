@@ -12,7 +12,9 @@ use crate::book::{Author, AuthorDraft, Book, BookDraft, Violation};
 use crate::cache::{Area, CacheKey};
 use crate::cache_aside::CacheAside;
 use crate::import::{ImportDraft, ImportOutcome};
-use crate::store::{AuthorQuery, AuthorStore, BookQuery, BookStore, Listing, StoreError};
+use crate::store::{
+    AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, Expected, Listing, StoreError, Written,
+};
 
 /// What a use case asks for and cannot have.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +146,7 @@ impl Catalog {
     /// When it breaks rules, names unknown authors, or its ISBN is taken.
     pub async fn create_book(&self, draft: BookDraft) -> Result<Book, UseCaseError> {
         check(draft.violations())?;
-        let book = self.books.create_book(draft).await?;
+        let book = self.books.create_book(Uuid::now_v7(), draft).await?.item;
         self.metrics.books_written("create", 1);
         Ok(book)
     }
@@ -156,9 +158,9 @@ impl Catalog {
     pub async fn replace_book(&self, id: Uuid, draft: BookDraft) -> Result<Book, UseCaseError> {
         check(draft.violations())?;
         let store = Arc::clone(&self.books);
-        let work = async move { store.replace_book(id, draft).await };
+        let work = async move { store.replace_book(id, Expected::Any, draft).await };
         let book = self.write(work, move |_| book_keys(id)).await?;
-        let book = book.ok_or(UseCaseError::NotFound { what: "book", id })?;
+        let Written::Done(book) = book else { return Err(UseCaseError::NotFound { what: "book", id }) };
         self.metrics.books_written("replace", 1);
         Ok(book)
     }
@@ -169,9 +171,9 @@ impl Catalog {
     /// When there is none or the store fails.
     pub async fn delete_book(&self, id: Uuid) -> Result<(), UseCaseError> {
         let store = Arc::clone(&self.books);
-        let work = async move { store.delete_book(id).await };
+        let work = async move { store.delete_book(id, Expected::Any).await };
         let deleted = self.write(work, move |_| book_keys(id)).await?;
-        if !deleted {
+        if deleted != Written::Done(()) {
             return Err(UseCaseError::NotFound { what: "book", id });
         }
         self.metrics.books_written("delete", 1);
@@ -219,7 +221,7 @@ impl Catalog {
     /// When the draft breaks rules or the store fails.
     pub async fn create_author(&self, draft: AuthorDraft) -> Result<Author, UseCaseError> {
         check(draft.violations())?;
-        Ok(self.authors.create_author(draft).await?)
+        Ok(self.authors.create_author(Uuid::now_v7(), draft).await?.item)
     }
 
     /// Replaces an author; their books show the new name, and summaries made under the old are stale.
@@ -229,16 +231,21 @@ impl Catalog {
     pub async fn replace_author(&self, id: Uuid, draft: AuthorDraft) -> Result<Author, UseCaseError> {
         check(draft.violations())?;
         let store = Arc::clone(&self.authors);
-        let work = async move { store.replace_author(id, draft).await };
-        let keys = move |replaced: Option<&Option<(Author, Vec<Uuid>)>>| {
-            let books =
-                replaced.and_then(Option::as_ref).map(|(_, books)| books.as_slice()).unwrap_or_default();
+        let work = async move { store.replace_author(id, Expected::Any, draft).await };
+        let keys = move |replaced: Option<&Written<(Author, Vec<Uuid>)>>| {
+            let books = match replaced {
+                Some(Written::Done((_, books))) => books.as_slice(),
+                _ => &[],
+            };
             let mut keys = vec![CacheKey::new(Area::Author, id)];
             keys.extend(books.iter().copied().flat_map(book_keys));
             keys
         };
         let replaced = self.write(work, keys).await?;
-        replaced.map(|(author, _)| author).ok_or(UseCaseError::NotFound { what: "author", id })
+        match replaced {
+            Written::Done((author, _)) => Ok(author),
+            _ => Err(UseCaseError::NotFound { what: "author", id }),
+        }
     }
 
     /// Deletes an author who has no books.
@@ -247,9 +254,12 @@ impl Catalog {
     /// When there is none, or books still name them.
     pub async fn delete_author(&self, id: Uuid) -> Result<(), UseCaseError> {
         let store = Arc::clone(&self.authors);
-        let work = async move { store.delete_author(id).await };
+        let work = async move { store.delete_author(id, Expected::Any, BooksOfDeleted::Refuse).await };
         let deleted = self.write(work, move |_| vec![CacheKey::new(Area::Author, id)]).await?;
-        if deleted { Ok(()) } else { Err(UseCaseError::NotFound { what: "author", id }) }
+        match deleted {
+            Written::Done(_) => Ok(()),
+            _ => Err(UseCaseError::NotFound { what: "author", id }),
+        }
     }
 }
 

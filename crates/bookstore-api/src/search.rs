@@ -46,11 +46,8 @@ impl Search {
         title: impl Iterator<Item = &'a str> + Clone,
         names: impl Iterator<Item = &'a str> + Clone,
     ) -> u32 {
-        let found = |mut words: &mut dyn Iterator<Item = &'a str>, wanted: &dyn Fn(&str) -> bool| {
-            u32::from(words.by_ref().any(wanted))
-        };
         let rate = |wanted: &dyn Fn(&str) -> bool| {
-            2 * found(&mut title.clone(), wanted) + found(&mut names.clone(), wanted)
+            2 * u32::from(title.clone().any(wanted)) + u32::from(names.clone().any(wanted))
         };
         let whole: u32 = self.whole.iter().map(|word| rate(&|other| other == word)).sum();
         whole + rate(&|other| other.starts_with(&self.beginning))
@@ -92,7 +89,10 @@ mod tests {
 
     #[test]
     fn words_have_no_case_marks_or_signs() {
-        assert_eq!(words("Die Brüder Karamasow (1880)").collect::<Vec<_>>(), ["die", "bruder", "karamasow", "1880"]);
+        assert_eq!(
+            words("Die Brüder Karamasow (1880)").collect::<Vec<_>>(),
+            ["die", "bruder", "karamasow", "1880"]
+        );
         assert_eq!(words("  -*\"() ").count(), 0);
         assert_eq!(words("戦争と平和").collect::<Vec<_>>(), ["戦争と平和"]);
         assert_eq!(words(&"é".repeat(100)).next().map(|word| word.len()), Some(64));
@@ -100,7 +100,10 @@ mod tests {
 
     #[test]
     fn the_last_word_is_a_beginning() {
-        assert_eq!(Search::parse("Moby di"), Search { whole: vec!["moby".to_owned()], beginning: "di".to_owned() });
+        assert_eq!(
+            Search::parse("Moby di"),
+            Search { whole: vec!["moby".to_owned()], beginning: "di".to_owned() }
+        );
         assert!(Search::parse("?!").is_empty());
         assert_eq!(Search::parse(&"a b ".repeat(100)).whole.len(), 2);
     }

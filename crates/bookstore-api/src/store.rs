@@ -15,6 +15,7 @@ use crate::import::{ImportDraft, ImportOutcome};
 use crate::search::Search;
 
 pub mod cursor;
+pub mod derived;
 pub mod embedded;
 pub mod observed;
 
@@ -123,8 +124,8 @@ pub enum BookOrder {
     Rating,
     /// Language tag.
     Language,
-    /// How well a search fits, by [`Search::score`]: best first, then by id, among the first
-    /// [`TOTAL_CAP`] matches by id. Only with a text; has no direction.
+    /// How well a search fits, by [`Search::score`]: best first, then by id, among [`TOTAL_CAP`]
+    /// matches at most, those that were there first. Only with a text; has no direction.
     Relevance,
 }
 

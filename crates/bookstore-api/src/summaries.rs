@@ -22,7 +22,7 @@ use crate::cache_aside::{CacheAside, Found};
 use crate::catalog::{Catalog, UseCaseError, book_keys, summary_key};
 use crate::flight::Flights;
 use crate::prompt;
-use crate::store::{StoreError, StoredSummary, SummaryStore};
+use crate::store::{Kept, StoreError, StoredSummary, SummaryStore};
 
 /// A summary and what this request had to do with it.
 #[derive(Clone, Debug)]
@@ -240,6 +240,7 @@ impl Summaries {
             latency_ms: milliseconds(completion.latency),
             first_chunk_ms: completion.first_chunk.map(milliseconds),
             generated_at: Utc::now(),
+            fence: 0,
         };
         // Paid for: kept even if every caller leaves now.
         let (this, kept) = (self.clone(), summary.clone());
@@ -256,7 +257,7 @@ impl Summaries {
     async fn keep(&self, summary: StoredSummary, provider: ProviderName) {
         let id = summary.book_id;
         match self.store.keep_summary(summary).await {
-            Ok(true) => {
+            Ok(Kept::Kept) => {
                 self.cache.invalidate(&book_keys(id)).await;
                 // Nobody has to wait for this: who asks meanwhile joins the same reads.
                 let this = self.clone();
@@ -267,7 +268,9 @@ impl Summaries {
                 };
                 self.writes.spawn(refill.in_current_span());
             }
-            Ok(false) => tracing::info!(book = %id, "the book changed meanwhile: its summary was not kept"),
+            Ok(Kept::Outdated | Kept::Superseded) => {
+                tracing::info!(book = %id, "the book changed meanwhile: its summary was not kept");
+            }
             Err(error) => tracing::error!(book = %id, %error, "a summary could not be kept"),
         }
         self.calls_ended.fetch_add(1, Ordering::Release);

@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::errors::ApiError;
 use super::{Api, convert};
-use crate::store::AuthorQuery;
+use crate::search::Search;
+use crate::store::{AuthorFilter, AuthorOrder, AuthorQuery};
 
 /// Which authors to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -40,8 +41,8 @@ pub(crate) async fn list(
     Query(query): Query<ListAuthors>,
 ) -> Result<Json<Page<Author>>, ApiError> {
     let query = AuthorQuery {
-        text: query.q,
-        sort: convert::sort(query.sort.as_deref(), "name")?,
+        filter: AuthorFilter { text: query.q.as_deref().map(Search::parse) },
+        sort: convert::sort(query.sort.as_deref(), "name", AuthorOrder::CreatedAt, AuthorOrder::Name)?,
         limit: convert::limit(query.limit)?,
         cursor: query.cursor,
     };

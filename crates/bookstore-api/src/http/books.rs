@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::errors::ApiError;
 use super::{Api, convert};
-use crate::store::BookQuery;
+use crate::search::Search;
+use crate::store::{BookFilter, BookOrder, BookQuery};
 
 /// Which books to list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -45,12 +46,16 @@ pub(crate) async fn list(
     State(api): State<Api>,
     Query(query): Query<ListBooks>,
 ) -> Result<Json<Page<Book>>, ApiError> {
-    let query = BookQuery {
-        text: query.q,
+    let filter = BookFilter {
+        text: query.q.as_deref().map(Search::parse),
         author: query.author,
         genre: query.genre,
         language: query.language,
-        sort: convert::sort(query.sort.as_deref(), "title")?,
+        ..BookFilter::default()
+    };
+    let query = BookQuery {
+        filter,
+        sort: convert::sort(query.sort.as_deref(), "title", BookOrder::CreatedAt, BookOrder::Title)?,
         limit: convert::limit(query.limit)?,
         cursor: query.cursor,
     };

@@ -120,14 +120,14 @@ pub(crate) fn summary(answer: Answer) -> wire::Summary {
     }
 }
 
-/// The order that `sort` names; `name` is what `Sort::Name` is called in this list.
-pub(crate) fn sort(text: Option<&str>, name: &str) -> Result<Sort, UseCaseError> {
-    match text {
-        None | Some("createdAt") => Ok(Sort::Created),
-        Some("-createdAt") => Ok(Sort::CreatedDescending),
-        Some(text) if text == name => Ok(Sort::Name),
-        Some(text) if text.strip_prefix('-') == Some(name) => Ok(Sort::NameDescending),
-        Some(_) => Err(UseCaseError::Invalid(vec![Violation {
+/// The order that `sort` names; `name` is what the text is called in this list.
+pub(crate) fn sort<O>(text: Option<&str>, name: &str, created: O, named: O) -> Result<Sort<O>, UseCaseError> {
+    let text = text.unwrap_or("createdAt");
+    let descending = text.starts_with('-');
+    match text.strip_prefix('-').unwrap_or(text) {
+        "createdAt" => Ok(Sort { by: created, descending }),
+        text if text == name => Ok(Sort { by: named, descending }),
+        _ => Err(UseCaseError::Invalid(vec![Violation {
             field: "sort".to_owned(),
             code: "choice",
             message: format!("is none of createdAt, -createdAt, {name}, -{name}"),

@@ -78,6 +78,36 @@ impl Cursor {
     }
 }
 
+/// A page of a list by relevance: ids in the order of their score, best first, then by id; and the
+/// cursor of the page that follows.
+///
+/// # Errors
+/// [`StoreError::BadCursor`] as [`Cursor::decode`].
+pub fn best(
+    mut scored: Vec<(u32, Uuid)>,
+    cursor: Option<&str>,
+    limit: u32,
+    fingerprint: &str,
+) -> Result<(Vec<Uuid>, Option<String>), StoreError> {
+    scored.sort_unstable_by_key(|&(score, id)| (std::cmp::Reverse(score), id));
+    if let Some(cursor) = cursor {
+        let Cursor { key: Key::Number(score), id } = Cursor::decode(cursor, fingerprint)? else {
+            return Err(StoreError::BadCursor);
+        };
+        scored.retain(|&(other, other_id)| {
+            (std::cmp::Reverse(i64::from(other)), other_id) > (std::cmp::Reverse(score), id)
+        });
+    }
+    let limit = limit as usize;
+    let more = scored.len() > limit;
+    scored.truncate(limit);
+    let next = scored
+        .last()
+        .filter(|_| more)
+        .map(|&(score, id)| Cursor { key: Key::Number(i64::from(score)), id }.encode(fingerprint));
+    Ok((scored.into_iter().map(|(_, id)| id).collect(), next))
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;

@@ -14,16 +14,21 @@ use super::StoreError;
 
 mod authors;
 mod books;
+mod check;
+mod claims;
+mod imports;
 mod lists;
+mod migration;
 mod rows;
 mod summaries;
+mod upkeep;
 
 /// File in the data folder.
 const FILE: &str = "bookstore.sqlite";
 /// The schema that this program reads and writes.
 const SCHEMA: &str = include_str!("embedded/schema.sql");
 /// Its version.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Connections for reading.
 const READERS: usize = 4;
 /// Longest wait for another process's write.
@@ -49,6 +54,11 @@ pub enum OpenError {
         "the store {0} has schema version {1}, this program knows up to {VERSION}; start a newer program"
     )]
     Newer(PathBuf, i64),
+    /// What an older program wrote cannot be brought up to date.
+    #[error(
+        "the store {0} of schema version {1} cannot be brought up to version {VERSION}: {2}; nothing was changed"
+    )]
+    Migration(PathBuf, i64, #[source] StoreError),
 }
 
 /// The store.
@@ -78,10 +88,16 @@ impl EmbeddedStore {
         if found > VERSION {
             return Err(OpenError::Newer(file, found));
         }
-        if found == 0 {
-            transaction.execute_batch(SCHEMA).map_err(failed)?;
-            transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+        match found {
+            VERSION => {}
+            0 => transaction.execute_batch(SCHEMA).map_err(failed)?,
+            _ => {
+                tracing::info!(from = found, to = VERSION, "bringing the store up to date");
+                migration::from_version_1(&transaction)
+                    .map_err(|error| OpenError::Migration(file.clone(), found, error))?;
+            }
         }
+        transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..READERS {
@@ -102,28 +118,33 @@ impl EmbeddedStore {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        tokio::time::timeout(DEADLINE, self.read_long(work)).await.unwrap_or(Err(StoreError::Timeout))
+    }
+
+    /// The same without a deadline, for work of operators that reads everything.
+    async fn read_long<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let this = self.clone();
-        let read = async move {
-            let permit = this
-                .reading
-                .acquire_owned()
-                .await
-                .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?;
-            tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                let pool = || this.readers.lock().unwrap_or_else(PoisonError::into_inner);
-                let connection = pool().pop();
-                let Some(connection) = connection else {
-                    return Err(StoreError::Unavailable("no reading connection is left".to_owned()));
-                };
-                let result = work(&connection);
-                pool().push(connection);
-                result
-            })
+        let permit = this
+            .reading
+            .acquire_owned()
             .await
-            .unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
-        };
-        tokio::time::timeout(DEADLINE, read).await.unwrap_or(Err(StoreError::Timeout))
+            .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?;
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let pool = || this.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            let connection = pool().pop();
+            let Some(connection) = connection else {
+                return Err(StoreError::Unavailable("no reading connection is left".to_owned()));
+            };
+            let result = work(&connection);
+            pool().push(connection);
+            result
+        })
+        .await
+        .unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
     }
 
     /// Runs `work` in a transaction that is committed, durably, when it succeeds. The work goes on

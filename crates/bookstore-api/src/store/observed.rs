@@ -3,12 +3,15 @@
 use std::time::Instant;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use telemetry::Metrics;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
-    AuthorQuery, AuthorStore, BookQuery, BookStore, Listing, StoreError, StoredSummary, SummaryStore,
+    AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, CheckReport, Claim, ClaimOutcome,
+    ClaimStore, Claimed, Created, Expected, JobStore, Kept, Listing, Record, RecordKind, Records, Restored,
+    Settled, StoreError, StoredSummary, SummaryStore, Upkeep, Written,
 };
 use crate::book::{Author, AuthorDraft, Book, BookDraft};
 use crate::import::{ImportDraft, ImportOutcome};
@@ -53,8 +56,8 @@ impl<S> ObservedStore<S> {
 
 #[async_trait]
 impl<S: BookStore> BookStore for ObservedStore<S> {
-    async fn create_book(&self, draft: BookDraft) -> Result<Book, StoreError> {
-        self.observe("create_book", self.inner.create_book(draft)).await
+    async fn create_book(&self, id: Uuid, draft: BookDraft) -> Result<Created<Book>, StoreError> {
+        self.observe("create_book", self.inner.create_book(id, draft)).await
     }
 
     async fn book(&self, id: Uuid) -> Result<Option<Book>, StoreError> {
@@ -65,12 +68,17 @@ impl<S: BookStore> BookStore for ObservedStore<S> {
         self.observe("books", self.inner.books(query)).await
     }
 
-    async fn replace_book(&self, id: Uuid, draft: BookDraft) -> Result<Option<Book>, StoreError> {
-        self.observe("replace_book", self.inner.replace_book(id, draft)).await
+    async fn replace_book(
+        &self,
+        id: Uuid,
+        expected: Expected,
+        draft: BookDraft,
+    ) -> Result<Written<Book>, StoreError> {
+        self.observe("replace_book", self.inner.replace_book(id, expected, draft)).await
     }
 
-    async fn delete_book(&self, id: Uuid) -> Result<bool, StoreError> {
-        self.observe("delete_book", self.inner.delete_book(id)).await
+    async fn delete_book(&self, id: Uuid, expected: Expected) -> Result<Written<()>, StoreError> {
+        self.observe("delete_book", self.inner.delete_book(id, expected)).await
     }
 
     async fn import(&self, batch: Vec<ImportDraft>) -> Result<Vec<ImportOutcome>, StoreError> {
@@ -92,8 +100,8 @@ impl<S: BookStore> BookStore for ObservedStore<S> {
 
 #[async_trait]
 impl<S: AuthorStore> AuthorStore for ObservedStore<S> {
-    async fn create_author(&self, draft: AuthorDraft) -> Result<Author, StoreError> {
-        self.observe("create_author", self.inner.create_author(draft)).await
+    async fn create_author(&self, id: Uuid, draft: AuthorDraft) -> Result<Created<Author>, StoreError> {
+        self.observe("create_author", self.inner.create_author(id, draft)).await
     }
 
     async fn author(&self, id: Uuid) -> Result<Option<Author>, StoreError> {
@@ -107,13 +115,19 @@ impl<S: AuthorStore> AuthorStore for ObservedStore<S> {
     async fn replace_author(
         &self,
         id: Uuid,
+        expected: Expected,
         draft: AuthorDraft,
-    ) -> Result<Option<(Author, Vec<Uuid>)>, StoreError> {
-        self.observe("replace_author", self.inner.replace_author(id, draft)).await
+    ) -> Result<Written<(Author, Vec<Uuid>)>, StoreError> {
+        self.observe("replace_author", self.inner.replace_author(id, expected, draft)).await
     }
 
-    async fn delete_author(&self, id: Uuid) -> Result<bool, StoreError> {
-        self.observe("delete_author", self.inner.delete_author(id)).await
+    async fn delete_author(
+        &self,
+        id: Uuid,
+        expected: Expected,
+        books: BooksOfDeleted,
+    ) -> Result<Written<Vec<Uuid>>, StoreError> {
+        self.observe("delete_author", self.inner.delete_author(id, expected, books)).await
     }
 }
 
@@ -129,7 +143,58 @@ impl<S: SummaryStore> SummaryStore for ObservedStore<S> {
         self.observe("summary", self.inner.summary(book, content_hash, prompt_version, provider)).await
     }
 
-    async fn keep_summary(&self, summary: StoredSummary) -> Result<bool, StoreError> {
+    async fn keep_summary(&self, summary: StoredSummary) -> Result<Kept, StoreError> {
         self.observe("keep_summary", self.inner.keep_summary(summary)).await
+    }
+}
+
+#[async_trait]
+impl<S: ClaimStore> ClaimStore for ObservedStore<S> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
+        self.observe("claim", self.inner.claim(claim)).await
+    }
+
+    async fn settle(&self, key: &str, outcome: &ClaimOutcome) -> Result<Settled, StoreError> {
+        self.observe("settle", self.inner.settle(key, outcome)).await
+    }
+}
+
+#[async_trait]
+impl<S: JobStore> JobStore for ObservedStore<S> {
+    async fn keep_job(
+        &self,
+        id: Uuid,
+        document: String,
+        expires_at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.observe("keep_job", self.inner.keep_job(id, document, expires_at)).await
+    }
+
+    async fn job(&self, id: Uuid) -> Result<Option<String>, StoreError> {
+        self.observe("job", self.inner.job(id)).await
+    }
+}
+
+#[async_trait]
+impl<S: Upkeep> Upkeep for ObservedStore<S> {
+    async fn records(
+        &self,
+        kind: RecordKind,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Records, StoreError> {
+        self.observe("records", self.inner.records(kind, after, limit)).await
+    }
+
+    async fn restore(&self, records: Vec<Record>) -> Result<Vec<Restored>, StoreError> {
+        self.observe("restore", self.inner.restore(records)).await
+    }
+
+    async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.observe("check", self.inner.check()).await
+    }
+
+    async fn tend(&self) -> Result<(), StoreError> {
+        self.observe("tend", self.inner.tend()).await
     }
 }

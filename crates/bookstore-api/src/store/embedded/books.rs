@@ -1,23 +1,30 @@
-//! Books in the embedded store, and their import.
+//! Books in the embedded store.
 
 use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::lists::{ListQuery, match_expression};
-use super::{EmbeddedStore, rows};
-use crate::book::{Book, BookDraft};
-use crate::import::{ImportDraft, ImportOutcome, name_key};
-use crate::store::{BookQuery, BookStore, Listing, StoreError};
+use super::lists::{Conditions, Query, match_expression};
+use super::{EmbeddedStore, claims, imports, rows};
+use crate::book::{AuthorRef, Book, BookDraft};
+use crate::import::{ImportDraft, ImportOutcome};
+use crate::isbn::Isbn;
+use crate::prompt;
+use crate::store::cursor::fingerprint;
+use crate::store::derived::{BookKeys, created_at, genre_key, language_key, price_key, year_key};
+use crate::store::{
+    BookFilter, BookOrder, BookQuery, BookSource, BookStore, Created, Expected, Listing, StoreError, Written,
+};
 
 #[async_trait]
 impl BookStore for EmbeddedStore {
-    async fn create_book(&self, draft: BookDraft) -> Result<Book, StoreError> {
+    async fn create_book(&self, id: Uuid, draft: BookDraft) -> Result<Created<Book>, StoreError> {
         self.write(move |connection| {
-            isbn_is_free(connection, &draft, None)?;
-            let id = insert(connection, &draft, None)?;
-            read_back(connection, id)
+            if let Some(item) = rows::book(connection, id)? {
+                return Ok(Created { item, fresh: false });
+            }
+            create(connection, id, draft, None).map(|item| Created { item, fresh: true })
         })
         .await
     }
@@ -27,42 +34,44 @@ impl BookStore for EmbeddedStore {
     }
 
     async fn books(&self, query: BookQuery) -> Result<Listing<Book>, StoreError> {
-        self.read(move |connection| list(connection, query)).await
+        self.read(move |connection| list(connection, &query)).await
     }
 
-    async fn replace_book(&self, id: Uuid, draft: BookDraft) -> Result<Option<Book>, StoreError> {
+    async fn replace_book(
+        &self,
+        id: Uuid,
+        expected: Expected,
+        draft: BookDraft,
+    ) -> Result<Written<Book>, StoreError> {
         self.write(move |connection| {
-            if rows::book(connection, id)?.is_none() {
-                return Ok(None);
+            let Some(book) = rows::book(connection, id)? else { return Ok(Written::Missing) };
+            if !expected.allows(book.version) {
+                return Ok(Written::Conflict);
             }
-            isbn_is_free(connection, &draft, Some(id))?;
-            update(connection, id, &draft)?;
-            read_back(connection, id).map(Some)
+            change(connection, book, draft, None).map(Written::Done)
         })
         .await
     }
 
-    async fn delete_book(&self, id: Uuid) -> Result<bool, StoreError> {
+    async fn delete_book(&self, id: Uuid, expected: Expected) -> Result<Written<()>, StoreError> {
         self.write(move |connection| {
-            let key = id.to_string();
-            connection
-                .prepare_cached("DELETE FROM books_text WHERE rowid = (SELECT row FROM books WHERE id = ?1)")?
-                .execute([&key])?;
-            Ok(connection.prepare_cached("DELETE FROM books WHERE id = ?1")?.execute([&key])? > 0)
+            let Some(book) = rows::book(connection, id)? else { return Ok(Written::Missing) };
+            if !expected.allows(book.version) {
+                return Ok(Written::Conflict);
+            }
+            delete(connection, book).map(Written::Done)
         })
         .await
     }
 
     async fn import(&self, batch: Vec<ImportDraft>) -> Result<Vec<ImportOutcome>, StoreError> {
-        self.write(move |connection| batch.iter().map(|draft| import_one(connection, draft)).collect()).await
+        self.write(move |connection| batch.iter().map(|draft| imports::one(connection, draft)).collect())
+            .await
     }
 
     async fn seeded(&self) -> Result<bool, StoreError> {
         self.read(|connection| {
-            Ok(connection
-                .query_row("SELECT 1 FROM facts WHERE name = 'seeded'", [], |_| Ok(()))
-                .optional()?
-                .is_some())
+            Ok(connection.prepare_cached("SELECT 1 FROM facts WHERE name = 'seeded'")?.exists([])?)
         })
         .await
     }
@@ -71,7 +80,7 @@ impl BookStore for EmbeddedStore {
         self.write(|connection| {
             connection.execute(
                 "INSERT INTO facts (name, value) VALUES ('seeded', ?1) ON CONFLICT DO NOTHING",
-                [rows::time(rows::now())],
+                [rows::now().to_rfc3339()],
             )?;
             Ok(())
         })
@@ -83,55 +92,91 @@ impl BookStore for EmbeddedStore {
     }
 }
 
-fn list(connection: &Connection, query: BookQuery) -> Result<Listing<Book>, StoreError> {
-    let mut conditions: Vec<(&'static str, Value)> = Vec::new();
-    if let Some(text) = query.text.as_deref().filter(|text| !text.trim().is_empty()) {
-        let Some(expression) = match_expression(text) else {
-            return Ok(Listing { items: Vec::new(), next_cursor: None, total: 0 });
+fn list(connection: &Connection, query: &BookQuery) -> Result<Listing<Book>, StoreError> {
+    let search = query.filter.text.as_ref();
+    if search.is_some_and(crate::search::Search::is_empty) {
+        return Ok(Listing::empty());
+    }
+    let mut conditions = Conditions::default();
+    let by_relevance = search.filter(|_| query.sort.by == BookOrder::Relevance);
+    if let Some(search) = search {
+        let condition = match by_relevance {
+            Some(_) => "words.books_text MATCH ?",
+            None => "books.row IN (SELECT rowid FROM books_text WHERE books_text MATCH ?)",
         };
-        conditions.push((
-            "books.row IN (SELECT rowid FROM books_text WHERE books_text MATCH ?)",
-            Value::Text(expression),
-        ));
+        conditions.and(condition, [Value::Text(match_expression(search))]);
     }
-    if let Some(author) = query.author {
-        conditions.push((
-            "books.id IN (SELECT book FROM book_authors WHERE author = ?)",
-            Value::Text(author.to_string()),
-        ));
-    }
-    if let Some(genre) = query.genre {
-        conditions.push((
-            "books.id IN (SELECT book FROM book_genres WHERE genre = ?)",
-            Value::Text(genre.to_lowercase()),
-        ));
-    }
-    if let Some(language) = query.language {
-        conditions.push(("books.language = ?", Value::Text(language)));
-    }
-    let list = ListQuery {
-        from: "books",
+    restrict(&mut conditions, &query.filter);
+    let list = Query {
+        table: "books",
         columns: rows::BOOK_COLUMNS,
-        id: "books.id",
-        name: "title",
+        order: match query.sort.by {
+            BookOrder::CreatedAt | BookOrder::Relevance => None,
+            BookOrder::UpdatedAt => Some("books.updated_at"),
+            BookOrder::Title => Some("title_sort"),
+            BookOrder::PublishedYear => Some("year_sort"),
+            BookOrder::Price => Some("price_sort"),
+            BookOrder::Rating => Some("rating_sort"),
+            BookOrder::Language => Some("language_sort"),
+        },
+        descending: query.sort.descending,
         conditions,
-        sort: query.sort,
         limit: query.limit,
-        cursor: query.cursor,
+        cursor: query.cursor.as_deref(),
+        fingerprint: fingerprint(&query.filter, &query.sort),
     };
+    if let Some(search) = by_relevance {
+        return list.run_by_relevance(connection, search, |id| rows::book(connection, id));
+    }
     list.run(connection, |row| {
         let book = rows::book_of(connection, row)?;
-        let (title, id) = (book.title.clone(), book.id.to_string());
-        Ok((book, title, id))
+        let (key, id) = (BookKeys::key(&book, query.sort.by), book.id);
+        Ok((book, key, id))
     })
 }
 
-fn read_back(connection: &Connection, id: Uuid) -> Result<Book, StoreError> {
-    rows::book(connection, id)?.ok_or_else(|| StoreError::Corrupt(format!("book {id} vanished")))
+/// All of the filter but its text.
+fn restrict(conditions: &mut Conditions, filter: &BookFilter) {
+    if let Some(author) = filter.author {
+        let author = Value::Text(author.to_string());
+        conditions.and("books.id IN (SELECT book FROM book_authors WHERE author = ?)", [author]);
+    }
+    if let Some(genre) = &filter.genre {
+        let genre = Value::Text(genre_key(genre));
+        conditions.and("books.id IN (SELECT book FROM book_genres WHERE genre = ?)", [genre]);
+    }
+    if let Some(language) = &filter.language {
+        conditions.and("language_sort = ?", [Value::Text(language_key(language))]);
+    }
+    if filter.published_from.is_some() || filter.published_to.is_some() {
+        let from = filter.published_from.unwrap_or(i32::MIN);
+        let to = filter.published_to.map_or(i64::MAX, i64::from);
+        conditions
+            .and("year_sort BETWEEN ? AND ?", [Value::Integer(year_key(Some(from))), Value::Integer(to)]);
+    }
+    if filter.price_from.is_some() || filter.price_to.is_some() {
+        let from = filter.price_from.map_or(0, price_key);
+        let to = filter.price_to.map_or(i64::MAX, price_key);
+        conditions.and("price_sort BETWEEN ? AND ?", [Value::Integer(from), Value::Integer(to)]);
+    }
+    if let Some(currency) = &filter.currency {
+        conditions.and("price_currency = ?", [Value::Text(currency.clone())]);
+    }
+    if let Some(has_summary) = filter.has_summary {
+        let not = if has_summary { "" } else { "NOT " };
+        conditions.and(
+            format!(
+                "{not}EXISTS (SELECT 1 FROM summaries WHERE book = books.id \
+                 AND summaries.content_hash = books.content_hash AND prompt_version = ?)"
+            ),
+            [Value::Text(prompt::VERSION.to_owned())],
+        );
+    }
 }
 
-fn isbn_holder(connection: &Connection, draft: &BookDraft) -> Result<Option<Uuid>, StoreError> {
-    let Some(isbn) = &draft.isbn else { return Ok(None) };
+/// Who has an ISBN.
+pub(super) fn isbn_holder(connection: &Connection, isbn: Option<&Isbn>) -> Result<Option<Uuid>, StoreError> {
+    let Some(isbn) = isbn else { return Ok(None) };
     let holder: Option<String> = connection
         .prepare_cached("SELECT id FROM books WHERE isbn = ?1")?
         .query_row([isbn.as_str()], |row| row.get(0))
@@ -139,194 +184,161 @@ fn isbn_holder(connection: &Connection, draft: &BookDraft) -> Result<Option<Uuid
     holder.map(|holder| rows::id(&holder)).transpose()
 }
 
-fn isbn_is_free(connection: &Connection, draft: &BookDraft, own: Option<Uuid>) -> Result<(), StoreError> {
-    match isbn_holder(connection, draft)? {
-        Some(holder) if Some(holder) != own => Err(StoreError::IsbnTaken),
-        _ => Ok(()),
-    }
-}
-
-/// Where an imported book comes from.
-struct Source<'a> {
-    name: &'a str,
-    id: &'a str,
-    row_hash: &'a str,
-}
-
-fn insert(
+/// Creates a book.
+pub(super) fn create(
     connection: &Connection,
-    draft: &BookDraft,
-    source: Option<&Source<'_>>,
-) -> Result<Uuid, StoreError> {
-    let id = Uuid::now_v7();
-    let now = rows::time(rows::now());
+    id: Uuid,
+    draft: BookDraft,
+    source: Option<&BookSource>,
+) -> Result<Book, StoreError> {
+    let now = created_at(id).unwrap_or_else(rows::now);
+    let empty = Book {
+        id,
+        isbn: None,
+        title: String::new(),
+        authors: Vec::new(),
+        published_year: None,
+        language: None,
+        genres: Vec::new(),
+        description: None,
+        price: None,
+        rating: None,
+        summary: None,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    write_draft(connection, empty, draft, source)
+}
+
+/// Changes a book to what the draft says.
+pub(super) fn change(
+    connection: &Connection,
+    mut book: Book,
+    draft: BookDraft,
+    source: Option<&BookSource>,
+) -> Result<Book, StoreError> {
+    book.version += 1;
+    book.updated_at = rows::now().max(book.updated_at);
+    write_draft(connection, book, draft, source)
+}
+
+fn write_draft(
+    connection: &Connection,
+    book: Book,
+    draft: BookDraft,
+    source: Option<&BookSource>,
+) -> Result<Book, StoreError> {
+    if isbn_holder(connection, draft.isbn.as_ref())?.is_some_and(|holder| holder != book.id) {
+        return Err(StoreError::IsbnTaken);
+    }
+    let mut authors = Vec::with_capacity(draft.author_ids.len());
+    for id in draft.author_ids {
+        let author = rows::author(connection, id)?.ok_or(StoreError::UnknownAuthor(id))?;
+        authors.push(AuthorRef { id, name: author.name });
+    }
+    let id = book.id;
+    let book = Book {
+        isbn: draft.isbn,
+        title: draft.title,
+        authors,
+        published_year: draft.published_year,
+        language: draft.language,
+        genres: draft.genres,
+        description: draft.description,
+        price: draft.price,
+        rating: draft.rating,
+        ..book
+    };
+    put(connection, &book, source)?;
+    // Its summary may fit again, or no longer.
+    rows::book(connection, id)?.ok_or_else(|| StoreError::Corrupt(format!("book {id} vanished")))
+}
+
+/// Writes a book's row and all that is derived from it. A source that is not given stays.
+pub(super) fn put(
+    connection: &Connection,
+    book: &Book,
+    source: Option<&BookSource>,
+) -> Result<(), StoreError> {
+    let key = book.id.to_string();
+    let derived = BookKeys::of(book);
+    // Names as JSON; strings cannot fail to be written.
+    let genres = serde_json::to_string(&book.genres).unwrap_or_else(|_| "[]".to_owned());
     connection
         .prepare_cached(
             "INSERT INTO books (id, isbn, title, published_year, language, genres, description, price_amount, \
-             price_currency, rating, version, created_at, updated_at, source, source_id, row_hash) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11, ?11, ?12, ?13, ?14)",
+             price_currency, rating, version, created_at, updated_at, source, source_id, row_hash, content_hash, \
+             title_sort, year_sort, price_sort, rating_sort, language_sort) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+             ?21, ?22) ON CONFLICT (id) DO UPDATE SET isbn = ?2, title = ?3, published_year = ?4, language = ?5, \
+             genres = ?6, description = ?7, price_amount = ?8, price_currency = ?9, rating = ?10, version = ?11, \
+             created_at = ?12, updated_at = ?13, source = coalesce(?14, source), \
+             source_id = coalesce(?15, source_id), row_hash = coalesce(?16, row_hash), content_hash = ?17, \
+             title_sort = ?18, year_sort = ?19, price_sort = ?20, rating_sort = ?21, language_sort = ?22",
         )?
         .execute(params![
-            id.to_string(),
-            draft.isbn.as_ref().map(crate::isbn::Isbn::as_str),
-            draft.title,
-            draft.published_year,
-            draft.language,
-            genres(draft),
-            draft.description,
-            draft.price.as_ref().map(|price| price.amount.to_string()),
-            draft.price.as_ref().map(|price| price.currency.as_str()),
-            draft.rating,
-            now,
-            source.map(|source| source.name),
-            source.map(|source| source.id),
-            source.map(|source| source.row_hash),
+            key,
+            book.isbn.as_ref().map(Isbn::as_str),
+            book.title,
+            book.published_year,
+            book.language,
+            genres,
+            book.description,
+            book.price.as_ref().map(|price| price.amount.to_string()),
+            book.price.as_ref().map(|price| price.currency.as_str()),
+            book.rating,
+            book.version.cast_signed(),
+            book.created_at.timestamp_micros(),
+            book.updated_at.timestamp_micros(),
+            source.map(|source| source.name.as_str()),
+            source.map(|source| source.id.as_str()),
+            source.map(|source| source.row_hash.as_str()),
+            derived.content_hash,
+            derived.title,
+            derived.published_year,
+            derived.price,
+            derived.rating,
+            derived.language,
         ])?;
-    connect(connection, id, draft)?;
-    Ok(id)
-}
-
-fn update(connection: &Connection, id: Uuid, draft: &BookDraft) -> Result<(), StoreError> {
-    connection
-        .prepare_cached(
-            "UPDATE books SET isbn = ?2, title = ?3, published_year = ?4, language = ?5, genres = ?6, \
-             description = ?7, price_amount = ?8, price_currency = ?9, rating = ?10, \
-             version = version + 1, updated_at = ?11 WHERE id = ?1",
-        )?
-        .execute(params![
-            id.to_string(),
-            draft.isbn.as_ref().map(crate::isbn::Isbn::as_str),
-            draft.title,
-            draft.published_year,
-            draft.language,
-            genres(draft),
-            draft.description,
-            draft.price.as_ref().map(|price| price.amount.to_string()),
-            draft.price.as_ref().map(|price| price.currency.as_str()),
-            draft.rating,
-            rows::time(rows::now()),
-        ])?;
-    connect(connection, id, draft)
-}
-
-/// Names as JSON; strings cannot fail to be written.
-fn genres(draft: &BookDraft) -> String {
-    serde_json::to_string(&draft.genres).unwrap_or_else(|_| "[]".to_owned())
-}
-
-/// Sets a book's authors, genres and searchable text.
-fn connect(connection: &Connection, id: Uuid, draft: &BookDraft) -> Result<(), StoreError> {
-    let key = id.to_string();
     connection.prepare_cached("DELETE FROM book_authors WHERE book = ?1")?.execute([&key])?;
-    for (position, author) in (0_i64..).zip(&draft.author_ids) {
-        let exists =
-            connection.prepare_cached("SELECT 1 FROM authors WHERE id = ?1")?.exists([author.to_string()])?;
-        if !exists {
-            return Err(StoreError::UnknownAuthor(*author));
-        }
+    for (position, author) in (0_i64..).zip(&book.authors) {
         connection
             .prepare_cached("INSERT INTO book_authors (book, position, author) VALUES (?1, ?2, ?3)")?
-            .execute(params![key, position, author.to_string()])?;
+            .execute(params![key, position, author.id.to_string()])?;
     }
     connection.prepare_cached("DELETE FROM book_genres WHERE book = ?1")?.execute([&key])?;
-    for genre in &draft.genres {
+    for genre in &derived.genres {
         connection
-            .prepare_cached("INSERT INTO book_genres (book, genre) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-            .execute(params![key, genre.to_lowercase()])?;
+            .prepare_cached("INSERT INTO book_genres (book, genre) VALUES (?1, ?2)")?
+            .execute(params![key, genre])?;
     }
-    index_text(connection, &key)
+    remove_text(connection, &key)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO books_text (rowid, title, names, other) SELECT row, ?2, ?3, ?4 FROM books WHERE id = ?1",
+        )?
+        .execute(params![
+            key,
+            derived.title_words.join(" "),
+            derived.name_words.join(" "),
+            derived.other_words.join(" ")
+        ])?;
+    Ok(())
 }
 
-/// Brings a book's searchable text up to date with its row and authors.
-pub(super) fn index_text(connection: &Connection, key: &str) -> Result<(), StoreError> {
+fn remove_text(connection: &Connection, key: &str) -> Result<(), StoreError> {
     connection
         .prepare_cached("DELETE FROM books_text WHERE rowid = (SELECT row FROM books WHERE id = ?1)")?
         .execute([key])?;
-    connection
-        .prepare_cached(
-            "INSERT INTO books_text (rowid, title, authors, genres, description) \
-             SELECT row, title, \
-               (SELECT group_concat(name, ' ') FROM book_authors JOIN authors ON authors.id = author WHERE book = books.id), \
-               genres, coalesce(description, '') FROM books WHERE id = ?1",
-        )?
-        .execute([key])?;
     Ok(())
 }
 
-fn import_one(connection: &Connection, import: &ImportDraft) -> Result<ImportOutcome, StoreError> {
-    let row_hash = import.row_hash();
-    let known: Option<(String, Option<String>)> = connection
-        .prepare_cached("SELECT id, row_hash FROM books WHERE source = ?1 AND source_id = ?2")?
-        .query_row([&import.source, &import.source_id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((_, Some(hash))) = &known
-        && *hash == row_hash
-    {
-        return Ok(ImportOutcome { written: false, book: None, authors_created: 0, warnings: Vec::new() });
-    }
-    let own = known.as_ref().map(|(id, _)| rows::id(id)).transpose()?;
-    let mut draft = import.draft.clone();
-    let mut warnings = Vec::new();
-    if let Some(holder) = isbn_holder(connection, &draft)?
-        && Some(holder) != own
-    {
-        warnings.push(format!("the ISBN was dropped: book {holder} has it"));
-        draft.isbn = None;
-    }
-    let mut authors_created = 0;
-    for name in &import.authors {
-        let (author, created) = author_named(connection, name)?;
-        authors_created += u64::from(created);
-        if !draft.author_ids.contains(&author) {
-            draft.author_ids.push(author);
-        }
-    }
-    let source = Source { name: &import.source, id: &import.source_id, row_hash: &row_hash };
-    let book = match own {
-        Some(id) => {
-            keep_what_the_row_lacks(connection, id, &mut draft)?;
-            update(connection, id, &draft)?;
-            connection
-                .prepare_cached("UPDATE books SET row_hash = ?2 WHERE id = ?1")?
-                .execute(params![id.to_string(), row_hash])?;
-            id
-        }
-        None => insert(connection, &draft, Some(&source))?,
-    };
-    Ok(ImportOutcome { written: true, book: Some(book), authors_created, warnings })
-}
-
-/// A source that says nothing of a description, genres or a price does not take them away.
-fn keep_what_the_row_lacks(
-    connection: &Connection,
-    id: Uuid,
-    draft: &mut BookDraft,
-) -> Result<(), StoreError> {
-    let Some(book) = rows::book(connection, id)? else { return Ok(()) };
-    draft.description = draft.description.take().or(book.description);
-    draft.price = draft.price.take().or(book.price);
-    if draft.genres.is_empty() {
-        draft.genres = book.genres;
-    }
+/// Deletes a book and all that hangs on it.
+pub(super) fn delete(connection: &Connection, book: Book) -> Result<(), StoreError> {
+    let key = book.id.to_string();
+    claims::resource_deleted(connection, book)?;
+    remove_text(connection, &key)?;
+    connection.prepare_cached("DELETE FROM books WHERE id = ?1")?.execute([&key])?;
     Ok(())
-}
-
-/// The author of this name, whatever its case and spacing; a new one where there is none.
-fn author_named(connection: &Connection, name: &str) -> Result<(Uuid, bool), StoreError> {
-    let key = name_key(name);
-    let known: Option<String> = connection
-        .prepare_cached("SELECT id FROM authors WHERE name_key = ?1 ORDER BY id LIMIT 1")?
-        .query_row([&key], |row| row.get(0))
-        .optional()?;
-    if let Some(known) = known {
-        return Ok((rows::id(&known)?, false));
-    }
-    let id = Uuid::now_v7();
-    connection
-        .prepare_cached(
-            "INSERT INTO authors (id, name, name_key, version, created_at, updated_at) \
-             VALUES (?1, ?2, ?3, 1, ?4, ?4)",
-        )?
-        .execute(params![id.to_string(), name, key, rows::time(rows::now())])?;
-    Ok((id, true))
 }

@@ -1,143 +1,165 @@
-//! Lists: filters as SQL, order by an indexed key, cursors that name the last item seen.
+//! Lists: filters as SQL, order by an indexed key, pages that begin after the last item seen.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
-use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::store::{Listing, Sort, StoreError};
+use crate::search::Search;
+use crate::store::cursor::{Cursor, Key};
+use crate::store::{Listing, StoreError, TOTAL_CAP};
 
-/// What a cursor says; opaque to clients.
-#[derive(Serialize, Deserialize)]
-struct Cursor {
-    /// The order it belongs to.
-    sort: Sort,
-    /// Sort key of the last item seen; the id alone when ordered by creation.
-    key: Option<String>,
-    /// Id of the last item seen.
-    id: String,
+/// Conditions, joined by AND, each with as many `?` as values.
+#[derive(Default)]
+pub(super) struct Conditions {
+    sql: Vec<String>,
+    values: Vec<Value>,
 }
 
-/// A query in the making.
-pub(super) struct ListQuery {
-    /// `FROM` with its joins.
-    pub(super) from: &'static str,
+impl Conditions {
+    pub(super) fn and(&mut self, sql: impl Into<String>, values: impl IntoIterator<Item = Value>) {
+        self.sql.push(sql.into());
+        self.values.extend(values);
+    }
+
+    fn filter(&self) -> String {
+        if self.sql.is_empty() { String::new() } else { format!(" WHERE {}", self.sql.join(" AND ")) }
+    }
+}
+
+/// A list in the making.
+pub(super) struct Query<'a> {
+    /// Table.
+    pub(super) table: &'static str,
     /// Selected columns.
     pub(super) columns: &'static str,
-    /// Column of the id; ids grow with the time of creation.
-    pub(super) id: &'static str,
-    /// Column that `Sort::Name` orders by.
-    pub(super) name: &'static str,
-    /// Conditions, joined by AND, each with one `?`.
-    pub(super) conditions: Vec<(&'static str, Value)>,
-    pub(super) sort: Sort,
+    /// Column that orders; none when the id alone does.
+    pub(super) order: Option<&'static str>,
+    pub(super) descending: bool,
+    pub(super) conditions: Conditions,
     pub(super) limit: u32,
-    pub(super) cursor: Option<String>,
+    pub(super) cursor: Option<&'a str>,
+    /// Of the query, for its cursors.
+    pub(super) fingerprint: String,
 }
 
-impl ListQuery {
-    /// Runs the query; `read` makes an item, its name and its id from a row.
+impl Query<'_> {
+    /// Runs it; `read` makes an item, its sort key and its id from a row.
     pub(super) fn run<T>(
-        self,
+        mut self,
         connection: &Connection,
-        read: impl Fn(&Row<'_>) -> Result<(T, String, String), StoreError>,
+        read: impl Fn(&Row<'_>) -> Result<(T, Key, Uuid), StoreError>,
     ) -> Result<Listing<T>, StoreError> {
-        let filter = |conditions: &[String]| {
-            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
-        };
-        let mut conditions: Vec<String> =
-            self.conditions.iter().map(|(condition, _)| (*condition).to_owned()).collect();
-        let mut values: Vec<Value> = self.conditions.iter().map(|(_, value)| value.clone()).collect();
-        let total: i64 = connection
-            .prepare_cached(&format!("SELECT count(*) FROM {}{}", self.from, filter(&conditions)))?
-            .query_row(params_from_iter(&values), |row| row.get(0))?;
-        let (by_name, descending) = match self.sort {
-            Sort::Created => (false, false),
-            Sort::CreatedDescending => (false, true),
-            Sort::Name => (true, false),
-            Sort::NameDescending => (true, true),
-        };
-        let (direction, beyond) = if descending { ("DESC", "<") } else { ("ASC", ">") };
-        if let Some(cursor) = &self.cursor {
-            let cursor = decode(cursor, self.sort)?;
-            match (by_name, cursor.key) {
-                (true, Some(key)) => {
-                    conditions.push(format!("({}, {}) {beyond} (?, ?)", self.name, self.id));
-                    values.extend([Value::Text(key), Value::Text(cursor.id)]);
+        let table = self.table;
+        let (total, total_capped) = capped(
+            connection
+                .prepare_cached(&format!(
+                    "SELECT count(*) FROM (SELECT 1 FROM {table}{} LIMIT {})",
+                    self.conditions.filter(),
+                    TOTAL_CAP + 1
+                ))?
+                .query_row(params_from_iter(&self.conditions.values), |row| row.get(0))?,
+        );
+        let (beyond, direction) = if self.descending { ("<", "DESC") } else { (">", "ASC") };
+        if let Some(cursor) = self.cursor {
+            let Cursor { key, id } = Cursor::decode(cursor, &self.fingerprint)?;
+            let id = Value::Text(id.to_string());
+            match (self.order, key) {
+                (None, Key::None) => self.conditions.and(format!("{table}.id {beyond} ?"), [id]),
+                (Some(order), Key::Number(key)) => {
+                    self.conditions
+                        .and(format!("({order}, {table}.id) {beyond} (?, ?)"), [Value::Integer(key), id]);
                 }
-                (false, None) => {
-                    conditions.push(format!("{} {beyond} ?", self.id));
-                    values.push(Value::Text(cursor.id));
+                (Some(order), Key::Text(key)) => {
+                    self.conditions
+                        .and(format!("({order}, {table}.id) {beyond} (?, ?)"), [Value::Text(key), id]);
                 }
                 _ => return Err(StoreError::BadCursor),
             }
         }
-        let order = if by_name {
-            format!("{} {direction}, {} {direction}", self.name, self.id)
-        } else {
-            format!("{} {direction}", self.id)
-        };
+        let order = self.order.map(|order| format!("{order} {direction}, ")).unwrap_or_default();
         // One more than asked for tells whether a page follows.
-        values.push(Value::Integer(i64::from(self.limit) + 1));
         let mut statement = connection.prepare_cached(&format!(
-            "SELECT {} FROM {}{} ORDER BY {order} LIMIT ?",
+            "SELECT {} FROM {table}{} ORDER BY {order}{table}.id {direction} LIMIT {}",
             self.columns,
-            self.from,
-            filter(&conditions)
+            self.conditions.filter(),
+            u64::from(self.limit) + 1
         ))?;
-        let mut rows = statement.query(params_from_iter(&values))?;
-        let mut listing = Listing { items: Vec::new(), next_cursor: None, total: total.unsigned_abs() };
+        let mut rows = statement.query(params_from_iter(&self.conditions.values))?;
+        let mut listing = Listing { items: Vec::new(), next_cursor: None, total, total_capped };
         let mut last = None;
         while let Some(row) = rows.next()? {
             if listing.items.len() == self.limit as usize {
-                listing.next_cursor = last.map(|(key, id): (String, String)| {
-                    encode(&Cursor { sort: self.sort, key: by_name.then_some(key), id })
-                });
+                listing.next_cursor = last.map(|(key, id)| Cursor { key, id }.encode(&self.fingerprint));
                 break;
             }
-            let (item, name, id) = read(row)?;
+            let (item, key, id) = read(row)?;
             listing.items.push(item);
-            last = Some((name, id));
+            last = Some((key, id));
         }
         Ok(listing)
     }
+
+    /// Runs it by relevance: the matches are scored, the best come first. `text` is the table of the
+    /// words, whose first two columns are scored; `read` makes an item from an id.
+    pub(super) fn run_by_relevance<T>(
+        self,
+        connection: &Connection,
+        search: &Search,
+        read: impl Fn(Uuid) -> Result<Option<T>, StoreError>,
+    ) -> Result<Listing<T>, StoreError> {
+        let table = self.table;
+        let mut scored = Vec::new();
+        {
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT {table}.id, words.title, words.names FROM {table}_text AS words \
+                 CROSS JOIN {table} ON {table}.row = words.rowid{} ORDER BY words.rowid LIMIT {}",
+                self.conditions.filter(),
+                TOTAL_CAP + 1
+            ))?;
+            let mut rows = statement.query(params_from_iter(&self.conditions.values))?;
+            while let Some(row) = rows.next()? {
+                let id = super::rows::id(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?;
+                let title = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+                let names = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+                scored.push((search.score(title.split(' '), names.split(' ')), id));
+            }
+        }
+        let (total, total_capped) = capped(i64::try_from(scored.len()).unwrap_or(i64::MAX));
+        scored.truncate(usize::try_from(TOTAL_CAP).unwrap_or(usize::MAX));
+        let (page, next_cursor) =
+            crate::store::cursor::best(scored, self.cursor, self.limit, &self.fingerprint)?;
+        let items = page.into_iter().filter_map(|id| read(id).transpose()).collect::<Result<_, _>>()?;
+        Ok(Listing { items, next_cursor, total, total_capped })
+    }
 }
 
-fn encode(cursor: &Cursor) -> String {
-    // Strings only: this cannot fail.
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
+fn capped(counted: i64) -> (u64, bool) {
+    let counted = counted.unsigned_abs();
+    (counted.min(TOTAL_CAP), counted > TOTAL_CAP)
 }
 
-fn decode(text: &str, sort: Sort) -> Result<Cursor, StoreError> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| StoreError::BadCursor)?;
-    let cursor: Cursor = serde_json::from_slice(&bytes).map_err(|_| StoreError::BadCursor)?;
-    if cursor.sort == sort { Ok(cursor) } else { Err(StoreError::BadCursor) }
-}
-
-/// The words of a search as FTS5 takes them: all of them, the last as a beginning. `None` when
-/// there is no word in it.
-pub(super) fn match_expression(text: &str) -> Option<String> {
-    let words: Vec<String> = text
-        .split(|character: char| !character.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .take(16)
-        .map(|word| format!("\"{word}\""))
-        .collect();
-    (!words.is_empty()).then(|| format!("{}*", words.join(" ")))
+/// A search as FTS5 takes it: all of the words, the last as a beginning. Words hold letters and
+/// digits only, so that nothing in them is an operator once they are quoted.
+pub(super) fn match_expression(search: &Search) -> String {
+    let mut expression = String::new();
+    for word in &search.whole {
+        expression.push_str(&format!("\"{word}\" "));
+    }
+    expression.push_str(&format!("\"{}\"*", search.beginning));
+    expression
 }
 
 #[cfg(test)]
 mod tests {
     use super::match_expression;
+    use crate::search::Search;
 
     #[test]
     fn searches_cannot_hold_operators() {
-        assert_eq!(match_expression("moby di").as_deref(), Some("\"moby\" \"di\"*"));
+        assert_eq!(match_expression(&Search::parse("moby di")), "\"moby\" \"di\"*");
         assert_eq!(
-            match_expression("a\" OR title:* NEAR(").as_deref(),
-            Some("\"a\" \"OR\" \"title\" \"NEAR\"*")
+            match_expression(&Search::parse("a\" OR title:* NEAR(")),
+            "\"a\" \"or\" \"title\" \"near\"*"
         );
-        assert_eq!(match_expression(" -*\"() "), None);
     }
 }

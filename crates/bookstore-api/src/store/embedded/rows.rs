@@ -1,25 +1,20 @@
 //! Rows to domain values: the stored form, private to this adapter.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use crate::book::{Author, AuthorRef, Book, Price};
 use crate::isbn::Isbn;
 use crate::prompt;
-use crate::store::StoreError;
+use crate::store::{BookSource, StoreError};
 
-/// The columns that [`book`] reads.
+/// The columns that [`book_of`] reads.
 pub(super) const BOOK_COLUMNS: &str = "books.id, isbn, title, published_year, language, genres, description, \
-price_amount, price_currency, rating, books.version, books.created_at, books.updated_at";
+price_amount, price_currency, rating, content_hash, books.version, books.created_at, books.updated_at";
 /// The columns that [`author`] reads.
 pub(super) const AUTHOR_COLUMNS: &str =
-    "id, name, biography, born_year, died_year, version, created_at, updated_at";
-
-/// A time as it is stored: RFC 3339 in UTC, always of the same length, so that it sorts as text.
-pub(super) fn time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Micros, true)
-}
+    "authors.id, name, biography, born_year, died_year, version, created_at, updated_at";
 
 /// Now, with the precision that is stored.
 pub(super) fn now() -> DateTime<Utc> {
@@ -34,16 +29,19 @@ pub(super) fn id(text: &str) -> Result<Uuid, StoreError> {
     parse(text, "id", Uuid::parse_str(text).ok())
 }
 
-fn parse_time(text: &str) -> Result<DateTime<Utc>, StoreError> {
-    parse(text, "time", DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()))
+/// A time as it is stored: microseconds since 1970.
+pub(super) fn time(micros: i64) -> Result<DateTime<Utc>, StoreError> {
+    parse(&micros.to_string(), "time", DateTime::from_timestamp_micros(micros))
 }
 
-/// A book without its authors and summary.
-fn bare_book(row: &Row<'_>) -> Result<Book, StoreError> {
+/// The book in this row, with its authors and its latest fresh summary.
+pub(super) fn book_of(connection: &Connection, row: &Row<'_>) -> Result<Book, StoreError> {
+    let key: String = row.get("id")?;
     let isbn: Option<String> = row.get("isbn")?;
     let genres: String = row.get("genres")?;
     let amount: Option<String> = row.get("price_amount")?;
     let currency: Option<String> = row.get("price_currency")?;
+    let content_hash: String = row.get("content_hash")?;
     let price = match (amount, currency) {
         (Some(amount), Some(currency)) => {
             Some(Price { amount: parse(&amount, "price", amount.parse().ok())?, currency })
@@ -51,42 +49,42 @@ fn bare_book(row: &Row<'_>) -> Result<Book, StoreError> {
         _ => None,
     };
     Ok(Book {
-        id: id(&row.get::<_, String>("id")?)?,
+        id: id(&key)?,
         isbn: isbn.map(|isbn| parse(&isbn, "isbn", Isbn::parse(&isbn).ok())).transpose()?,
         title: row.get("title")?,
-        authors: Vec::new(),
+        authors: authors_of(connection, &key)?,
         published_year: row.get("published_year")?,
         language: row.get("language")?,
         genres: parse(&genres, "genres", serde_json::from_str(&genres).ok())?,
         description: row.get("description")?,
         price,
         rating: row.get("rating")?,
-        summary: None,
+        summary: summary_of(connection, &key, &content_hash)?,
         version: row.get::<_, i64>("version")?.unsigned_abs(),
-        created_at: parse_time(&row.get::<_, String>("created_at")?)?,
-        updated_at: parse_time(&row.get::<_, String>("updated_at")?)?,
+        created_at: time(row.get("created_at")?)?,
+        updated_at: time(row.get("updated_at")?)?,
     })
 }
 
-/// Completes a book with its authors and its latest fresh summary.
-fn complete(connection: &Connection, mut book: Book) -> Result<Book, StoreError> {
-    let key = book.id.to_string();
+fn authors_of(connection: &Connection, book: &str) -> Result<Vec<AuthorRef>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT authors.id, name FROM book_authors JOIN authors ON authors.id = author \
          WHERE book = ?1 ORDER BY position",
     )?;
-    let mut rows = statement.query([&key])?;
+    let mut rows = statement.query([book])?;
+    let mut authors = Vec::new();
     while let Some(row) = rows.next()? {
-        book.authors.push(AuthorRef { id: id(&row.get::<_, String>(0)?)?, name: row.get(1)? });
+        authors.push(AuthorRef { id: id(&row.get::<_, String>(0)?)?, name: row.get(1)? });
     }
+    Ok(authors)
+}
+
+fn summary_of(connection: &Connection, book: &str, content_hash: &str) -> Result<Option<String>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT json_extract(document, '$.text') FROM summaries \
          WHERE book = ?1 AND content_hash = ?2 AND prompt_version = ?3 ORDER BY generated_at DESC LIMIT 1",
     )?;
-    book.summary = statement
-        .query_row(params![key, book.content_hash(), prompt::VERSION], |row| row.get(0))
-        .optional()?;
-    Ok(book)
+    Ok(statement.query_row(params![book, content_hash, prompt::VERSION], |row| row.get(0)).optional()?)
 }
 
 /// The book of this id.
@@ -94,17 +92,22 @@ pub(super) fn book(connection: &Connection, id: Uuid) -> Result<Option<Book>, St
     let mut statement =
         connection.prepare_cached(&format!("SELECT {BOOK_COLUMNS} FROM books WHERE id = ?1"))?;
     let mut rows = statement.query([id.to_string()])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    complete(connection, bare_book(row)?).map(Some)
+    rows.next()?.map(|row| book_of(connection, row)).transpose()
 }
 
-/// The book in this row.
-pub(super) fn book_of(connection: &Connection, row: &Row<'_>) -> Result<Book, StoreError> {
-    complete(connection, bare_book(row)?)
+/// Where the book in this row was imported from.
+pub(super) fn source(row: &Row<'_>) -> Result<Option<BookSource>, StoreError> {
+    let name: Option<String> = row.get("source")?;
+    let id: Option<String> = row.get("source_id")?;
+    let row_hash: Option<String> = row.get("row_hash")?;
+    Ok(match (name, id, row_hash) {
+        (Some(name), Some(id), Some(row_hash)) => Some(BookSource { name, id, row_hash }),
+        _ => None,
+    })
 }
 
 /// The author in this row.
-pub(super) fn author(row: &Row<'_>) -> Result<Author, StoreError> {
+pub(super) fn author_of(row: &Row<'_>) -> Result<Author, StoreError> {
     Ok(Author {
         id: id(&row.get::<_, String>("id")?)?,
         name: row.get("name")?,
@@ -112,7 +115,15 @@ pub(super) fn author(row: &Row<'_>) -> Result<Author, StoreError> {
         born_year: row.get("born_year")?,
         died_year: row.get("died_year")?,
         version: row.get::<_, i64>("version")?.unsigned_abs(),
-        created_at: parse_time(&row.get::<_, String>("created_at")?)?,
-        updated_at: parse_time(&row.get::<_, String>("updated_at")?)?,
+        created_at: time(row.get("created_at")?)?,
+        updated_at: time(row.get("updated_at")?)?,
     })
+}
+
+/// The author of this id.
+pub(super) fn author(connection: &Connection, id: Uuid) -> Result<Option<Author>, StoreError> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {AUTHOR_COLUMNS} FROM authors WHERE id = ?1"))?;
+    let mut found = statement.query([id.to_string()])?;
+    found.next()?.map(author_of).transpose()
 }

@@ -1,17 +1,24 @@
--- Version 1 of the embedded store. A change is a new version with its own migration.
+-- Version 2 of the embedded store. A change is a new version with its own migration.
 CREATE TABLE authors (
-    id         TEXT PRIMARY KEY,
+    row        INTEGER PRIMARY KEY,
+    id         TEXT NOT NULL UNIQUE,
     name       TEXT NOT NULL,
     name_key   TEXT NOT NULL,
     biography  TEXT,
     born_year  INTEGER,
     died_year  INTEGER,
     version    INTEGER NOT NULL,
-    created_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    name_sort  TEXT NOT NULL,
+    born_sort  INTEGER NOT NULL,
+    died_sort  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX authors_by_name_key ON authors (name_key);
-CREATE INDEX authors_by_name ON authors (name, id);
+CREATE INDEX authors_by_name ON authors (name_sort, id);
+CREATE INDEX authors_by_born_year ON authors (born_sort, id);
+CREATE INDEX authors_by_died_year ON authors (died_sort, id);
+CREATE INDEX authors_by_updated_at ON authors (updated_at, id);
 
 CREATE TABLE books (
     row            INTEGER PRIMARY KEY,
@@ -26,15 +33,25 @@ CREATE TABLE books (
     price_currency TEXT,
     rating         REAL,
     version        INTEGER NOT NULL,
-    created_at     TEXT NOT NULL,
-    updated_at     TEXT NOT NULL,
+    created_at     INTEGER NOT NULL,
+    updated_at     INTEGER NOT NULL,
     source         TEXT,
     source_id      TEXT,
     row_hash       TEXT,
+    content_hash   TEXT NOT NULL,
+    title_sort     TEXT NOT NULL,
+    year_sort      INTEGER NOT NULL,
+    price_sort     INTEGER NOT NULL,
+    rating_sort    INTEGER NOT NULL,
+    language_sort  TEXT NOT NULL,
     UNIQUE (source, source_id)
 ) STRICT;
-CREATE INDEX books_by_title ON books (title, id);
-CREATE INDEX books_by_language ON books (language, id);
+CREATE INDEX books_by_title ON books (title_sort, id);
+CREATE INDEX books_by_published_year ON books (year_sort, id);
+CREATE INDEX books_by_price ON books (price_sort, id);
+CREATE INDEX books_by_rating ON books (rating_sort, id);
+CREATE INDEX books_by_language ON books (language_sort, id);
+CREATE INDEX books_by_updated_at ON books (updated_at, id);
 
 CREATE TABLE book_authors (
     book      TEXT NOT NULL REFERENCES books (id) ON DELETE CASCADE,
@@ -51,9 +68,9 @@ CREATE TABLE book_genres (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX book_genres_by_book ON book_genres (book);
 
-CREATE VIRTUAL TABLE books_text USING fts5 (
-    title, authors, genres, description, tokenize = 'unicode61 remove_diacritics 2'
-);
+-- Words, cut and folded by the program: a token is whatever stands between spaces.
+CREATE VIRTUAL TABLE books_text USING fts5 (title, names, other, tokenize = 'ascii', detail = 'none');
+CREATE VIRTUAL TABLE authors_text USING fts5 (name, tokenize = 'ascii', detail = 'none');
 
 CREATE TABLE summaries (
     book            TEXT NOT NULL REFERENCES books (id) ON DELETE CASCADE,
@@ -62,8 +79,26 @@ CREATE TABLE summaries (
     requested_model TEXT NOT NULL,
     prompt_version  TEXT NOT NULL,
     generated_at    TEXT NOT NULL,
+    fence           INTEGER NOT NULL,
     document        TEXT NOT NULL,
     PRIMARY KEY (book, content_hash, provider, requested_model, prompt_version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE claims (
+    key          TEXT PRIMARY KEY,
+    request_hash TEXT NOT NULL,
+    resource     TEXT NOT NULL,
+    expires_at   INTEGER NOT NULL,
+    outcome      TEXT,
+    deleted      INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX claims_by_resource ON claims (resource);
+CREATE INDEX claims_by_expires_at ON claims (expires_at);
+
+CREATE TABLE jobs (
+    id         TEXT PRIMARY KEY,
+    document   TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE facts (

@@ -1,11 +1,12 @@
 //! Summaries in the embedded store.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, params};
+use chrono::SecondsFormat;
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{EmbeddedStore, rows};
-use crate::store::{StoreError, StoredSummary, SummaryStore};
+use super::EmbeddedStore;
+use crate::store::{Kept, StoreError, StoredSummary, SummaryStore};
 
 #[async_trait]
 impl SummaryStore for EmbeddedStore {
@@ -36,32 +37,41 @@ impl SummaryStore for EmbeddedStore {
         .await
     }
 
-    async fn keep_summary(&self, summary: StoredSummary) -> Result<bool, StoreError> {
+    async fn keep_summary(&self, summary: StoredSummary) -> Result<Kept, StoreError> {
         self.write(move |connection| {
             // In the same transaction as the write: the book as it is now is what decides.
-            match rows::book(connection, summary.book_id)? {
-                Some(book) if book.content_hash() == summary.content_hash => {}
-                _ => return Ok(false),
+            let current: Option<String> = connection
+                .prepare_cached("SELECT content_hash FROM books WHERE id = ?1")?
+                .query_row([summary.book_id.to_string()], |row| row.get(0))
+                .optional()?;
+            if current.as_ref() != Some(&summary.content_hash) {
+                return Ok(Kept::Outdated);
             }
-            let document =
-                serde_json::to_string(&summary).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-            connection
-                .prepare_cached(
-                    "INSERT INTO summaries (book, content_hash, provider, requested_model, prompt_version, \
-                     generated_at, document) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-                     ON CONFLICT DO UPDATE SET generated_at = excluded.generated_at, document = excluded.document",
-                )?
-                .execute(params![
-                    summary.book_id.to_string(),
-                    summary.content_hash,
-                    summary.provider,
-                    summary.requested_model,
-                    summary.prompt_version,
-                    rows::time(summary.generated_at),
-                    document,
-                ])?;
-            Ok(true)
+            Ok(if put(connection, &summary)? { Kept::Kept } else { Kept::Superseded })
         })
         .await
     }
+}
+
+/// Writes a summary unless one with a larger fence is there; whether it was written.
+pub(super) fn put(connection: &Connection, summary: &StoredSummary) -> Result<bool, StoreError> {
+    let document = serde_json::to_string(summary).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let written = connection
+        .prepare_cached(
+            "INSERT INTO summaries (book, content_hash, provider, requested_model, prompt_version, \
+             generated_at, fence, document) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+             ON CONFLICT DO UPDATE SET generated_at = excluded.generated_at, fence = excluded.fence, \
+             document = excluded.document WHERE excluded.fence >= summaries.fence",
+        )?
+        .execute(params![
+            summary.book_id.to_string(),
+            summary.content_hash,
+            summary.provider,
+            summary.requested_model,
+            summary.prompt_version,
+            summary.generated_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+            i64::try_from(summary.fence).unwrap_or(i64::MAX),
+            document,
+        ])?;
+    Ok(written > 0)
 }
