@@ -402,7 +402,7 @@ pub enum Claimed {
         resource: Uuid,
     },
     /// An earlier request with the same content came to this end.
-    Settled(ClaimOutcome),
+    Settled(Box<ClaimOutcome>),
     /// The key was used for another content.
     OtherRequest,
 }

@@ -41,7 +41,9 @@ pub(crate) async fn list(
     Query(query): Query<ListAuthors>,
 ) -> Result<Json<Page<Author>>, ApiError> {
     let query = AuthorQuery {
-        filter: AuthorFilter { text: query.q.as_deref().map(Search::parse) },
+        filter: AuthorFilter {
+            text: query.q.as_deref().filter(|text| !text.trim().is_empty()).map(Search::parse),
+        },
         sort: convert::sort(query.sort.as_deref(), "name", AuthorOrder::CreatedAt, AuthorOrder::Name)?,
         limit: convert::limit(query.limit)?,
         cursor: query.cursor,

@@ -47,7 +47,7 @@ pub(crate) async fn list(
     Query(query): Query<ListBooks>,
 ) -> Result<Json<Page<Book>>, ApiError> {
     let filter = BookFilter {
-        text: query.q.as_deref().map(Search::parse),
+        text: query.q.as_deref().filter(|text| !text.trim().is_empty()).map(Search::parse),
         author: query.author,
         genre: query.genre,
         language: query.language,

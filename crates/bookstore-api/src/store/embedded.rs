@@ -64,6 +64,7 @@ pub enum OpenError {
 /// The store.
 #[derive(Clone)]
 pub struct EmbeddedStore {
+    file: PathBuf,
     writer: Arc<Mutex<Connection>>,
     readers: Arc<Mutex<Vec<Connection>>>,
     reading: Arc<Semaphore>,
@@ -101,12 +102,10 @@ impl EmbeddedStore {
         transaction.commit().map_err(failed)?;
         let mut readers = Vec::with_capacity(READERS);
         for _ in 0..READERS {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let reader = Connection::open_with_flags(&file, flags).map_err(failed)?;
-            prepare(&reader).map_err(failed)?;
-            readers.push(reader);
+            readers.push(reader(&file).map_err(failed)?);
         }
         Ok(Self {
+            file,
             writer: Arc::new(Mutex::new(writer)),
             readers: Arc::new(Mutex::new(readers)),
             reading: Arc::new(Semaphore::new(READERS)),
@@ -118,11 +117,23 @@ impl EmbeddedStore {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        tokio::time::timeout(DEADLINE, self.read_long(work)).await.unwrap_or(Err(StoreError::Timeout))
+        tokio::time::timeout(DEADLINE, self.read_pooled(work)).await.unwrap_or(Err(StoreError::Timeout))
     }
 
-    /// The same without a deadline, for work of operators that reads everything.
-    async fn read_long<T: Send + 'static>(
+    /// Runs `work` on a reading connection of its own, without a deadline: for operators' work that
+    /// reads everything. Of its own also because a connection that has read the text index before
+    /// checks it against what it remembers of it.
+    async fn read_whole<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let file = self.file.clone();
+        tokio::task::spawn_blocking(move || work(&reader(&file)?))
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
+    }
+
+    async fn read_pooled<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -169,6 +180,13 @@ impl EmbeddedStore {
             Err(_) => Err(StoreError::Timeout),
         }
     }
+}
+
+fn reader(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let reader = Connection::open_with_flags(file, flags)?;
+    prepare(&reader)?;
+    Ok(reader)
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

@@ -36,7 +36,7 @@ impl ClaimStore for EmbeddedStore {
             match outcome {
                 None => Ok(Claimed::Open { resource: rows::id(&resource)? }),
                 Some(outcome) => serde_json::from_str(&outcome)
-                    .map(Claimed::Settled)
+                    .map(|outcome| Claimed::Settled(Box::new(outcome)))
                     .map_err(|error| StoreError::Corrupt(error.to_string())),
             }
         })

@@ -34,7 +34,7 @@ impl Upkeep for EmbeddedStore {
     }
 
     async fn check(&self) -> Result<CheckReport, StoreError> {
-        let mut report = self.read_long(check::content).await?;
+        let mut report = self.read_whole(check::content).await?;
         report.findings.extend(self.write(|connection| Ok(check::text_index(connection))).await?);
         Ok(report)
     }
