@@ -16,15 +16,19 @@ use crate::cache_aside::CacheAside;
 use crate::catalog::Catalog;
 use crate::http::{self, Api};
 use crate::import::{ImportError, Importer};
+use crate::import_jobs::ImportJobs;
 use crate::seed;
 use crate::settings::Settings;
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::observed::ObservedStore;
-use crate::store::{BookStore, StoreError};
+use crate::store::{Store, StoreError};
 use crate::summaries::Summaries;
 
 /// Longest wait at the end for answers that were paid for to be kept.
 const WRITES_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often expired things are deleted and half-done ones completed.
+const TENDED_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the service cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,11 @@ pub enum AppError {
     /// A file of the import cannot be used.
     #[error("{0}")]
     File(String),
+    /// A check found contradictions in the store.
+    #[error(
+        "the store contradicts itself in {0} places, see above; export what is good, and import it into a fresh one"
+    )]
+    Inconsistent(usize),
 }
 
 impl AppError {
@@ -68,6 +77,7 @@ impl AppError {
             Self::Listen(error) => error.kind(),
             Self::Import(error) => error.kind(),
             Self::File(_) => "file",
+            Self::Inconsistent(_) => "inconsistent",
         }
     }
 }
@@ -92,15 +102,22 @@ impl App {
         metrics: Metrics,
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
-        let store = Arc::new(ObservedStore::new(open(settings).await?, "sqlite", metrics.clone()));
+        let store = open_store(settings, metrics.clone()).await?;
+        store.tend().await?;
         let cache = CacheAside::new(
             Arc::new(MemoryCache::new(settings.cache_bytes)),
             metrics.clone(),
             settings.cache_time_to_live,
         );
         let writes = TaskTracker::new();
-        let catalog =
-            Catalog::new(store.clone(), store.clone(), cache.clone(), metrics.clone(), writes.clone());
+        let catalog = Catalog::new(
+            store.clone(),
+            store.clone(),
+            store.clone(),
+            cache.clone(),
+            metrics.clone(),
+            writes.clone(),
+        );
         let importer = Importer::new(catalog.clone());
         if settings.seed_catalog {
             let books = seed::load(store.as_ref(), &importer).await?;
@@ -121,8 +138,9 @@ impl App {
             writes.clone(),
             metrics.clone(),
         );
-        let store: Arc<dyn BookStore> = store;
-        let api = Api { catalog, summaries, importer: importer.clone(), store, stop };
+        writes.spawn(tend(store.clone(), stop.clone()));
+        let imports = ImportJobs::new(&importer, store.clone(), writes.clone(), stop.clone());
+        let api = Api { catalog, summaries, imports, store, stop };
         let router = http::router(api, metrics, token(settings)?);
         Ok(Self { router, importer, writes })
     }
@@ -136,11 +154,24 @@ impl App {
     }
 }
 
-/// Opens the store off the async threads: a first start writes the schema.
-async fn open(settings: &Settings) -> Result<EmbeddedStore, AppError> {
+/// Opens the store that the settings name, off the async threads: a first start writes the schema.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn open_store(settings: &Settings, metrics: Metrics) -> Result<Arc<dyn Store>, AppError> {
     let folder = settings.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder)).await;
-    Ok(opened.map_err(|error| StoreError::Unavailable(error.to_string()))??)
+    let store = opened.map_err(|error| StoreError::Unavailable(error.to_string()))??;
+    Ok(Arc::new(ObservedStore::new(store, "sqlite", metrics)))
+}
+
+/// Tends the store every minute until `stop`.
+async fn tend(store: Arc<dyn Store>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(TENDED_EVERY)).await.is_some() {
+        if let Err(error) = store.tend().await {
+            tracing::warn!(%error, "the store could not be tended; it is tried again in a minute");
+        }
+    }
 }
 
 fn providers(

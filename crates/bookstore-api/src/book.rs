@@ -17,6 +17,7 @@ const LARGEST_AMOUNT: i64 = 1_000_000;
 
 /// An author in a book.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AuthorRef {
     /// Id.
     pub id: Uuid,
@@ -26,6 +27,7 @@ pub struct AuthorRef {
 
 /// A price.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Price {
     /// Exact amount.
     pub amount: Decimal,
@@ -35,28 +37,36 @@ pub struct Price {
 
 /// A book.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Book {
     /// Id.
     pub id: Uuid,
     /// ISBN.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub isbn: Option<Isbn>,
     /// Title.
     pub title: String,
     /// Authors in order.
     pub authors: Vec<AuthorRef>,
     /// Year of first publication.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub published_year: Option<i32>,
     /// BCP 47 tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
     /// Genres.
     pub genres: Vec<String>,
     /// What it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Price.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
     /// 0 to 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rating: Option<f64>,
     /// The latest summary that fits the book as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// Grows by one with every change.
     pub version: u64,
@@ -114,18 +124,39 @@ pub struct BookDraft {
     pub rating: Option<f64>,
 }
 
+impl From<&Book> for BookDraft {
+    /// The draft that would make this book.
+    fn from(book: &Book) -> Self {
+        Self {
+            isbn: book.isbn.clone(),
+            title: book.title.clone(),
+            author_ids: book.authors.iter().map(|author| author.id).collect(),
+            published_year: book.published_year,
+            language: book.language.clone(),
+            genres: book.genres.clone(),
+            description: book.description.clone(),
+            price: book.price.clone(),
+            rating: book.rating,
+        }
+    }
+}
+
 /// An author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Author {
     /// Id.
     pub id: Uuid,
     /// Full name.
     pub name: String,
     /// Life.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub biography: Option<String>,
     /// Year of birth.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub born_year: Option<i32>,
     /// Year of death.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub died_year: Option<i32>,
     /// Grows by one with every change.
     pub version: u64,

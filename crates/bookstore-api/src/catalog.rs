@@ -13,7 +13,8 @@ use crate::cache::{Area, CacheKey};
 use crate::cache_aside::CacheAside;
 use crate::import::{ImportDraft, ImportOutcome};
 use crate::store::{
-    AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, Expected, Listing, StoreError, Written,
+    AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, Expected, Listing, Record, Restored,
+    StoreError, Upkeep, Written,
 };
 
 /// What a use case asks for and cannot have.
@@ -70,6 +71,7 @@ impl UseCaseError {
 pub struct Catalog {
     books: Arc<dyn BookStore>,
     authors: Arc<dyn AuthorStore>,
+    upkeep: Arc<dyn Upkeep>,
     cache: CacheAside,
     metrics: Metrics,
     /// Writes with their invalidations: they outlive a caller who leaves, and a stop waits for them.
@@ -84,6 +86,15 @@ pub fn book_keys(id: Uuid) -> Vec<CacheKey> {
     keys
 }
 
+/// Every cache key that says something about what is in this record.
+fn record_keys(record: &Record) -> Vec<CacheKey> {
+    match record {
+        Record::Author(author) => vec![CacheKey::new(Area::Author, author.id)],
+        Record::Book { book, .. } => book_keys(book.id),
+        Record::Summary(summary) => book_keys(summary.book_id),
+    }
+}
+
 /// The key of a book's summary, of one provider or of any.
 #[must_use]
 pub fn summary_key(book: Uuid, provider: Option<ProviderName>) -> CacheKey {
@@ -96,11 +107,12 @@ impl Catalog {
     pub fn new(
         books: Arc<dyn BookStore>,
         authors: Arc<dyn AuthorStore>,
+        upkeep: Arc<dyn Upkeep>,
         cache: CacheAside,
         metrics: Metrics,
         writes: TaskTracker,
     ) -> Self {
-        Self { books, authors, cache, metrics, writes }
+        Self { books, authors, upkeep, cache, metrics, writes }
     }
 
     /// Runs a write together with its invalidation to the end, even if the caller leaves meanwhile:
@@ -194,6 +206,18 @@ impl Catalog {
         let written = outcomes.iter().filter(|outcome| outcome.written).count();
         self.metrics.books_written("import", written as u64);
         Ok(outcomes)
+    }
+
+    /// Restores records of an export, in one step.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn restore(&self, records: Vec<Record>) -> Result<Vec<Restored>, StoreError> {
+        let store = Arc::clone(&self.upkeep);
+        // A record's author may be named by books that are not among the records: those keep an old
+        // name in the cache for its time to live, as nobody knows them here.
+        let keys: Vec<CacheKey> = records.iter().flat_map(record_keys).collect();
+        self.write(async move { store.restore(records).await }, |_| keys).await
     }
 
     /// Reads an author.

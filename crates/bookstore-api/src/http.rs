@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::catalog::Catalog;
-use crate::import::Importer;
-use crate::store::BookStore;
+use crate::import_jobs::ImportJobs;
+use crate::store::Store;
 use crate::summaries::Summaries;
 
 mod authors;
@@ -32,10 +32,10 @@ pub struct Api {
     pub catalog: Catalog,
     /// Summaries.
     pub summaries: Summaries,
-    /// Import.
-    pub importer: Importer,
+    /// Imports.
+    pub imports: ImportJobs,
     /// The store, for readiness.
-    pub store: Arc<dyn BookStore>,
+    pub store: Arc<dyn Store>,
     /// Cancelled when the service is stopping.
     pub stop: CancellationToken,
 }
@@ -73,6 +73,7 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
                 .routes(routes!(imports::import))
                 .layer(DefaultBodyLimit::max(imports::LARGEST_FILE)),
         )
+        .routes(routes!(imports::read))
         .routes(routes!(authors::list, authors::create))
         .routes(routes!(authors::read, authors::replace, authors::delete))
         .routes(routes!(health::live))

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, IsTerminal, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::path::Path;
 
+use async_trait::async_trait;
 use common_models::{ImportReport, ImportRow, RowOutcome};
 use indicatif::{ProgressBar, ProgressStyle};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, AppError};
-use crate::import::CsvRows;
+use crate::archive::Lines;
+use crate::import::goodbooks::CsvRows;
+use crate::import::{ImportError, Rows, Watch};
 use crate::settings::{Import, Settings};
 
 /// Rows between two progress lines where there is no terminal.
@@ -21,11 +25,10 @@ const ROWS_A_LINE: u64 = 1_000;
 /// # Errors
 /// When the file or the store cannot be used; what was imported before is kept.
 pub async fn run(settings: &Settings, import: &Import, metrics: Metrics) -> Result<(), AppError> {
-    let unusable = |error: std::io::Error| AppError::File(format!("{}: {error}", import.file.display()));
-    let file = File::open(&import.file).map_err(unusable)?;
-    let rows = CsvRows::open(BufReader::new(file))
-        .map_err(|error| AppError::File(format!("{}: {error}", import.file.display())))?;
-    let app = App::start(settings, metrics, CancellationToken::new()).await?;
+    let mut rows =
+        open(&import.file).map_err(|why| AppError::File(format!("{}: {why}", import.file.display())))?;
+    let stop = CancellationToken::new();
+    let app = App::start(settings, metrics, stop.clone()).await?;
     let bar = std::io::stderr().is_terminal().then(|| {
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} rows, {per_sec}, {elapsed}") {
@@ -33,18 +36,9 @@ pub async fn run(settings: &Settings, import: &Import, metrics: Metrics) -> Resu
         }
         bar
     });
-    let mut said = 0;
-    let report = app
-        .importer
-        .import(rows, |rows| match &bar {
-            Some(bar) => bar.set_position(rows),
-            None if rows >= said + ROWS_A_LINE => {
-                said = rows;
-                eprintln!("{rows} rows");
-            }
-            None => {}
-        })
-        .await?;
+    let mut report = ImportReport::default();
+    let mut watch = Progress { bar: bar.clone(), said: 0 };
+    app.importer.import(rows.as_mut(), &mut report, &mut watch).await?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
@@ -54,8 +48,42 @@ pub async fn run(settings: &Settings, import: &Import, metrics: Metrics) -> Resu
     }
     // A reader that has seen enough (`| head`) is no failure.
     let _ = print(&report, import.details);
+    stop.cancel();
     app.finish().await;
     Ok(())
+}
+
+/// Opens a file of either form; an export begins with a brace.
+fn open(file: &Path) -> Result<Box<dyn Rows>, String> {
+    let mut reader = BufReader::new(File::open(file).map_err(|error| error.to_string())?);
+    let first = reader.fill_buf().map_err(|error| error.to_string())?.first().copied();
+    let rows = |error: ImportError| error.to_string();
+    Ok(if first == Some(b'{') {
+        Box::new(Lines::open(reader).map_err(rows)?)
+    } else {
+        Box::new(CsvRows::open(reader).map_err(rows)?)
+    })
+}
+
+/// The bar on a terminal, a line now and then elsewhere.
+struct Progress {
+    bar: Option<ProgressBar>,
+    said: u64,
+}
+
+#[async_trait]
+impl Watch for Progress {
+    async fn after_batch(&mut self, report: &ImportReport) -> bool {
+        match &self.bar {
+            Some(bar) => bar.set_position(report.rows),
+            None if report.rows >= self.said + ROWS_A_LINE => {
+                self.said = report.rows;
+                eprintln!("{} rows", report.rows);
+            }
+            None => {}
+        }
+        true
+    }
 }
 
 fn print(report: &ImportReport, details: bool) -> std::io::Result<()> {

@@ -4,6 +4,7 @@
 //! `import` (use cases) → `store`, `cache` (ports) → their adapters.
 
 pub mod app;
+pub mod archive;
 pub mod book;
 pub mod cache;
 pub mod cache_aside;
@@ -12,6 +13,7 @@ pub mod flight;
 pub mod http;
 pub mod import;
 pub mod import_command;
+pub mod import_jobs;
 pub mod isbn;
 pub mod prompt;
 pub mod search;
@@ -19,3 +21,4 @@ pub mod seed;
 pub mod settings;
 pub mod store;
 pub mod summaries;
+pub mod upkeep_command;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use bookstore_api::settings::{Command, CommandLine, Settings};
-use bookstore_api::{app, import_command};
+use bookstore_api::{app, import_command, upkeep_command};
 use clap::Parser;
 
 #[tokio::main]
@@ -29,6 +29,8 @@ async fn main() -> ExitCode {
     let metrics = telemetry.metrics();
     let result = match command {
         Command::Import(import) => import_command::run(&settings, &import, metrics).await,
+        Command::Export(export) => upkeep_command::export(&settings, &export, metrics).await,
+        Command::Check(check) => upkeep_command::check(&settings, &check, metrics).await,
         Command::Serve | Command::Health => app::serve(&settings, metrics).await,
     };
     telemetry.shutdown().await;

@@ -31,8 +31,12 @@ pub struct CommandLine {
 pub enum Command {
     /// Serve the API (the default).
     Serve,
-    /// Import books from a CSV file in the form of goodbooks-10k.
+    /// Import books from a CSV file in the form of goodbooks-10k, or take back an export.
     Import(Import),
+    /// Write everything that the store keeps as JSON lines, which `import` takes back whole.
+    Export(Export),
+    /// Look for contradictions in the store; exits 1 when there are any.
+    Check(Check),
     /// Ask the service on this machine whether it is alive; for container health checks.
     Health,
 }
@@ -48,6 +52,22 @@ pub struct Import {
     /// Write the whole report as JSON to this file.
     #[arg(long)]
     pub report: Option<PathBuf>,
+}
+
+/// Where to export to.
+#[derive(Clone, Debug, Args)]
+pub struct Export {
+    /// The file; `-` for standard output.
+    #[arg(default_value = "-")]
+    pub file: PathBuf,
+}
+
+/// How to check.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options as text, so that all mistakes can be reported at once.

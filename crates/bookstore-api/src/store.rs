@@ -258,6 +258,7 @@ pub enum BooksOfDeleted {
 
 /// A summary as it is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StoredSummary {
     /// The book.
     pub book_id: Uuid,

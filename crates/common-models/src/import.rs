@@ -1,7 +1,9 @@
 //! The report of an import: what became of each row.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// What became of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -50,6 +52,66 @@ pub struct ImportReport {
     pub unchanged: u64,
     /// Authors created on the way.
     pub authors_created: u64,
-    /// Every amended and rejected row, in the order of the file.
+    /// The amended and rejected rows, in the order of the file.
     pub details: Vec<ImportRow>,
+    /// How many more amended and rejected rows there were; left out when none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub details_omitted: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Where an import job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ImportState {
+    /// It waits for others.
+    Queued,
+    /// It is at work.
+    Running,
+    /// It has gone through the whole file; the report says what became of each row.
+    Finished,
+    /// It broke off; `error` says why. What was imported before is kept, and sending the file again
+    /// goes on and doubles nothing.
+    Failed,
+}
+
+/// An import under way or ended. Kept for a week.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportJob {
+    /// UUIDv7.
+    pub id: Uuid,
+    /// Where it stands.
+    pub state: ImportState,
+    /// Size of the file in bytes.
+    pub bytes_total: u64,
+    /// Bytes of it that are read.
+    pub bytes_read: u64,
+    /// What became of the rows so far.
+    pub report: ImportReport,
+    /// Why it broke off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ImportFailure>,
+    /// When the file was taken.
+    pub created_at: DateTime<Utc>,
+    /// When this last changed; a job at work is heard of every few seconds.
+    pub updated_at: DateTime<Utc>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Why an import broke off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportFailure {
+    /// Stable, for programs to match on.
+    #[schema(example = "stopped")]
+    pub code: String,
+    /// What happened and what to do.
+    pub message: String,
 }

@@ -14,7 +14,7 @@ pub mod summary;
 
 pub use author::{Author, AuthorRef, WriteAuthor};
 pub use book::{Book, Price, WriteBook};
-pub use import::{ImportReport, ImportRow, RowOutcome};
+pub use import::{ImportFailure, ImportJob, ImportReport, ImportRow, ImportState, RowOutcome};
 pub use page::Page;
 pub use problem::{FieldError, Problem};
 pub use run::{Outcome, Run, RunState, RunSummary, Scenario, StartRun, ThresholdResult};

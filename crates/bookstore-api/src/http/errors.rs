@@ -11,20 +11,21 @@ use telemetry::Failure;
 use super::convert::provider_names;
 use crate::book::Violation;
 use crate::catalog::UseCaseError;
-use crate::import::ImportError;
+use crate::import_jobs::JobError;
 use crate::store::StoreError;
 
 /// Seconds after which trying again makes sense, where nobody said.
 const STORE_RETRY_SECONDS: u64 = 2;
+const IMPORT_RETRY_SECONDS: u64 = 10;
 const PROVIDER_RETRY_SECONDS: u64 = 5;
 
 /// An error of a handler.
 #[derive(Debug)]
 pub(crate) enum ApiError {
     UseCase(UseCaseError),
-    Import(ImportError),
+    Import(JobError),
     UnknownProvider(String),
-    NotCsv,
+    UnknownImportFormat,
     NotReady { dependency: &'static str, detail: String },
     Stopping,
 }
@@ -35,8 +36,8 @@ impl From<UseCaseError> for ApiError {
     }
 }
 
-impl From<ImportError> for ApiError {
-    fn from(error: ImportError) -> Self {
+impl From<JobError> for ApiError {
+    fn from(error: JobError) -> Self {
         Self::Import(error)
     }
 }
@@ -72,26 +73,33 @@ impl ApiError {
     fn answer(self) -> Answer {
         match self {
             Self::UseCase(error) => use_case(error),
-            Self::Import(ImportError::Store { row, error }) => {
-                let mut answer = store(error);
-                answer.problem.detail = Some(format!(
-                    "The first {row} rows are imported; send the file again to go on, nothing is doubled."
-                ));
-                answer
-            }
-            Self::Import(error @ (ImportError::Header(_) | ImportError::Read(_))) => {
+            Self::Import(JobError::File(error)) => {
                 Problem::new(422, "unusable_file", "The file cannot be imported")
                     .with_detail(error.to_string())
                     .into()
             }
+            Self::Import(JobError::NotFound(id)) => {
+                Problem::new(404, "import_not_found", "There is no such import")
+                    .with_detail(format!("No import has the id {id}; imports are forgotten after a week."))
+                    .into()
+            }
+            Self::Import(error @ JobError::Busy) => Answer {
+                problem: Problem::new(503, "too_many_imports", "Other imports have to end first")
+                    .with_detail(format!("{error}; send the file again later.")),
+                failure: Some(Failure { kind: error.kind(), detail: error.to_string() }),
+                retry_after: Some(IMPORT_RETRY_SECONDS),
+            },
+            Self::Import(JobError::Store(error)) => store(error),
             Self::UnknownProvider(name) => {
                 Problem::new(400, "unknown_provider", "There is no such LLM provider")
                     .with_detail(format!("{name:?} is none of {}.", provider_names()))
                     .into()
             }
-            Self::NotCsv => Problem::new(415, "unsupported_media_type", "The body is not CSV")
-                .with_detail("Send the file with Content-Type: text/csv.")
-                .into(),
+            Self::UnknownImportFormat => {
+                Problem::new(415, "unsupported_media_type", "The body is neither CSV nor an export")
+                    .with_detail("Send CSV as text/csv, an export as application/x-ndjson.")
+                    .into()
+            }
             Self::NotReady { dependency, detail } => Answer {
                 problem: Problem::new(503, "not_ready", "The service is not ready")
                     .with_detail(format!("{dependency} is down.")),

@@ -1,45 +1,65 @@
-//! `POST /api/v1/books/import`.
+//! `/api/v1/books/import` and `/api/v1/imports`.
 
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use bytes::{Buf, Bytes};
-use common_models::{ImportReport, Problem};
-use http::HeaderMap;
-use http::header::CONTENT_TYPE;
-use http_server::extract::{Json, body_problem};
+use bytes::Bytes;
+use common_models::{ImportJob, Problem};
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderName, StatusCode};
+use http_server::ProblemResponse;
+use http_server::extract::{Json, Path, body_problem};
+use uuid::Uuid;
 
 use super::Api;
 use super::errors::ApiError;
-use crate::import::CsvRows;
+use crate::import_jobs::Format;
 
 /// Largest file taken, in bytes.
 pub(crate) const LARGEST_FILE: usize = 32 << 20;
 
-/// Import books from CSV
+/// Import books
 ///
-/// Takes a file in the form of goodbooks-10k and answers what became of each row. Sending it again
-/// changes nothing.
-#[utoipa::path(post, path = "/api/v1/books/import", tag = "books",
-    request_body(content = String, content_type = "text/csv"), security(("token" = [])), responses(
-    (status = 200, description = "What became of each row", body = ImportReport),
+/// Takes CSV in the form of goodbooks-10k (`text/csv`), or what `bookstore-api export` wrote
+/// (`application/x-ndjson`), and imports it in the background; `Location` tells where its progress
+/// and its rejected rows are. Sending a file again changes nothing.
+#[utoipa::path(post, path = "/api/v1/books/import", operation_id = "importBooks", tag = "books",
+    request_body(content((String = "text/csv"), (String = "application/x-ndjson"))), security(("token" = [])), responses(
+    (status = 202, description = "Taken", body = ImportJob, headers(("Location", description = "Path of the job"))),
+    (status = 400, description = "The body could not be read whole", body = Problem),
     (status = 413, description = "The file is larger than 32 MiB", body = Problem),
-    (status = 415, description = "Not CSV", body = Problem),
-    (status = 422, description = "The header is not UTF-8 or lacks a column", body = Problem),
-    (status = 503, description = "The store cannot be reached", body = Problem),
+    (status = 415, description = "Neither CSV nor JSON lines", body = Problem),
+    (status = 422, description = "The header is not UTF-8 or lacks a column; the first line is not that of an export", body = Problem),
+    (status = 503, description = "The store cannot be reached, or other imports wait already; see Retry-After", body = Problem),
 ))]
 pub(crate) async fn import(
     State(api): State<Api>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Result<Json<ImportReport>, ApiError>, http_server::ProblemResponse> {
+) -> Result<Result<(StatusCode, [(HeaderName, String); 1], Json<ImportJob>), ApiError>, ProblemResponse> {
     let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if !media.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("text/csv") {
-        return Ok(Err(ApiError::NotCsv));
-    }
-    let body = body.map_err(|rejection| body_problem(&rejection))?;
-    let rows = match CsvRows::open(body.reader()) {
-        Ok(rows) => rows,
-        Err(error) => return Ok(Err(error.into())),
+    let format = match media.split(';').next().unwrap_or("").trim().to_ascii_lowercase().as_str() {
+        "text/csv" => Format::Csv,
+        "application/x-ndjson" | "application/jsonl" => Format::JsonLines,
+        _ => return Ok(Err(ApiError::UnknownImportFormat)),
     };
-    Ok(api.importer.import(rows, |_| {}).await.map(Json).map_err(ApiError::from))
+    let body = body.map_err(|rejection| body_problem(&rejection))?;
+    Ok(api.imports.start(format, body).await.map_err(ApiError::from).map(|job| {
+        let location = format!("/api/v1/imports/{}", job.id);
+        (StatusCode::ACCEPTED, [(LOCATION, location)], Json(job))
+    }))
+}
+
+/// Read an import
+///
+/// How far it is, and what became of the rows; the first thousand amended and rejected ones with the
+/// reasons. Kept for a week.
+#[utoipa::path(get, path = "/api/v1/imports/{id}", operation_id = "readImport", tag = "books",
+    params(("id" = Uuid, Path)), responses(
+    (status = 200, description = "The job", body = ImportJob),
+    (status = 400, description = "The id is no UUID", body = Problem),
+    (status = 404, description = "No such import", body = Problem),
+    (status = 503, description = "The store cannot be reached", body = Problem),
+))]
+pub(crate) async fn read(State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Json<ImportJob>, ApiError> {
+    Ok(Json(api.imports.job(id).await?))
 }

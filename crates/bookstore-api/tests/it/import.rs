@@ -27,6 +27,31 @@ async fn send(service: &Service, media: &str, body: impl Into<reqwest::Body>) ->
 }
 
 /// Rows of which some are in order, some can be mended and some cannot.
+/// The end of an import that is taken, whatever it is.
+async fn ended(service: &Service, media: &str, body: impl Into<reqwest::Body>) -> Value {
+    let reply = send(service, media, body).await;
+    let job = reply.expect(202);
+    let path = format!("/api/v1/imports/{}", job["id"].as_str().unwrap());
+    assert_eq!(reply.header("location"), path);
+    for _ in 0..600 {
+        let job = service.get(&path).await.expect(200);
+        if job["finishedAt"].is_string() {
+            return job;
+        }
+        assert!(["queued", "running"].contains(&job["state"].as_str().unwrap()), "{job}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the import does not end: {path}");
+}
+
+/// The report of an import that goes through.
+async fn imported(service: &Service, media: &str, body: impl Into<reqwest::Body>) -> Value {
+    let job = ended(service, media, body).await;
+    assert_eq!((&job["state"], &job["error"]), (&json!("finished"), &Value::Null), "{job}");
+    assert_eq!(job["bytesRead"], job["bytesTotal"]);
+    job["report"].clone()
+}
+
 fn dirty() -> Vec<u8> {
     let mut file = HEADER.as_bytes().to_vec();
     file.extend_from_slice(
@@ -48,7 +73,7 @@ fn dirty() -> Vec<u8> {
 #[tokio::test]
 async fn a_dirty_file_is_imported_row_by_row_with_reasons() {
     let service = Start::without_provider().serve();
-    let report = send(&service, "text/csv; charset=utf-8", dirty()).await.expect(200);
+    let report = imported(&service, "text/csv; charset=utf-8", dirty()).await;
     let count = |name: &str| report[name].as_u64().unwrap();
     assert_eq!(count("rows"), 8, "{report}");
     assert_eq!((count("rejected"), count("unchanged")), (4, 0), "{report}");
@@ -87,7 +112,7 @@ async fn a_dirty_file_is_imported_row_by_row_with_reasons() {
     assert_eq!(books[1]["language"], "en");
     assert_eq!(books[3]["authors"][0]["id"], books[0]["authors"][0]["id"], "one author, two spellings");
 
-    let again = send(&service, "text/csv", dirty()).await.expect(200);
+    let again = imported(&service, "text/csv", dirty()).await;
     assert_eq!((&again["unchanged"], &again["rejected"]), (&json!(4), &json!(4)), "{again}");
     assert_eq!(again["authorsCreated"], 0);
     assert_eq!(service.get("/api/v1/books").await.expect(200)["total"], 4);
@@ -97,14 +122,14 @@ async fn a_dirty_file_is_imported_row_by_row_with_reasons() {
 async fn an_edit_survives_the_same_row_and_yields_to_a_changed_one() {
     let service = Start::without_provider().serve();
     let row = |title: &str| format!("{HEADER}1,,,Jane Austen,1815,{title},eng,4.0\n");
-    send(&service, "text/csv", row("Ema")).await.expect(200);
+    imported(&service, "text/csv", row("Ema")).await;
     let book = service.get("/api/v1/books").await.expect(200)["items"][0].clone();
     let path = format!("/api/v1/books/{}", book["id"].as_str().unwrap());
     service.put(&path, &json!({ "title": "Emma (edited)" })).await.expect(200);
-    send(&service, "text/csv", row("Ema")).await.expect(200);
+    imported(&service, "text/csv", row("Ema")).await;
     assert_eq!(service.get(&path).await.expect(200)["title"], "Emma (edited)");
     // Read above, so cached: the import has to invalidate it.
-    send(&service, "text/csv", row("Emma")).await.expect(200);
+    imported(&service, "text/csv", row("Emma")).await;
     assert_eq!(service.get(&path).await.expect(200)["title"], "Emma");
     assert_eq!(service.get("/api/v1/books").await.expect(200)["total"], 1);
 }
@@ -113,13 +138,13 @@ async fn an_edit_survives_the_same_row_and_yields_to_a_changed_one() {
 async fn a_changed_row_takes_nothing_away_that_it_does_not_carry() {
     let service = Start::without_provider().serve();
     let row = |rating: &str| format!("{HEADER}1,,,Jane Austen,1815,Emma,eng,{rating}\n");
-    send(&service, "text/csv", row("4.0")).await.expect(200);
+    imported(&service, "text/csv", row("4.0")).await;
     let book = service.get("/api/v1/books").await.expect(200)["items"][0].clone();
     let path = format!("/api/v1/books/{}", book["id"].as_str().unwrap());
     let price = json!({ "amount": "9.50", "currency": "GBP" });
     let edited = json!({ "title": "Emma", "description": "Ours.", "genres": ["novel"], "price": price });
     service.put(&path, &edited).await.expect(200);
-    send(&service, "text/csv", row("4.1")).await.expect(200);
+    imported(&service, "text/csv", row("4.1")).await;
     let now = service.get(&path).await.expect(200);
     assert_eq!((&now["description"], &now["price"]), (&json!("Ours."), &price));
     assert_eq!((&now["genres"], &now["rating"]), (&json!(["novel"]), &json!(4.1)));
@@ -129,11 +154,11 @@ async fn a_changed_row_takes_nothing_away_that_it_does_not_carry() {
 async fn a_doubled_id_is_rejected_and_a_second_import_changes_nothing() {
     let service = Start::without_provider().serve();
     let file = format!("{HEADER}1,,,A,1815,First,eng,4\n2,,,B,1900,Other,eng,4\n1,,,C,1815,Second,eng,4\n");
-    let report = send(&service, "text/csv", file.clone()).await.expect(200);
+    let report = imported(&service, "text/csv", file.clone()).await;
     assert_eq!((&report["imported"], &report["rejected"]), (&json!(2), &json!(1)), "{report}");
     assert_eq!(report["details"][0]["row"], 3);
     assert!(report["details"][0]["reasons"][0].as_str().unwrap().contains("row 1"), "{report}");
-    let again = send(&service, "text/csv", file).await.expect(200);
+    let again = imported(&service, "text/csv", file).await;
     assert_eq!((&again["unchanged"], &again["imported"]), (&json!(2), &json!(0)), "{again}");
 }
 
@@ -151,7 +176,7 @@ async fn what_is_no_such_file_is_refused_whole() {
     assert_eq!(service.get("/api/v1/books").await.expect(200)["total"], 0);
     // Larger than any other body may be, and fine here.
     let large = format!("{HEADER}1,,,Jane Austen,1815,Emma,eng,4.0\n{}", ",,,,,,,\n".repeat(150_000));
-    assert_eq!(send(&service, "text/csv", large).await.expect(200)["imported"], 1);
+    assert_eq!(imported(&service, "text/csv", large).await["imported"], 1);
 }
 
 fn import(start: &Start, file: &Path) -> Output {
@@ -309,4 +334,75 @@ fn the_real_file_imports_and_a_second_time_changes_nothing() {
         assert!(second.contains("5000 unchanged; 0 authors created"), "{second}");
     }
     println!("{first}{second}");
+}
+
+#[tokio::test]
+async fn an_export_is_taken_back_whole() {
+    let start = Start::with_catalog();
+    let service = start.serve();
+    let before = service.get("/api/v1/books?limit=100&sort=title").await.expect(200);
+    let file = start.data().with_file_name("export.jsonl");
+    let output = start.run(&["export", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let export = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(export.lines().filter(|line| line.starts_with("{\"book\":")).count(), 120);
+    assert_eq!(stdout(&start.run(&["export"])).lines().count(), export.lines().count());
+
+    // Through the API of another service, and from the command line of a third.
+    let other = Start::without_provider().serve();
+    let report = imported(&other, "application/x-ndjson", export.clone()).await;
+    assert_eq!((&report["rejected"], &report["rows"]), (&json!(0), &report["imported"]), "{report}");
+    assert_eq!(other.get("/api/v1/books?limit=100&sort=title").await.expect(200)["items"], before["items"]);
+    let again = imported(&other, "application/x-ndjson", export.clone()).await;
+    assert_eq!(again["unchanged"], again["rows"], "{again}");
+    let third = Start::without_provider();
+    let said = stdout(&import(&third, &file));
+    assert!(said.contains("0 amended, 0 rejected, 0 unchanged"), "{said}");
+    let checked = stdout(&third.run(&["check"]));
+    assert!(checked.contains("120 books") && checked.contains(" 0 findings"), "{checked}");
+    let json: Value = serde_json::from_str(&stdout(&third.run(&["check", "--json"]))).unwrap();
+    assert_eq!((&json["books"], &json["findings"]), (&json!(120), &json!([])));
+
+    // Cut off: what was there is in, and the end says that it was not all.
+    let half = &export[..export.len() / 2];
+    let fourth = Start::without_provider().serve();
+    let job = ended(&fourth, "application/x-ndjson", half.to_owned()).await;
+    assert_eq!((&job["state"], &job["error"]["code"]), (&json!("failed"), &json!("cut_off")), "{job}");
+    assert!(job["report"]["imported"].as_u64().unwrap() > 100, "{job}");
+    send(&fourth, "application/x-ndjson", "{}\n").await.problem(422, "unusable_file");
+}
+
+#[tokio::test]
+async fn a_job_lists_the_first_thousand_rejected_rows_and_counts_the_rest() {
+    let service = Start::without_provider().serve();
+    let file = format!("{HEADER}{}", "x\n".repeat(1_234));
+    let report = imported(&service, "text/csv", file).await;
+    assert_eq!(report["details"].as_array().map(Vec::len), Some(1_000));
+    assert_eq!((&report["rejected"], &report["detailsOmitted"]), (&json!(1_234), &json!(234)));
+    service
+        .get("/api/v1/imports/018f0000-0000-7000-8000-000000000000")
+        .await
+        .problem(404, "import_not_found");
+    service.get("/api/v1/imports/x").await.problem(400, "malformed_path");
+}
+
+#[test]
+fn a_check_finds_what_does_not_fit_together() {
+    let start = Start::with_catalog();
+    drop(start.serve());
+    let file = start.data().join("bookstore.sqlite");
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE books SET title = 'changed behind its back' WHERE row = 1; DROP INDEX books_by_price; \
+             DELETE FROM books_text WHERE rowid = 2; DELETE FROM books WHERE row = 3;",
+        )
+        .unwrap();
+    drop(connection);
+    let output = start.run(&["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    for code in ["outdated_book", "missing_index", "orphaned_text"] {
+        assert!(said.contains(code), "{said}");
+    }
 }

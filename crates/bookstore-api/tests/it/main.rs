@@ -11,6 +11,8 @@ mod cache_contract;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod migration;
+#[cfg(test)]
 #[cfg(feature = "integration")]
 mod ollama;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Row};
+use serde_json::{Map, Value};
 
 use super::{SCHEMA, rows, upkeep};
 use crate::book::{Author, AuthorRef, Book, Price};
@@ -112,9 +113,29 @@ fn summaries(connection: &Connection) -> Result<Vec<Record>, StoreError> {
     let mut found = statement.query([])?;
     let mut summaries = Vec::new();
     while let Some(row) = found.next()? {
-        let summary: StoredSummary = serde_json::from_str(&row.get::<_, String>(0)?)
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let document: Map<String, Value> =
+            serde_json::from_str(&row.get::<_, String>(0)?).map_err(corrupt)?;
+        let document: Map<String, Value> =
+            document.into_iter().map(|(name, value)| (camel_case(&name), value)).collect();
+        let summary: StoredSummary = serde_json::from_value(Value::Object(document)).map_err(corrupt)?;
         summaries.push(Record::Summary(summary));
     }
     Ok(summaries)
+}
+
+/// Version 1 wrote `book_id` where version 2 writes `bookId`.
+fn camel_case(name: &str) -> String {
+    let mut parts = name.split('_');
+    let mut camel = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (first, rest) = part.split_at(part.len().min(1));
+        camel.push_str(&first.to_ascii_uppercase());
+        camel.push_str(rest);
+    }
+    camel
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err wants it")]
+fn corrupt(error: serde_json::Error) -> StoreError {
+    StoreError::Corrupt(error.to_string())
 }
