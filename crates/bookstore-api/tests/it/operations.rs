@@ -54,6 +54,7 @@ async fn the_documentation_lists_every_route() {
         "get /api/v1/authors/{id}",
         "get /api/v1/books",
         "get /api/v1/books/{id}",
+        "get /api/v1/imports/{id}",
         "get /health",
         "get /health/live",
         "get /health/ready",
