@@ -5,14 +5,16 @@
 //! database, a provider or any use case: callers hand it plain values.
 
 pub mod conventions;
+mod http_metrics;
 pub mod logs;
 pub mod metrics;
 pub mod propagation;
 pub mod server;
 pub mod start;
 pub mod table;
+mod trace_ids;
 
 pub use metrics::{GenAiOperation, Metrics};
 pub use propagation::{current_trace_id, inject_trace_context};
-pub use server::{Failure, RouteSlot, ServerLayer};
+pub use server::{Failure, RouteSlot, Scheme, ServerLayer};
 pub use start::{LogFormat, OtlpProtocol, Telemetry, TelemetryError, TelemetrySettings, start};

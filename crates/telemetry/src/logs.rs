@@ -1,90 +1,145 @@
 //! The JSON form of a log line: one object a line, with the trace and span it belongs to.
 //!
-//! Owns the format only; where lines go and which pass is set up in `start.rs`.
+//! Owns the format and the writing; which lines pass is set up in `start.rs`. A layer of its own
+//! and not the library's `fmt` layer: that one formats the fields of every span as it is made, and
+//! building a map of strings for each event cost as much as the rest of a small request (figures in
+//! ARCHITECTURE.md). The JSON itself is still written by serde_json.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::io::Write;
 
-use opentelemetry::trace::TraceContextExt;
-use serde_json::{Map, Value};
+use serde::Serializer;
+use serde::ser::SerializeMap;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-/// Formats an event as `{"timestamp","level","service","target","message",…fields…,"trace_id","span_id"}`.
-pub(crate) struct JsonLines {
-    pub(crate) service: &'static str,
+use crate::trace_ids;
+
+/// A buffer larger than this is given back after a line.
+const KEPT: usize = 16 << 10;
+
+/// Writes an event as `{"timestamp","level","service","target","message",…fields…,"trace_id","span_id"}`.
+///
+/// A line leaves with one system call and before the event returns: nothing is lost when the
+/// process is killed. A thread that wrote for all would cost more than the call, in waking it.
+pub(crate) struct JsonLines<W> {
+    service: &'static str,
+    out: W,
 }
 
-impl<S, N> FormatEvent<S, N> for JsonLines
+impl<W> JsonLines<W> {
+    pub(crate) const fn new(service: &'static str, out: W) -> Self {
+        Self { service, out }
+    }
+
+    fn line(&self, event: &Event<'_>, line: &mut Vec<u8>) -> serde_json::Result<()> {
+        let mut serializer = serde_json::Serializer::new(&mut *line);
+        let mut object = serializer.serialize_map(None)?;
+        let now = chrono::Utc::now();
+        object.serialize_entry("timestamp", &Displayed(now.format("%Y-%m-%dT%H:%M:%S%.6fZ")))?;
+        object.serialize_entry("level", event.metadata().level().as_str())?;
+        object.serialize_entry("service", self.service)?;
+        object.serialize_entry("target", event.metadata().target())?;
+        let mut fields = Fields { object, result: Ok(()) };
+        event.record(&mut fields);
+        let Fields { mut object, result } = fields;
+        result?;
+        // From the dispatcher: this layer's own view lacks spans that its filter left out, and a
+        // warning must name its trace even where `info` is off.
+        if let Some(ids) = trace_ids::current() {
+            object.serialize_entry("trace_id", &Displayed(ids.trace_id()))?;
+            object.serialize_entry("span_id", &Displayed(ids.span_id()))?;
+        }
+        object.end()?;
+        line.push(b'\n');
+        Ok(())
+    }
+}
+
+impl<S, W> Layer<S> for JsonLines<W>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
+    W: Fn(&[u8]) + 'static,
 {
-    fn format_event(
-        &self,
-        _context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut line = Map::new();
-        let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-        line.insert("timestamp".to_owned(), Value::String(now));
-        line.insert("level".to_owned(), Value::from(event.metadata().level().as_str()));
-        line.insert("service".to_owned(), Value::from(self.service));
-        line.insert("target".to_owned(), Value::from(event.metadata().target()));
-        event.record(&mut Fields(&mut line));
-        // From the dispatcher: the format layer's own view lacks spans that its filter left out, and
-        // a warning must name its trace even where `info` is off.
-        let current = tracing::dispatcher::get_default(|dispatch| {
-            let span = dispatch.current_span();
-            span.id().and_then(|id| tracing_opentelemetry::get_otel_context(id, dispatch))
-        });
-        if let Some(current) = current {
-            let span = current.span();
-            let ids = span.span_context();
-            if ids.is_valid() {
-                line.insert("trace_id".to_owned(), Value::String(ids.trace_id().to_string()));
-                line.insert("span_id".to_owned(), Value::String(ids.span_id().to_string()));
-            }
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        thread_local! {
+            static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        let text = serde_json::to_string(&line).map_err(|_| fmt::Error)?;
-        writer.write_str(&text)?;
-        writer.write_char('\n')
+        LINE.with(|line| {
+            // Taken by an event that is being written: one of a field's own `Debug`, say.
+            let Ok(mut line) = line.try_borrow_mut() else { return };
+            line.clear();
+            if self.line(event, &mut line).is_ok() {
+                (self.out)(&line);
+            }
+            line.shrink_to(KEPT);
+        });
     }
 }
 
-struct Fields<'a>(&'a mut Map<String, Value>);
+/// Writes to standard error; where it is closed there is nobody to tell.
+pub(crate) fn to_standard_error(line: &[u8]) {
+    let _ = std::io::stderr().lock().write_all(line);
+}
 
-impl Fields<'_> {
-    fn put(&mut self, field: &Field, value: Value) {
-        self.0.insert(field.name().to_owned(), value);
+/// A value that is shown as text.
+struct Displayed<T>(T);
+
+impl<T: fmt::Display> serde::Serialize for Displayed<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 
-impl Visit for Fields<'_> {
+struct Fields<M: SerializeMap> {
+    object: M,
+    result: Result<(), M::Error>,
+}
+
+impl<M: SerializeMap> Fields<M> {
+    fn put(&mut self, field: &Field, value: &(impl serde::Serialize + ?Sized)) {
+        if self.result.is_ok() {
+            let name = match field.name() {
+                // Ours; a second one of the name would make the line ambiguous.
+                "timestamp" => "timestamp_",
+                "level" => "level_",
+                "service" => "service_",
+                "target" => "target_",
+                "trace_id" => "trace_id_",
+                "span_id" => "span_id_",
+                name => name,
+            };
+            self.result = self.object.serialize_entry(name, value);
+        }
+    }
+}
+
+impl<M: SerializeMap> Visit for Fields<M> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, Value::from(value));
+        self.put(field, &value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, Value::from(value));
+        self.put(field, &value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, Value::from(value));
+        self.put(field, &value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, Value::from(value));
+        self.put(field, &value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, Value::from(value));
+        self.put(field, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, Value::String(format!("{value:?}")));
+        self.put(field, &Displayed(format_args!("{value:?}")));
     }
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter};
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
 
 use crate::conventions as names;
+use crate::http_metrics::HttpMetrics;
 use crate::table::{self, Metric};
 
 /// The metrics of one process. Cheap to clone.
@@ -22,8 +23,7 @@ pub struct Metrics(Arc<Instruments>);
 struct Instruments {
     registry: Registry,
     provider: SdkMeterProvider,
-    http_duration: Histogram<f64>,
-    http_active: UpDownCounter<i64>,
+    http: HttpMetrics,
     gen_ai_duration: Histogram<f64>,
     gen_ai_tokens: Histogram<u64>,
     gen_ai_first_chunk: Histogram<f64>,
@@ -99,34 +99,9 @@ impl Metrics {
         let _ = self.0.provider.shutdown();
     }
 
-    /// A request came in (`1`) or is done (`-1`).
-    pub(crate) fn http_active(&self, method: &'static str, change: i64) {
-        self.0.http_active.add(
-            change,
-            &[KeyValue::new(names::HTTP_REQUEST_METHOD, method), KeyValue::new(names::URL_SCHEME, "http")],
-        );
-    }
-
-    /// A request is done. `status` is absent when the client left before an answer.
-    pub(crate) fn http_done(
-        &self,
-        method: &'static str,
-        route: &Arc<str>,
-        status: Option<u16>,
-        error_type: Option<&'static str>,
-        duration: Duration,
-    ) {
-        let mut labels = Vec::with_capacity(5);
-        labels.push(KeyValue::new(names::HTTP_REQUEST_METHOD, method));
-        labels.push(KeyValue::new(names::URL_SCHEME, "http"));
-        labels.push(KeyValue::new(names::HTTP_ROUTE, Arc::clone(route)));
-        if let Some(status) = status {
-            labels.push(KeyValue::new(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status)));
-        }
-        if let Some(error_type) = error_type {
-            labels.push(KeyValue::new(names::ERROR_TYPE, error_type));
-        }
-        self.0.http_duration.record(duration.as_secs_f64(), &labels);
+    /// What the HTTP server layer records into.
+    pub(crate) fn http(&self) -> &HttpMetrics {
+        &self.0.http
     }
 
     /// A call to an LLM provider ended.
@@ -288,15 +263,7 @@ impl Instruments {
     fn new(registry: Registry, provider: SdkMeterProvider) -> Self {
         let meter = provider.meter("bookstore");
         Self {
-            http_duration: histogram(&meter, &table::HTTP_SERVER_REQUEST_DURATION),
-            http_active: {
-                let metric = table::HTTP_SERVER_ACTIVE_REQUESTS;
-                meter
-                    .i64_up_down_counter(metric.name)
-                    .with_description(metric.help)
-                    .with_unit(metric.unit)
-                    .build()
-            },
+            http: HttpMetrics::new(&meter),
             gen_ai_duration: histogram(&meter, &table::GEN_AI_OPERATION_DURATION),
             gen_ai_tokens: {
                 let metric = table::GEN_AI_TOKEN_USAGE;
@@ -328,7 +295,7 @@ fn counter(meter: &Meter, metric: &Metric) -> Counter<u64> {
     meter.u64_counter(metric.name).with_description(metric.help).with_unit(metric.unit).build()
 }
 
-fn histogram(meter: &Meter, metric: &Metric) -> Histogram<f64> {
+pub(crate) fn histogram(meter: &Meter, metric: &Metric) -> Histogram<f64> {
     meter
         .f64_histogram(metric.name)
         .with_description(metric.help)
@@ -343,19 +310,15 @@ mod tests {
     use std::time::Duration;
 
     use super::{GenAiOperation, Metrics};
+    use crate::server::Scheme;
     use crate::table::{self, Kind};
 
     /// Records everything once.
     fn recorded() -> Metrics {
         let metrics = Metrics::unregistered();
-        metrics.http_active("GET", 1);
-        metrics.http_done(
-            "GET",
-            &"/api/v1/books/{id}".into(),
-            Some(500),
-            Some("500"),
-            Duration::from_secs(1),
-        );
+        let route = metrics.http().route("/api/v1/books/{id}");
+        metrics.http().begun("GET", Scheme::Http);
+        metrics.http().done("GET", Scheme::Http, &route, Some(500), Some("500"), Duration::from_secs(1));
         metrics.gen_ai_operation(&GenAiOperation {
             provider: "ollama",
             request_model: "llama3.2",

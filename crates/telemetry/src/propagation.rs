@@ -4,8 +4,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::trace_ids;
+
+/// Header of the W3C trace context.
+pub(crate) const TRACEPARENT: &str = "traceparent";
 
 struct Headers<'a>(&'a HeaderMap);
 
@@ -36,15 +39,13 @@ pub(crate) fn extract(headers: &HeaderMap) -> opentelemetry::Context {
 
 /// Writes the current span's context into an outgoing request's headers.
 pub fn inject_trace_context(headers: &mut HeaderMap) {
-    let context = Span::current().context();
+    let Some(current) = trace_ids::current() else { return };
+    let context = opentelemetry::Context::new().with_remote_span_context(current);
     TraceContextPropagator::new().inject_context(&context, &mut HeadersMut(headers));
 }
 
 /// The trace id of the current span, 32 hex digits; `None` outside any trace.
 #[must_use]
 pub fn current_trace_id() -> Option<String> {
-    let context = Span::current().context();
-    let span = context.span();
-    let span_context = span.span_context();
-    span_context.is_valid().then(|| span_context.trace_id().to_string())
+    trace_ids::current().map(|ids| ids.trace_id().to_string())
 }

@@ -6,11 +6,12 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use opentelemetry::trace::TraceContextExt;
 use pin_project_lite::pin_project;
@@ -20,24 +21,61 @@ use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::conventions::method_label;
-use crate::{Metrics, propagation};
+use crate::http_metrics::Route;
+use crate::{Metrics, trace_ids};
 
-/// The one label of every path that no route matches.
-const UNMATCHED: &str = "unmatched";
+/// A request that took longer is always in the log.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Whether anybody reads more of a span than its ids. Set once, at the start.
+static SPANS_ARE_READ: AtomicBool = AtomicBool::new(true);
+
+/// Says whether spans are exported or shown.
+pub(crate) fn read_spans(are_read: bool) {
+    SPANS_ARE_READ.store(are_read, Ordering::Relaxed);
+}
+
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// In the open.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `url.scheme`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
 
 /// A request extension that `http` fills with the template of the route that matched.
-#[derive(Clone, Default)]
-pub struct RouteSlot(Arc<OnceLock<Arc<str>>>);
+#[derive(Clone)]
+pub struct RouteSlot(Arc<Slot>);
+
+struct Slot {
+    metrics: Metrics,
+    route: OnceLock<Arc<Route>>,
+}
 
 impl RouteSlot {
-    /// Says which route matched; only the first call counts.
-    pub fn fill(&self, template: &str) {
-        self.0.get_or_init(|| Arc::from(template));
+    fn new(metrics: Metrics) -> Self {
+        Self(Arc::new(Slot { metrics, route: OnceLock::new() }))
     }
 
-    fn template(&self) -> Arc<str> {
-        static NONE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(UNMATCHED));
-        self.0.get().map_or_else(|| Arc::clone(&NONE), Arc::clone)
+    /// Says which route matched; only the first call counts.
+    pub fn fill(&self, template: &str) {
+        self.0.route.get_or_init(|| self.0.metrics.http().route(template));
+    }
+
+    fn route(&self) -> &Route {
+        self.0.route.get().unwrap_or_else(|| self.0.metrics.http().unmatched())
     }
 }
 
@@ -54,13 +92,37 @@ pub struct Failure {
 #[derive(Clone)]
 pub struct ServerLayer {
     metrics: Metrics,
+    scheme: Scheme,
+    events: Arc<Events>,
+}
+
+/// Which access events of successful requests are written.
+struct Events {
+    one_in: u64,
+    /// Successful requests so far.
+    seen: AtomicU64,
+}
+
+impl Events {
+    /// Whether this one is, counting it.
+    fn wanted(&self) -> bool {
+        self.one_in == 1 || self.seen.fetch_add(1, Ordering::Relaxed) % self.one_in == 0
+    }
 }
 
 impl ServerLayer {
-    /// A layer that records into these metrics.
+    /// A layer that records into these metrics and writes every access event.
     #[must_use]
-    pub const fn new(metrics: Metrics) -> Self {
-        Self { metrics }
+    pub fn new(metrics: Metrics, scheme: Scheme) -> Self {
+        Self { metrics, scheme, events: Arc::new(Events { one_in: 1, seen: AtomicU64::new(0) }) }
+    }
+
+    /// Writes one in so many access events of requests that succeeded within a second, beginning
+    /// with the first; those of all others always. 0 counts as 1.
+    #[must_use]
+    pub fn access_events_one_in(mut self, number: u32) -> Self {
+        self.events = Arc::new(Events { one_in: u64::from(number.max(1)), seen: AtomicU64::new(0) });
+        self
     }
 }
 
@@ -68,7 +130,7 @@ impl<S> Layer<S> for ServerLayer {
     type Service = ServerService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ServerService { inner, metrics: self.metrics.clone() }
+        ServerService { inner, layer: self.clone() }
     }
 }
 
@@ -76,7 +138,7 @@ impl<S> Layer<S> for ServerLayer {
 #[derive(Clone)]
 pub struct ServerService<S> {
     inner: S,
-    metrics: Metrics,
+    layer: ServerLayer,
 }
 
 impl<S, RequestBody, ResponseBody> Service<Request<RequestBody>> for ServerService<S>
@@ -93,71 +155,71 @@ where
     }
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
+        let ServerLayer { metrics, scheme, events } = &self.layer;
         let method = method_label(request.method());
-        let span = tracing::info_span!(
-            "http.server.request",
-            otel.name = method,
-            otel.kind = "server",
-            otel.status_code = Empty,
-            http.request.method = method,
-            http.route = Empty,
-            http.response.status_code = Empty,
-            url.path = request.uri().path(),
-            url.scheme = "http",
-            error.r#type = Empty,
-        );
-        // Fails only where no tracer is installed: then there is nothing to continue.
-        let _ = span.set_parent(propagation::extract(request.headers()));
-        let route = RouteSlot::default();
+        let span = open(method, *scheme, request.uri());
+        trace_ids::continue_trace(&span, request.headers());
+        let route = RouteSlot::new(metrics.clone());
         request.extensions_mut().insert(route.clone());
-        self.metrics.http_active(method, 1);
+        metrics.http().begun(method, *scheme);
         let exchange = Exchange {
-            metrics: self.metrics.clone(),
-            span: span.clone(),
+            span,
             method,
-            path: request.uri().path().to_owned(),
+            scheme: *scheme,
+            uri: request.uri().clone(),
             route,
+            events: Arc::clone(events),
             started: Instant::now(),
             status: None,
             failure: None,
             complete: false,
         };
-        let inner = span.in_scope(|| self.inner.call(request));
-        Observed { inner, exchange: Some(exchange), span }
+        let inner = exchange.span.in_scope(|| self.inner.call(request));
+        Observed { inner, exchange: Some(exchange) }
     }
+}
+
+/// Opens a request's span; one of which only the ids are read has no attributes.
+fn open(method: &'static str, scheme: Scheme, uri: &Uri) -> Span {
+    if !SPANS_ARE_READ.load(Ordering::Relaxed) {
+        return tracing::info_span!("http.server.request");
+    }
+    tracing::info_span!(
+        "http.server.request",
+        otel.name = method,
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = Empty,
+        http.response.status_code = Empty,
+        url.path = uri.path(),
+        url.scheme = scheme.as_str(),
+        error.r#type = Empty,
+    )
 }
 
 /// What is recorded when a request is done, or when it is dropped.
 struct Exchange {
-    metrics: Metrics,
     span: Span,
     method: &'static str,
-    path: String,
+    scheme: Scheme,
+    uri: Uri,
     route: RouteSlot,
+    events: Arc<Events>,
     started: Instant,
     status: Option<u16>,
     failure: Option<Failure>,
     complete: bool,
 }
 
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let duration = self.started.elapsed();
-        let route = self.route.template();
-        let error_type = match (self.status, &self.failure) {
-            (None, _) => Some("cancelled"),
-            (Some(_), _) if !self.complete => Some("cut"),
-            (Some(status), Some(failure)) if status >= 500 => Some(failure.kind),
-            (Some(status), None) if status >= 500 => Some("server_error"),
-            _ => None,
-        };
-        self.metrics.http_active(self.method, -1);
-        self.metrics.http_done(self.method, &route, self.status, error_type, duration);
+impl Exchange {
+    /// Writes what came of the request into its span.
+    fn close_span(&self, route: &str, error_type: Option<&'static str>) {
         let span = &self.span;
         // By the span itself: a recorded `otel.name` is not heard once the span has been started,
         // which the first log line or outgoing call in it does.
         span.context().span().update_name(format!("{} {route}", self.method));
-        span.record("http.route", &*route);
+        span.record("http.route", route);
         if let Some(status) = self.status {
             span.record("http.response.status_code", status);
         }
@@ -165,24 +227,73 @@ impl Drop for Exchange {
             span.record("error.type", error_type);
             span.record("otel.status_code", "ERROR");
         }
+    }
+
+    fn write_event(&self, route: &str, error_type: Option<&'static str>, duration: Duration) {
         let (kind, detail) = self
             .failure
             .as_ref()
             .map_or((error_type, None), |failure| (Some(failure.kind), Some(failure.detail.as_str())));
         let milliseconds = duration.as_secs_f64() * 1_000.0;
-        span.in_scope(|| {
-            if self.status.is_some_and(|status| status >= 500) {
-                tracing::error!(
-                    method = self.method, path = %self.path, route = %route, status = self.status,
-                    duration_ms = milliseconds, error = kind, detail, "request"
-                );
-            } else {
-                tracing::info!(
-                    method = self.method, path = %self.path, route = %route, status = self.status,
-                    duration_ms = milliseconds, error = kind, detail, "request"
-                );
-            }
+        let path = self.uri.path();
+        // So that a reader of the log can count.
+        let one_in = (self.events.one_in > 1).then_some(self.events.one_in);
+        self.span.in_scope(|| match self.status {
+            Some(500..) => tracing::error!(
+                method = self.method,
+                path,
+                route,
+                status = self.status,
+                duration_ms = milliseconds,
+                error = kind,
+                detail,
+                "request"
+            ),
+            None | Some(400..) => tracing::info!(
+                method = self.method,
+                path,
+                route,
+                status = self.status,
+                duration_ms = milliseconds,
+                error = kind,
+                detail,
+                "request"
+            ),
+            Some(_) => tracing::info!(
+                method = self.method,
+                path,
+                route,
+                status = self.status,
+                duration_ms = milliseconds,
+                error = kind,
+                detail,
+                one_in,
+                "request"
+            ),
         });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let duration = self.started.elapsed();
+        let error_type = match (self.status, &self.failure) {
+            (None, _) => Some("cancelled"),
+            (Some(_), _) if !self.complete => Some("cut"),
+            (Some(status), Some(failure)) if status >= 500 => Some(failure.kind),
+            (Some(status), None) if status >= 500 => Some("server_error"),
+            _ => None,
+        };
+        let route = self.route.route();
+        let metrics = self.route.0.metrics.http();
+        metrics.done(self.method, self.scheme, route, self.status, error_type, duration);
+        if SPANS_ARE_READ.load(Ordering::Relaxed) {
+            self.close_span(route.template(), error_type);
+        }
+        let failed = error_type.is_some() || self.status.is_some_and(|status| status >= 400);
+        if failed || duration >= SLOW || self.events.wanted() {
+            self.write_event(route.template(), error_type, duration);
+        }
     }
 }
 
@@ -192,7 +303,6 @@ pin_project! {
         #[pin]
         inner: F,
         exchange: Option<Exchange>,
-        span: Span,
     }
 }
 
@@ -206,7 +316,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = {
-            let _entered = this.span.enter();
+            let _entered = this.exchange.as_ref().map(|exchange| exchange.span.enter());
             match ready!(this.inner.poll(cx)) {
                 Ok(response) => response,
                 Err(never) => match never {},
@@ -282,7 +392,7 @@ mod tests {
     use http_body_util::{BodyExt, Full};
     use tower::{Layer, ServiceExt};
 
-    use super::{RouteSlot, ServerLayer};
+    use super::{RouteSlot, Scheme, ServerLayer};
     use crate::Metrics;
 
     async fn answer(request: Request<()>) -> Result<Response<Full<&'static [u8]>>, Infallible> {
@@ -295,7 +405,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_body_counts_as_complete_under_its_route() {
         let metrics = Metrics::unregistered();
-        let service = ServerLayer::new(metrics.clone()).layer(tower::service_fn(answer));
+        let service = ServerLayer::new(metrics.clone(), Scheme::Http).layer(tower::service_fn(answer));
         let response = service.oneshot(Request::new(())).await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
         let text = metrics.render();
@@ -311,7 +421,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_dropped_half_way_counts_as_cut() {
         let metrics = Metrics::unregistered();
-        let service = ServerLayer::new(metrics.clone()).layer(tower::service_fn(answer));
+        let service = ServerLayer::new(metrics.clone(), Scheme::Http).layer(tower::service_fn(answer));
         drop(service.oneshot(Request::new(())).await.unwrap());
         assert!(metrics.render().contains(r#"error_type="cut""#), "{}", metrics.render());
     }
@@ -319,9 +429,10 @@ mod tests {
     #[tokio::test]
     async fn a_request_dropped_before_its_answer_counts_as_cancelled() {
         let metrics = Metrics::unregistered();
-        let service = ServerLayer::new(metrics.clone()).layer(tower::service_fn(|_: Request<()>| {
-            std::future::pending::<Result<Response<Full<&'static [u8]>>, Infallible>>()
-        }));
+        let service =
+            ServerLayer::new(metrics.clone(), Scheme::Http).layer(tower::service_fn(|_: Request<()>| {
+                std::future::pending::<Result<Response<Full<&'static [u8]>>, Infallible>>()
+            }));
         let pending = service.oneshot(Request::new(()));
         assert!(tokio::time::timeout(std::time::Duration::from_millis(5), pending).await.is_err());
         let text = metrics.render();

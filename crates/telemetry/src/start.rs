@@ -17,7 +17,9 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::Metrics;
-use crate::logs::JsonLines;
+use crate::logs::{JsonLines, to_standard_error};
+use crate::server;
+use crate::trace_ids::TraceIds;
 
 /// Longest wait for the last spans to leave.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(4);
@@ -95,7 +97,8 @@ impl TelemetryError {
 /// Running telemetry. Call [`Telemetry::shutdown`] on every way out.
 pub struct Telemetry {
     metrics: Metrics,
-    tracer_provider: SdkTracerProvider,
+    /// None where spans go nowhere.
+    tracer_provider: Option<SdkTracerProvider>,
 }
 
 /// Starts telemetry and installs the process's subscriber.
@@ -111,27 +114,30 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
         .with_attribute(KeyValue::new("service.version", settings.service_version))
         .build();
     let metrics = Metrics::new(resource.clone())?;
-    let tracer_provider = tracer_provider(settings, resource)?;
-    let spans = tracing_opentelemetry::layer()
-        .with_location(false)
-        .with_threads(false)
-        .with_tracked_inactivity(false)
-        .with_target(false)
-        .with_tracer(tracer_provider.tracer("bookstore"))
-        .with_filter(own_spans());
-    let logs = match settings.log_format {
-        LogFormat::Json => tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .event_format(JsonLines { service: settings.service_name })
-            .with_filter(filter)
+    let tracer_provider = settings
+        .otlp_endpoint
+        .as_deref()
+        .map(|endpoint| tracer_provider(endpoint, settings.otlp_protocol, resource))
+        .transpose()?;
+    let spans = match &tracer_provider {
+        Some(provider) => tracing_opentelemetry::layer()
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_target(false)
+            .with_tracer(provider.tracer("bookstore"))
             .boxed(),
-        LogFormat::Console => tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .compact()
-            .with_filter(filter)
-            .boxed(),
+        None => TraceIds.boxed(),
     };
-    tracing_subscriber::registry().with(spans).with(logs).try_init()?;
+    let logs = match settings.log_format {
+        LogFormat::Json => JsonLines::new(settings.service_name, to_standard_error).boxed(),
+        LogFormat::Console => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).compact().boxed(),
+    };
+    server::read_spans(tracer_provider.is_some() || settings.log_format == LogFormat::Console);
+    tracing_subscriber::registry()
+        .with(spans.with_filter(own_spans()))
+        .with(logs.with_filter(filter))
+        .try_init()?;
     Ok(Telemetry { metrics, tracer_provider })
 }
 
@@ -145,12 +151,11 @@ fn own_spans() -> Targets {
 }
 
 fn tracer_provider(
-    settings: &TelemetrySettings,
+    endpoint: &str,
+    protocol: OtlpProtocol,
     resource: Resource,
 ) -> Result<SdkTracerProvider, ExporterBuildError> {
-    let builder = SdkTracerProvider::builder().with_resource(resource);
-    let Some(endpoint) = &settings.otlp_endpoint else { return Ok(builder.build()) };
-    let exporter = match settings.otlp_protocol {
+    let exporter = match protocol {
         // The endpoint is a base; this signal's path is ours to add.
         OtlpProtocol::HttpProtobuf => SpanExporter::builder()
             .with_http()
@@ -163,7 +168,7 @@ fn tracer_provider(
             .with_timeout(EXPORT_DEADLINE)
             .build()?,
     };
-    Ok(builder.with_batch_exporter(exporter).build())
+    Ok(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
 }
 
 impl Telemetry {
@@ -178,7 +183,7 @@ impl Telemetry {
         let Self { metrics, tracer_provider } = self;
         let flush = tokio::task::spawn_blocking(move || {
             metrics.shutdown();
-            tracer_provider.shutdown_with_timeout(FLUSH_DEADLINE)
+            tracer_provider.map_or(Ok(()), |provider| provider.shutdown_with_timeout(FLUSH_DEADLINE))
         });
         match flush.await {
             Ok(Ok(())) => {}
