@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use http_server::{Limits, ListenSettings};
+use http_server::{Limits, ListenSettings, Origin, TlsOptions, TlsSettings};
 use llm::ProviderName;
 use secrecy::SecretString;
 use telemetry::{LogFormat, OtlpProtocol, TelemetrySettings};
@@ -80,6 +80,30 @@ pub struct Options {
     /// Port to listen on; 0 for any free one.
     #[arg(long, global = true, env = "HTTP_PORT", default_value = "7002", hide_env_values = true)]
     http_port: String,
+    /// Port of HTTPS (HTTP/2 by ALPN), once there is a certificate; 0 for any free one.
+    #[arg(long, global = true, env = "HTTPS_PORT", default_value = "7001", hide_env_values = true)]
+    https_port: String,
+    /// Certificate with its chain, PEM; turns HTTPS on.
+    #[arg(long, global = true, env = "TLS_CERT_FILE", hide_env_values = true)]
+    tls_cert_file: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[arg(long, global = true, env = "TLS_KEY_FILE", hide_env_values = true)]
+    tls_key_file: Option<PathBuf>,
+    /// Make a development certificate, keep it in DATA_DIR, and turn HTTPS on.
+    #[arg(long, global = true, env = "TLS_SELF_SIGNED", default_value = "false", hide_env_values = true)]
+    tls_self_signed: String,
+    /// Requests under way at once, to the end of their answers; more get 503 at once.
+    #[arg(
+        long,
+        global = true,
+        env = "MAX_CONCURRENT_REQUESTS",
+        default_value = "2048",
+        hide_env_values = true
+    )]
+    max_concurrent_requests: String,
+    /// Origins whose pages may use the API from a browser, such as https://shop.example; comma-separated.
+    #[arg(long, global = true, env = "CORS_ALLOWED_ORIGINS", default_value = "", hide_env_values = true)]
+    cors_allowed_origins: String,
     /// Host names, besides loopback's, under which the service is reached; comma-separated, `*` for any.
     #[arg(long, global = true, env = "ALLOWED_HOSTS", default_value = "", hide_env_values = true)]
     allowed_hosts: String,
@@ -131,6 +155,9 @@ pub struct Options {
     /// Which log lines pass, such as `info` or `warn,bookstore_api=debug`.
     #[arg(long, global = true, env = "LOG_FILTER", default_value = "info", hide_env_values = true)]
     log_filter: String,
+    /// Log one in so many requests that succeeded within a second; all others always.
+    #[arg(long, global = true, env = "LOG_ACCESS_EVERY", default_value = "1", hide_env_values = true)]
+    log_access_every: String,
     /// Where traces go by OTLP; nowhere when left out.
     #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
     otel_exporter_otlp_endpoint: Option<String>,
@@ -200,6 +227,7 @@ impl Settings {
 
     fn check(options: Options, token: Option<String>) -> Result<Self, Mistakes> {
         let mut checked = Checked::default();
+        let tls = checked.tls(&options);
         if options.mongodb_uri.is_some_and(|uri| !uri.is_empty()) {
             checked.mistake("MONGODB_URI: this version has the embedded store only; unset it");
         }
@@ -230,6 +258,8 @@ impl Settings {
             checked
                 .mistake("API_TOKEN: has fewer than 16 characters; `openssl rand -hex 24` makes a good one");
         }
+        let requests =
+            checked.number("MAX_CONCURRENT_REQUESTS", &options.max_concurrent_requests, 1, 1_000_000);
         let settings = Self {
             listen: ListenSettings {
                 address: address.unwrap_or(IpAddr::from([127, 0, 0, 1])),
@@ -241,7 +271,22 @@ impl Settings {
                     .filter(|host| !host.is_empty())
                     .map(str::to_owned)
                     .collect(),
-                limits: Limits::default(),
+                tls,
+                cors_allowed_origins: Origin::list(&options.cors_allowed_origins).unwrap_or_else(|mistake| {
+                    checked.mistake(format!("CORS_ALLOWED_ORIGINS: {mistake}"));
+                    Vec::new()
+                }),
+                access_events_one_in: u32::try_from(checked.number(
+                    "LOG_ACCESS_EVERY",
+                    &options.log_access_every,
+                    1,
+                    1_000_000,
+                ))
+                .unwrap_or(1),
+                limits: Limits {
+                    concurrent_requests: usize::try_from(requests).unwrap_or(usize::MAX),
+                    ..Limits::default()
+                },
             },
             api_token: token.map(SecretString::from),
             data_dir: options.data_dir,
@@ -313,6 +358,21 @@ impl Checked {
         }
     }
 
+    fn tls(&mut self, options: &Options) -> Option<TlsSettings> {
+        // An empty one counts as absent, as compose files write it.
+        let given = |file: &Option<PathBuf>| file.clone().filter(|file| !file.as_os_str().is_empty());
+        let (certificate, key) = (given(&options.tls_cert_file), given(&options.tls_key_file));
+        let port = u16::try_from(self.number("HTTPS_PORT", &options.https_port, 0, 65_535)).unwrap_or(0);
+        let self_signed = &options.tls_self_signed.to_ascii_lowercase();
+        let self_signed = self.parsed("TLS_SELF_SIGNED", self_signed, "true or false").unwrap_or(false);
+        let options_given =
+            TlsOptions { certificate: certificate.as_deref(), key: key.as_deref(), self_signed };
+        options_given.check(port, &options.data_dir).unwrap_or_else(|mistake| {
+            self.mistake(mistake);
+            None
+        })
+    }
+
     fn choice<T: Copy + Default>(&mut self, name: &str, text: &str, choices: &[(&str, T)]) -> T {
         if let Some((_, value)) = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())) {
             return *value;
@@ -363,6 +423,12 @@ mod tests {
                 "--seed-catalog=perhaps",
                 "--mongodb-uri=mongodb://x",
                 "--llm-deadline-seconds=0",
+                "--https-port=x",
+                "--tls-cert-file=missing.pem",
+                "--tls-self-signed=no",
+                "--max-concurrent-requests=0",
+                "--cors-allowed-origins=https://shop.example,*",
+                "--log-access-every=0",
             ],
             Some("short"),
         )
@@ -377,6 +443,12 @@ mod tests {
             "MONGODB_URI",
             "LLM_DEADLINE_SECONDS",
             "API_TOKEN",
+            "HTTPS_PORT",
+            "TLS_KEY_FILE",
+            "TLS_SELF_SIGNED",
+            "MAX_CONCURRENT_REQUESTS",
+            "CORS_ALLOWED_ORIGINS",
+            "LOG_ACCESS_EVERY",
         ] {
             assert_eq!(
                 mistakes.iter().filter(|text| text.starts_with(name)).count(),
@@ -384,7 +456,7 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 9);
+        assert_eq!(mistakes.len(), 15);
         assert!(!mistakes.concat().contains("short"), "a secret is in {mistakes:?}");
     }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ProblemResponse;
+use crate::arriving::TooSlow;
 
 /// A JSON body: `application/json` (or `…+json`), syntactically sound, of the right types.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +49,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 /// The problem of a body that could not be read.
 #[must_use]
 pub fn body_problem(rejection: &BytesRejection) -> ProblemResponse {
+    if let Some(deadline) = TooSlow::cause(rejection) {
+        return ProblemResponse(
+            Problem::new(408, "body_too_slow", "The body did not arrive in time").with_detail(format!(
+                "It has to arrive within {} s; send less at once or over a faster line.",
+                deadline.as_secs_f64()
+            )),
+        );
+    }
     ProblemResponse(match rejection.status().as_u16() {
         413 => Problem::new(413, "body_too_large", "The body is too large")
             .with_detail("Send less, or use the import for many books at once."),

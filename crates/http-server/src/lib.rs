@@ -5,6 +5,9 @@
 //! and in the services' `http*` modules only.
 
 pub mod access;
+mod arriving;
+mod connection;
+pub mod cors;
 pub mod docs;
 pub mod extract;
 pub mod health;
@@ -12,11 +15,14 @@ pub mod layers;
 pub mod listener;
 pub mod problem;
 pub mod signals;
+pub mod tls;
 pub mod token;
 
 pub use access::require_token;
+pub use cors::Origin;
 pub use docs::{docs_routes, metrics_route};
 pub use listener::{Limits, ListenError, ListenSettings, Listener, bind, serve};
 pub use problem::ProblemResponse;
 pub use signals::{cancel_on_signal, stop_signal};
+pub use tls::{TlsError, TlsIdentity, TlsOptions, TlsSettings};
 pub use token::{ApiToken, TokenError};

@@ -1,26 +1,33 @@
-//! Listening: bind, accept, serve, drain.
+//! Listening: bind, accept, drain.
 //!
-//! HTTP/1.1 by hyper itself and not by `axum::serve`, which has no deadline for half-sent headers:
-//! they would hold a connection, and a graceful stop, for ever.
+//! Owns the sockets and the order of a stop. What happens on a connection is in `connection.rs`,
+//! what happens to a request in `layers.rs`.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use http::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use telemetry::Metrics;
-use tokio::net::TcpListener;
+use telemetry::server::Scheme;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
-use crate::layers;
+use crate::connection::Connections;
+use crate::cors::Origin;
+use crate::layers::{self, UnderWay};
+use crate::tls::{self, TlsError, TlsSettings};
+
+/// How long, while draining, connections may stay open on which nothing is under way: half-sent
+/// headers, and clients that do not read the last of their answer.
+const IDLE_GRACE: Duration = Duration::from_secs(2);
+/// How often it is looked whether anything is under way.
+const IDLE_LOOK: Duration = Duration::from_millis(50);
+/// Connections that wait in the kernel at a stop and are still served; as many as it keeps.
+const BACKLOG: usize = 4_096;
 
 /// Where a service listens and what it lets in.
 #[derive(Clone, Debug)]
@@ -29,33 +36,61 @@ pub struct ListenSettings {
     pub address: IpAddr,
     /// Port to bind; 0 for any free one.
     pub port: u16,
+    /// HTTPS, with HTTP/2 by ALPN, on a port of its own.
+    pub tls: Option<TlsSettings>,
     /// Host names, besides those of loopback and the bound address, under which the service is
     /// reached; `*` for any.
     pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may use the service from a browser.
+    pub cors_allowed_origins: Vec<Origin>,
+    /// Of the access events of successful requests one in so many is written; failures and slow
+    /// ones always are. 0 counts as 1.
+    pub access_events_one_in: u32,
     /// Deadlines and sizes.
     pub limits: Limits,
+}
+
+impl Default for ListenSettings {
+    /// Loopback, any free port, plain HTTP, no foreign page, every access event.
+    fn default() -> Self {
+        Self {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            tls: None,
+            allowed_hosts: Vec::new(),
+            cors_allowed_origins: Vec::new(),
+            access_events_one_in: 1,
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// Deadlines and sizes of what a service accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For a request's head to arrive whole.
+    /// For a request's head to arrive whole, and for a TLS handshake.
     pub header_timeout: Duration,
+    /// From a request's head to the end of its body.
+    pub body_timeout: Duration,
     /// From a request's head to its answer's head.
     pub request_deadline: Duration,
     /// For requests under way when the service stops.
     pub drain_deadline: Duration,
     /// Largest request body in bytes, where a route sets no other.
     pub body_bytes: usize,
+    /// Requests under way at once, to the end of their answers' bodies; more are turned away.
+    pub concurrent_requests: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(50),
             request_deadline: Duration::from_secs(60),
             drain_deadline: Duration::from_secs(8),
             body_bytes: 1 << 20,
+            concurrent_requests: 2_048,
         }
     }
 }
@@ -72,6 +107,9 @@ pub enum ListenError {
     /// The address cannot be bound for another reason.
     #[error("cannot listen on {0}: {1}")]
     Bind(SocketAddr, #[source] io::Error),
+    /// There is no certificate.
+    #[error("cannot listen for HTTPS: {0}")]
+    Tls(#[from] TlsError),
 }
 
 impl ListenError {
@@ -81,39 +119,76 @@ impl ListenError {
         match self {
             Self::InUse(_) => "port_in_use",
             Self::Bind(..) => "bind",
+            Self::Tls(error) => error.kind(),
         }
     }
 }
 
-/// A bound socket.
-#[derive(Debug)]
+/// Bound sockets.
 pub struct Listener {
-    socket: TcpListener,
+    plain: TcpListener,
     address: SocketAddr,
+    secure: Option<Secure>,
     settings: ListenSettings,
 }
 
+/// The socket of HTTPS.
+struct Secure {
+    socket: TcpListener,
+    address: SocketAddr,
+    acceptor: TlsAcceptor,
+}
+
 impl Listener {
-    /// The address really bound.
+    /// The address really bound for plain HTTP.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.address
     }
+
+    /// The address really bound for HTTPS.
+    #[must_use]
+    pub fn secure_addr(&self) -> Option<SocketAddr> {
+        self.secure.as_ref().map(|secure| secure.address)
+    }
 }
 
-/// Binds the socket.
+/// Binds the sockets.
 ///
 /// # Errors
-/// When the port is in use or the address is not ours.
+/// When a port is in use, the address is not ours, or a development certificate cannot be kept.
 pub async fn bind(settings: &ListenSettings) -> Result<Listener, ListenError> {
-    let wanted = SocketAddr::new(settings.address, settings.port);
+    let (plain, address) = socket(settings.address, settings.port).await?;
+    let secure = match &settings.tls {
+        None => None,
+        Some(tls) => {
+            let (socket, address) = socket(settings.address, tls.port).await?;
+            let names = tls::names(settings.address, &settings.allowed_hosts);
+            Some(Secure { socket, address, acceptor: tls.identity.config(&names)?.into() })
+        }
+    };
+    Ok(Listener { plain, address, secure, settings: settings.clone() })
+}
+
+async fn socket(address: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let wanted = SocketAddr::new(address, port);
     let refused = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse(wanted),
         _ => ListenError::Bind(wanted, error),
     };
     let socket = TcpListener::bind(wanted).await.map_err(refused)?;
-    let address = socket.local_addr().map_err(refused)?;
-    Ok(Listener { socket, address, settings: settings.clone() })
+    let bound = socket.local_addr().map_err(refused)?;
+    Ok((socket, bound))
+}
+
+impl Secure {
+    /// The next connection; never one where HTTPS is off.
+    async fn accept(this: Option<&Self>) -> (io::Result<(TcpStream, SocketAddr)>, Option<&TlsAcceptor>) {
+        match this {
+            Some(secure) => (secure.socket.accept().await, Some(&secure.acceptor)),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Serves until `stop` is cancelled, then lets requests under way end within the drain deadline.
@@ -126,46 +201,79 @@ pub async fn serve(
     metrics: Metrics,
     stop: CancellationToken,
 ) -> Result<(), ListenError> {
-    let Listener { socket, address, settings } = listener;
+    let Listener { plain, address, secure, settings } = listener;
     let limits = settings.limits;
-    let service = layers::wrap(router, metrics, &settings);
+    let under_way = UnderWay::new(limits.concurrent_requests);
     let service =
-        TowerToHyperService::new(service.map_request(|request: Request<Incoming>| request.map(Body::new)));
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+        |scheme| layers::wrap(router.clone(), metrics.clone(), &settings, scheme, under_way.clone());
+    let (open, sealed) = (service(Scheme::Http), service(Scheme::Https));
     let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
+    let connections = Connections::new(limits, stop.clone());
+    let mut tasks = JoinSet::new();
+    if let Some(secure) = &secure {
+        tracing::info!(address = %secure.address, "listening for HTTPS");
+    }
     tracing::info!(%address, "listening");
     loop {
-        let stream = tokio::select! {
-            accepted = socket.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    // Out of file descriptors, mostly: it passes when a connection closes.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
+        let (accepted, acceptor) = tokio::select! {
+            accepted = plain.accept() => (accepted, None),
+            accepted = Secure::accept(secure.as_ref()) => accepted,
             () = stop.cancelled() => break,
         };
-        // Small answers should leave at once; without it they are only slower.
-        let _ = stream.set_nodelay(true);
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service.clone()));
-        connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
+        match (accepted, acceptor) {
+            (Ok((stream, _)), None) => {
+                tasks.spawn(connections.plain(stream, open.clone(), graceful.watcher()));
             }
-        });
-        while connections.try_join_next().is_some() {}
+            (Ok((stream, _)), Some(acceptor)) => {
+                let acceptor = acceptor.clone();
+                tasks.spawn(connections.secure(stream, acceptor, sealed.clone(), graceful.watcher()));
+            }
+            (Err(error), _) => {
+                // Out of file descriptors, mostly: it passes when a connection closes.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        while tasks.try_join_next().is_some() {}
     }
-    drop(socket);
+    // Those that the kernel has accepted for us would be reset, and their requests with them.
+    for _ in 0..BACKLOG {
+        let Some(stream) = waiting(&plain) else { break };
+        tasks.spawn(connections.plain(stream, open.clone(), graceful.watcher()));
+    }
+    drop((plain, secure));
     tracing::info!("draining");
     tokio::select! {
         () = graceful.shutdown() => tracing::info!("drained"),
+        () = idle(&under_way) => {
+            tracing::info!(connections = tasks.len(), "drained but for connections without a request");
+        }
         () = tokio::time::sleep(limits.drain_deadline) => {
-            tracing::warn!(connections = connections.len(), "drain deadline reached, closing what is left");
+            tracing::warn!(
+                connections = tasks.len(), requests = under_way.count(),
+                "drain deadline reached, closing what is left"
+            );
         }
     }
+    tasks.shutdown().await;
+    connections.end().await;
     Ok(())
+}
+
+/// A connection that is there already.
+fn waiting(socket: &TcpListener) -> Option<TcpStream> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match socket.poll_accept(&mut context) {
+        std::task::Poll::Ready(Ok((stream, _))) => Some(stream),
+        _ => None,
+    }
+}
+
+/// Resolves when nothing was under way for a while.
+async fn idle(under_way: &UnderWay) {
+    let mut quiet = Duration::ZERO;
+    while quiet < IDLE_GRACE {
+        tokio::time::sleep(IDLE_LOOK).await;
+        quiet = if under_way.count() == 0 { quiet + IDLE_LOOK } else { Duration::ZERO };
+    }
 }

@@ -48,6 +48,7 @@ impl App {
             port: settings.http_port,
             allowed_hosts: settings.allowed_hosts.clone(),
             limits: Limits { request_deadline: REQUEST_DEADLINE, ..Limits::default() },
+            ..ListenSettings::default()
         })
         .await?;
         Ok(Self { listener, shared: Shared { simulator, metrics, stop } })

@@ -5,11 +5,11 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use common_models::StartRun;
-use http_server::{Limits, ListenSettings};
+use http_server::{ListenSettings, TlsOptions, TlsSettings};
 use secrecy::SecretString;
 use telemetry::{LogFormat, OtlpProtocol, TelemetrySettings};
 use url::Url;
@@ -21,6 +21,7 @@ use crate::scenarios;
 use crate::targets::{self, Target};
 
 const PORT: u16 = 7004;
+const HTTPS_PORT: u16 = 7003;
 const DATA_DIR: &str = "data/perf-service";
 const TARGETS: &str = "local=http://127.0.0.1:7002";
 const K6_IMAGE: &str = "grafana/k6:1.1.0";
@@ -93,6 +94,18 @@ struct Written {
     /// Port to listen on, 0 for any free one [default: 7004]
     #[arg(long, env = "HTTP_PORT", global = true, hide_env_values = true)]
     http_port: Option<String>,
+    /// Port of HTTPS (HTTP/2 by ALPN), once there is a certificate [default: 7003]
+    #[arg(long, env = "HTTPS_PORT", global = true, hide_env_values = true)]
+    https_port: Option<String>,
+    /// Certificate with its chain, PEM; turns HTTPS on
+    #[arg(long, env = "TLS_CERT_FILE", global = true, hide_env_values = true)]
+    tls_cert_file: Option<String>,
+    /// The certificate's private key, PEM
+    #[arg(long, env = "TLS_KEY_FILE", global = true, hide_env_values = true)]
+    tls_key_file: Option<String>,
+    /// Make a development certificate, keep it in DATA_DIR, and turn HTTPS on [default: false]
+    #[arg(long, env = "TLS_SELF_SIGNED", global = true, hide_env_values = true)]
+    tls_self_signed: Option<String>,
     /// Further host names under which clients reach it, by commas; * for any
     #[arg(long, env = "ALLOWED_HOSTS", global = true, hide_env_values = true)]
     allowed_hosts: Option<String>,
@@ -238,12 +251,14 @@ impl Settings {
         );
         let port = check.parse("HTTP_PORT", &written.http_port, PORT, "a port from 0 to 65535");
         let allowed_hosts = given(&written.allowed_hosts).unwrap_or_default().split(',').map(str::trim);
+        let tls = check.tls(&written);
         let settings = Self {
             listen: ListenSettings {
                 address,
                 port,
+                tls,
                 allowed_hosts: allowed_hosts.filter(|host| !host.is_empty()).map(str::to_owned).collect(),
-                limits: Limits::default(),
+                ..ListenSettings::default()
             },
             api_token: check.token(surroundings.api_token),
             target_api_token: surroundings
@@ -329,6 +344,26 @@ impl Check {
         text.parse().unwrap_or_else(|_| {
             self.wrong(name, text, wanted);
             default
+        })
+    }
+
+    fn tls(&mut self, written: &Written) -> Option<TlsSettings> {
+        let port = self.parse("HTTPS_PORT", &written.https_port, HTTPS_PORT, "a port from 0 to 65535");
+        let self_signed = self.choice(
+            "TLS_SELF_SIGNED",
+            &written.tls_self_signed,
+            &[("true", true), ("false", false)],
+            false,
+        );
+        let options = TlsOptions {
+            certificate: given(&written.tls_cert_file).map(Path::new),
+            key: given(&written.tls_key_file).map(Path::new),
+            self_signed,
+        };
+        let folder = given(&written.data_dir).unwrap_or(DATA_DIR);
+        options.check(port, Path::new(folder)).unwrap_or_else(|mistake| {
+            self.mistakes.push(mistake);
+            None
         })
     }
 
@@ -521,6 +556,10 @@ mod tests {
             "nowhere",
             "--http-port",
             "70000",
+            "--https-port",
+            "x",
+            "--tls-key-file",
+            "missing.pem",
             "--targets",
             "x",
             "--engine",
@@ -545,6 +584,8 @@ mod tests {
             "--max-p95-ms",
             "BIND_ADDRESS",
             "HTTP_PORT",
+            "HTTPS_PORT",
+            "TLS_CERT_FILE",
             "TARGETS",
             "K6_ENGINE",
             "K6_IMAGE",
@@ -561,7 +602,7 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 14);
+        assert_eq!(mistakes.len(), 16);
         assert!(!mistakes.concat().contains("canary"));
         let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));

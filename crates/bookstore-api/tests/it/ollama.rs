@@ -53,10 +53,8 @@ async fn pass(State(recorder): State<Recorder>, body: Bytes) -> (StatusCode, Str
 /// Runs the proxy as long as the set lives; its URL.
 async fn record(recorder: Recorder, tasks: &mut JoinSet<()>) -> String {
     let settings = ListenSettings {
-        address: [127, 0, 0, 1].into(),
-        port: 0,
-        allowed_hosts: Vec::new(),
         limits: Limits { request_deadline: PATIENCE, ..Limits::default() },
+        ..ListenSettings::default()
     };
     let listener = http_server::bind(&settings).await.unwrap();
     let url = format!("http://{}", listener.local_addr());

@@ -23,12 +23,22 @@ pub const LONG: Duration = Duration::from_secs(120);
 
 /// Long deadlines; tests shorten theirs.
 pub const fn limits() -> Limits {
-    Limits { header_timeout: LONG, request_deadline: LONG, drain_deadline: LONG, body_bytes: 1_000 }
+    Limits {
+        header_timeout: LONG,
+        body_timeout: LONG,
+        request_deadline: LONG,
+        drain_deadline: LONG,
+        body_bytes: 1_000,
+        concurrent_requests: 1_000,
+    }
 }
 
 /// A service that runs until it is stopped or dropped.
 pub struct Running {
     pub address: SocketAddr,
+    /// Where it listens for HTTPS, if it does.
+    pub secure: Option<SocketAddr>,
+    pub metrics: Metrics,
     stop: CancellationToken,
     served: JoinSet<Result<(), ListenError>>,
     client: reqwest::Client,
@@ -52,20 +62,20 @@ fn start_telemetry() {
 
 /// Starts these routes on a free port of loopback.
 pub async fn start(router: Router, limits: Limits) -> Running {
+    let hosts = vec!["Books.Example".to_owned()];
+    start_with(router, ListenSettings { allowed_hosts: hosts, limits, ..ListenSettings::default() }).await
+}
+
+/// Starts these routes with these settings.
+pub async fn start_with(router: Router, settings: ListenSettings) -> Running {
     start_telemetry();
-    let settings = ListenSettings {
-        address: [127, 0, 0, 1].into(),
-        port: 0,
-        allowed_hosts: vec!["Books.Example".to_owned()],
-        limits,
-    };
     let listener = http_server::bind(&settings).await.unwrap();
-    let address = listener.local_addr();
-    let stop = CancellationToken::new();
+    let (address, secure) = (listener.local_addr(), listener.secure_addr());
+    let (stop, metrics) = (CancellationToken::new(), Metrics::unregistered());
     let mut served = JoinSet::new();
-    served.spawn(http_server::serve(listener, router, Metrics::unregistered(), stop.clone()));
+    served.spawn(http_server::serve(listener, router, metrics.clone(), stop.clone()));
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
-    Running { address, stop, served, client }
+    Running { address, secure, metrics, stop, served, client }
 }
 
 impl Running {

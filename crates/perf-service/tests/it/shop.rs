@@ -10,7 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use http_server::{Limits, ListenSettings};
+use http_server::ListenSettings;
 use serde_json::{Value, json};
 use telemetry::Metrics;
 use tokio::task::JoinSet;
@@ -55,9 +55,8 @@ impl Shop {
         let router = http_server::require_token(router, token);
         let settings = ListenSettings {
             address: Ipv4Addr::LOCALHOST.into(),
-            port: 0,
             allowed_hosts: vec!["*".to_owned()],
-            limits: Limits::default(),
+            ..ListenSettings::default()
         };
         let listener = http_server::bind(&settings).await.unwrap();
         let address = listener.local_addr();

@@ -1,0 +1,205 @@
+//! How much is under way, and what is turned away when it is too much.
+//!
+//! A request counts from its head until its answer's body has ended or was dropped: a client that
+//! reads slowly holds its place. What is turned away is answered inside telemetry, and so counted
+//! and logged like any other request.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use common_models::Problem;
+use futures::future::Either;
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use telemetry::Failure;
+use tower::{Layer, Service};
+
+use crate::ProblemResponse;
+
+/// Counts the requests under way; all listeners of a service share one.
+#[derive(Clone)]
+pub(crate) struct UnderWay {
+    count: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl UnderWay {
+    /// At most so many at once, health checks and metrics aside.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { count: Arc::default(), most }
+    }
+
+    /// How many there are now.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+}
+
+/// A place among the requests under way, given back when dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Marks a request for which there is no place.
+#[derive(Clone, Copy)]
+struct Overloaded;
+
+impl<S> Layer<S> for UnderWay {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Counted { inner, under_way: self.clone() }
+    }
+}
+
+/// A service whose requests are counted.
+#[derive(Clone)]
+pub(crate) struct Counted<S> {
+    inner: S,
+    under_way: UnderWay,
+}
+
+/// Whether a request has its place whatever the load: an operator has to see what is going on, and
+/// a busy service is no dead one.
+fn exempt(path: &str) -> bool {
+    path == "/metrics" || path == "/health" || path.starts_with("/health/")
+}
+
+impl<S, B> Service<Request> for Counted<S>
+where
+    S: Service<Request, Response = http::Response<B>, Error = Infallible>,
+{
+    type Response = http::Response<Held<B>>;
+    type Error = Infallible;
+    type Future = Holding<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let before = self.under_way.count.fetch_add(1, Ordering::AcqRel);
+        let place = Place(Arc::clone(&self.under_way.count));
+        if before >= self.under_way.most && !exempt(request.uri().path()) {
+            request.extensions_mut().insert(Overloaded);
+        }
+        Holding { inner: self.inner.call(request), place: Some(place) }
+    }
+}
+
+pin_project! {
+    /// A request that holds its place until its answer does.
+    pub(crate) struct Holding<F> {
+        #[pin]
+        inner: F,
+        place: Option<Place>,
+    }
+}
+
+impl<F, B> Future for Holding<F>
+where
+    F: Future<Output = Result<http::Response<B>, Infallible>>,
+{
+    type Output = Result<http::Response<Held<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.inner.poll(context));
+        let place = this.place.take();
+        Poll::Ready(answer.map(|answer| answer.map(|inner| Held { inner, place })))
+    }
+}
+
+pin_project! {
+    /// A body that holds its request's place until it ends or is dropped.
+    pub(crate) struct Held<B> {
+        #[pin]
+        inner: B,
+        place: Option<Place>,
+    }
+}
+
+impl<B: Body> Body for Held<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.project();
+        let frame = ready!(this.inner.poll_frame(context));
+        if frame.is_none() {
+            this.place.take();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Turns requests away for which there is no place.
+#[derive(Clone, Copy)]
+pub(super) struct ShedLayer;
+
+impl<S> Layer<S> for ShedLayer {
+    type Service = Shed<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Shed(inner)
+    }
+}
+
+/// A service that sees only requests for which there is a place.
+#[derive(Clone)]
+pub(super) struct Shed<S>(S);
+
+impl<S> Service<Request> for Shed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<S::Future, std::future::Ready<Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match request.extensions().get::<Overloaded>() {
+            None => Either::Left(self.0.call(request)),
+            Some(_) => Either::Right(std::future::ready(Ok(turned_away()))),
+        }
+    }
+}
+
+fn turned_away() -> Response {
+    let mut response = ProblemResponse(
+        Problem::new(503, "overloaded", "The service has too much to do")
+            .with_detail("As many requests as it takes at once are under way; send it again in a second."),
+    )
+    .into_response();
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+        .extensions_mut()
+        .insert(Failure { kind: "overloaded", detail: "MAX_CONCURRENT_REQUESTS are under way".to_owned() });
+    response
+}
