@@ -106,7 +106,7 @@ struct Events {
 impl Events {
     /// Whether this one is, counting it.
     fn wanted(&self) -> bool {
-        self.one_in == 1 || self.seen.fetch_add(1, Ordering::Relaxed) % self.one_in == 0
+        self.one_in == 1 || self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_in)
     }
 }
 

@@ -1,33 +1,13 @@
 //! Deadlines, panics and the stop.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 use http_server::Limits;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Notify;
 
-use crate::stage::{SHORT, limits, problem, start, until_closed};
-
-fn hello() -> Router {
-    Router::new().route("/hello", get(async || "hello"))
-}
-
-/// A route that says when it is entered and answers when it is let go.
-fn gate() -> (Router, Arc<Notify>, Arc<Notify>) {
-    let (entered, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let handler = {
-        let (entered, leave) = (Arc::clone(&entered), Arc::clone(&leave));
-        move || async move {
-            entered.notify_one();
-            leave.notified().await;
-            "through"
-        }
-    };
-    (hello().route("/gate", get(handler)), entered, leave)
-}
+use crate::stage::{SHORT, gate, hello, limits, problem, start, until_closed};
 
 #[tokio::test]
 async fn half_sent_headers_are_cut() {

@@ -2,8 +2,16 @@
 //! and over bare sockets.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod checks;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod wire;

@@ -1,15 +1,17 @@
 //! A service on a free port, and the ways to ask it.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::get;
 use http_server::{Limits, ListenError, ListenSettings};
 use serde_json::Value;
 use telemetry::{LogFormat, Metrics, OtlpProtocol, Telemetry, TelemetrySettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +33,25 @@ pub const fn limits() -> Limits {
         body_bytes: 1_000,
         concurrent_requests: 1_000,
     }
+}
+
+/// A route that answers at once.
+pub fn hello() -> Router {
+    Router::new().route("/hello", get(async || "hello"))
+}
+
+/// A route that says when it is entered and answers when it is let go.
+pub fn gate() -> (Router, Arc<Notify>, Arc<Notify>) {
+    let (entered, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let handler = {
+        let (entered, leave) = (Arc::clone(&entered), Arc::clone(&leave));
+        move || async move {
+            entered.notify_one();
+            leave.notified().await;
+            "through"
+        }
+    };
+    (hello().route("/gate", get(handler)), entered, leave)
 }
 
 /// A service that runs until it is stopped or dropped.
@@ -81,6 +102,10 @@ pub async fn start_with(router: Router, settings: ListenSettings) -> Running {
 impl Running {
     pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
         self.client.get(format!("http://{}{path}", self.address))
+    }
+
+    pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.address))
     }
 
     pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
