@@ -12,8 +12,8 @@ pub mod problem;
 pub mod run;
 pub mod summary;
 
-pub use author::{Author, AuthorRef, WriteAuthor};
-pub use book::{Book, Price, WriteBook};
+pub use author::{Author, AuthorRef, PatchAuthor, WriteAuthor};
+pub use book::{Book, PatchBook, PatchPrice, Price, WriteBook};
 pub use import::{ImportFailure, ImportJob, ImportReport, ImportRow, ImportState, RowOutcome};
 pub use page::Page;
 pub use problem::{FieldError, Problem};

@@ -12,6 +12,14 @@ pub struct Page<T> {
     /// Opaque; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// How many items the whole list has.
+    /// How many items the whole list has; with `totalCapped`, how many at least.
     pub total: u64,
+    /// Whether there are more items than `total`; left out when `total` is exact.
+    #[serde(default, skip_serializing_if = "is_exact")]
+    pub total_capped: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference in")]
+const fn is_exact(total_capped: &bool) -> bool {
+    !*total_capped
 }
