@@ -39,11 +39,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         }
         let bytes =
             Bytes::from_request(request, state).await.map_err(|rejection| body_problem(&rejection))?;
-        let mut parser = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| json_problem(&error))?;
-        parser.end().map_err(|error| malformed(&error))?;
-        Ok(Self(value))
+        from_json(&bytes).map(Self)
     }
+}
+
+/// Reads JSON of a type.
+///
+/// # Errors
+/// The problem to answer: not well-formed, or the member that is of the wrong type or name.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProblemResponse> {
+    let mut parser = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| json_problem(&error))?;
+    parser.end().map_err(|error| malformed(&error))?;
+    Ok(value)
 }
 
 /// The problem of a body that could not be read.
@@ -76,15 +84,23 @@ fn json_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> Proble
     if !error.inner().is_data() {
         return malformed(error.inner());
     }
-    let field = match error.path().to_string() {
+    let mut field = match error.path().to_string() {
         path if path == "." => String::new(),
         path => path,
     };
+    // The path of what lacks a member is that of its owner; the message alone names the member.
+    let message = error.inner().to_string();
+    if let Some(member) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        if !field.is_empty() {
+            field.push('.');
+        }
+        field.push_str(member);
+    }
     ProblemResponse(
         Problem::new(422, "validation_failed", "The request is not valid").with_errors(vec![FieldError {
             field,
             code: "type".to_owned(),
-            message: error.inner().to_string(),
+            message,
         }]),
     )
 }
