@@ -110,14 +110,7 @@ impl App {
             settings.cache_time_to_live,
         );
         let writes = TaskTracker::new();
-        let catalog = Catalog::new(
-            store.clone(),
-            store.clone(),
-            store.clone(),
-            cache.clone(),
-            metrics.clone(),
-            writes.clone(),
-        );
+        let catalog = Catalog::new(&store, cache.clone(), metrics.clone(), writes.clone());
         let importer = Importer::new(catalog.clone());
         if settings.seed_catalog {
             let books = seed::load(store.as_ref(), &importer).await?;

@@ -11,9 +11,9 @@ use uuid::Uuid;
 use crate::isbn::Isbn;
 
 /// Earliest and latest year that is believed.
-const YEARS: std::ops::RangeInclusive<i32> = -4000..=2200;
+pub(crate) const YEARS: std::ops::RangeInclusive<i32> = -4000..=2200;
 /// Largest price amount believed.
-const LARGEST_AMOUNT: i64 = 1_000_000;
+pub(crate) const LARGEST_AMOUNT: i64 = 1_000_000;
 
 /// An author in a book.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,7 +204,7 @@ impl Rules {
         self.0.push(Violation { field: field.into(), code, message: message.into() });
     }
 
-    fn text(&mut self, field: &str, text: &str, longest: usize) {
+    pub(crate) fn text(&mut self, field: &str, text: &str, longest: usize) {
         let length = text.chars().count();
         if length > longest {
             self.broken(field, "too_long", format!("has {length} characters, at most {longest} are allowed"));
@@ -214,14 +214,14 @@ impl Rules {
         }
     }
 
-    fn required(&mut self, field: &str, text: &str, longest: usize) {
+    pub(crate) fn required(&mut self, field: &str, text: &str, longest: usize) {
         if text.trim().is_empty() {
             self.broken(field, "required", "must not be empty");
         }
         self.text(field, text, longest);
     }
 
-    fn year(&mut self, field: &str, year: Option<i32>) {
+    pub(crate) fn year(&mut self, field: &str, year: Option<i32>) {
         if let Some(year) = year
             && !YEARS.contains(&year)
         {
@@ -230,6 +230,27 @@ impl Rules {
                 "out_of_range",
                 format!("is {year}; {} to {} are allowed", YEARS.start(), YEARS.end()),
             );
+        }
+    }
+
+    pub(crate) fn amount(&mut self, field: &str, amount: Decimal) {
+        if amount.is_sign_negative() || amount > Decimal::from(LARGEST_AMOUNT) {
+            self.broken(field, "out_of_range", format!("must be between 0 and {LARGEST_AMOUNT}"));
+        }
+        if amount.scale() > 2 {
+            self.broken(field, "precision", "has more than two decimals");
+        }
+    }
+
+    pub(crate) fn currency(&mut self, field: &str, currency: &str) {
+        if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            self.broken(field, "form", "is not an ISO 4217 code such as USD");
+        }
+    }
+
+    pub(crate) fn language(&mut self, field: &str, language: &str) {
+        if !is_language_tag(language) {
+            self.broken(field, "form", "is not a BCP 47 tag such as en or pt-BR");
         }
     }
 }
@@ -244,37 +265,24 @@ impl BookDraft {
         if self.author_ids.len() > 50 {
             rules.broken("authorIds", "too_many", "has more than 50 entries");
         }
-        for (index, id) in self.author_ids.iter().enumerate() {
+        for (index, id) in self.author_ids.iter().enumerate().take(50) {
             if self.author_ids.iter().take(index).any(|earlier| earlier == id) {
                 rules.broken(format!("authorIds[{index}]"), "duplicate", "names an author twice");
             }
         }
-        if let Some(language) = &self.language
-            && !is_language_tag(language)
-        {
-            rules.broken("language", "form", "is not a BCP 47 tag such as en or pt-BR");
+        if let Some(language) = &self.language {
+            rules.language("language", language);
         }
         if self.genres.len() > 20 {
             rules.broken("genres", "too_many", "has more than 20 entries");
         }
-        for (index, genre) in self.genres.iter().enumerate() {
+        for (index, genre) in self.genres.iter().enumerate().take(20) {
             rules.required(&format!("genres[{index}]"), genre, 50);
         }
         rules.text("description", self.description.as_deref().unwrap_or_default(), 10_000);
         if let Some(price) = &self.price {
-            if price.amount.is_sign_negative() || price.amount > Decimal::from(LARGEST_AMOUNT) {
-                rules.broken(
-                    "price.amount",
-                    "out_of_range",
-                    format!("must be between 0 and {LARGEST_AMOUNT}"),
-                );
-            }
-            if price.amount.scale() > 2 {
-                rules.broken("price.amount", "precision", "has more than two decimals");
-            }
-            if price.currency.len() != 3 || !price.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
-                rules.broken("price.currency", "form", "is not an ISO 4217 code such as USD");
-            }
+            rules.amount("price.amount", price.amount);
+            rules.currency("price.currency", &price.currency);
         }
         if let Some(rating) = self.rating
             && !(0.0..=5.0).contains(&rating)

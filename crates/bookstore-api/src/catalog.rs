@@ -1,6 +1,8 @@
 //! Books and authors: the use cases, cached aside and invalidated on write.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use llm::ProviderName;
 use telemetry::Metrics;
@@ -13,9 +15,16 @@ use crate::cache::{Area, CacheKey};
 use crate::cache_aside::CacheAside;
 use crate::import::{ImportDraft, ImportOutcome};
 use crate::store::{
-    AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, Expected, Listing, Record, Restored,
-    StoreError, Upkeep, Written,
+    AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, ClaimStore, Expected, Listing, Record,
+    Restored, Store, StoreError, Upkeep, Written,
 };
+
+pub mod creation;
+
+/// How often an edit is made anew because others changed the same thing meanwhile.
+const EDITS: u32 = 24;
+/// Longest pause between two such tries, in milliseconds; the first are shorter.
+const LONGEST_PAUSE: u64 = 64;
 
 /// What a use case asks for and cannot have.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +40,27 @@ pub enum UseCaseError {
     /// Fields break rules.
     #[error("{} field(s) are not valid", .0.len())]
     Invalid(Vec<Violation>),
+    /// It has another version than the caller expects.
+    #[error("the {what} {id} has another version than was expected")]
+    PreconditionFailed {
+        /// `book` or `author`.
+        what: &'static str,
+        /// Its id.
+        id: Uuid,
+        /// The version it has now, where that could be found out.
+        current: Option<u64>,
+    },
+    /// Others changed it so often that an edit found no moment.
+    #[error("others keep changing the {what} {id}")]
+    Contended {
+        /// `book` or `author`.
+        what: &'static str,
+        /// Its id.
+        id: Uuid,
+    },
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
     /// The provider asked for is not set up here.
     #[error("the provider {provider} is not set up; there is {}", available.join(", "))]
     ProviderNotConfigured {
@@ -59,6 +89,9 @@ impl UseCaseError {
         match self {
             Self::NotFound { .. } => "not_found",
             Self::Invalid(_) => "invalid",
+            Self::PreconditionFailed { .. } => "precondition_failed",
+            Self::Contended { .. } => "contended",
+            Self::KeyReused => "key_reused",
             Self::ProviderNotConfigured { .. } => "provider_not_configured",
             Self::Provider { error, .. } => error.kind(),
             Self::Store(error) => error.kind(),
@@ -72,6 +105,7 @@ pub struct Catalog {
     books: Arc<dyn BookStore>,
     authors: Arc<dyn AuthorStore>,
     upkeep: Arc<dyn Upkeep>,
+    claims: Arc<dyn ClaimStore>,
     cache: CacheAside,
     metrics: Metrics,
     /// Writes with their invalidations: they outlive a caller who leaves, and a stop waits for them.
@@ -95,6 +129,12 @@ fn record_keys(record: &Record) -> Vec<CacheKey> {
     }
 }
 
+/// The cache key of an author.
+#[must_use]
+pub fn author_key(id: Uuid) -> CacheKey {
+    CacheKey::new(Area::Author, id)
+}
+
 /// The key of a book's summary, of one provider or of any.
 #[must_use]
 pub fn summary_key(book: Uuid, provider: Option<ProviderName>) -> CacheKey {
@@ -104,15 +144,16 @@ pub fn summary_key(book: Uuid, provider: Option<ProviderName>) -> CacheKey {
 
 impl Catalog {
     /// The use cases over these ports.
-    pub fn new(
-        books: Arc<dyn BookStore>,
-        authors: Arc<dyn AuthorStore>,
-        upkeep: Arc<dyn Upkeep>,
-        cache: CacheAside,
-        metrics: Metrics,
-        writes: TaskTracker,
-    ) -> Self {
-        Self { books, authors, upkeep, cache, metrics, writes }
+    pub fn new(store: &Arc<dyn Store>, cache: CacheAside, metrics: Metrics, writes: TaskTracker) -> Self {
+        Self {
+            books: store.clone(),
+            authors: store.clone(),
+            upkeep: store.clone(),
+            claims: store.clone(),
+            cache,
+            metrics,
+            writes,
+        }
     }
 
     /// Runs a write together with its invalidation to the end, even if the caller leaves meanwhile:
@@ -152,44 +193,80 @@ impl Catalog {
         Ok(self.books.books(query).await?)
     }
 
-    /// Creates a book.
+    /// Replaces a book that has an expected version.
     ///
     /// # Errors
-    /// When it breaks rules, names unknown authors, or its ISBN is taken.
-    pub async fn create_book(&self, draft: BookDraft) -> Result<Book, UseCaseError> {
+    /// When there is none, it has another version, the draft breaks rules or names unknown authors,
+    /// or its ISBN is taken.
+    pub async fn replace_book(
+        &self,
+        id: Uuid,
+        expected: Expected,
+        draft: BookDraft,
+    ) -> Result<Book, UseCaseError> {
         check(draft.violations())?;
-        let book = self.books.create_book(Uuid::now_v7(), draft).await?.item;
-        self.metrics.books_written("create", 1);
-        Ok(book)
+        let written = self.write_book(id, expected, draft).await?;
+        done(written, "book", id, self.book_version(id)).await
     }
 
-    /// Replaces a book.
+    /// Changes a book that has an expected version to what `edit` makes of it, as it is in the store.
+    /// When others change it meanwhile, `edit` is asked again.
     ///
     /// # Errors
-    /// As [`Catalog::create_book`], or when there is none.
-    pub async fn replace_book(&self, id: Uuid, draft: BookDraft) -> Result<Book, UseCaseError> {
-        check(draft.violations())?;
-        let store = Arc::clone(&self.books);
-        let work = async move { store.replace_book(id, Expected::Any, draft).await };
-        let book = self.write(work, move |_| book_keys(id)).await?;
-        let Written::Done(book) = book else { return Err(UseCaseError::NotFound { what: "book", id }) };
-        self.metrics.books_written("replace", 1);
-        Ok(book)
-    }
-
-    /// Deletes a book with its summaries.
-    ///
-    /// # Errors
-    /// When there is none or the store fails.
-    pub async fn delete_book(&self, id: Uuid) -> Result<(), UseCaseError> {
-        let store = Arc::clone(&self.books);
-        let work = async move { store.delete_book(id, Expected::Any).await };
-        let deleted = self.write(work, move |_| book_keys(id)).await?;
-        if deleted != Written::Done(()) {
-            return Err(UseCaseError::NotFound { what: "book", id });
+    /// Those of `edit`, and as [`Catalog::replace_book`].
+    pub async fn edit_book<E: From<UseCaseError>>(
+        &self,
+        id: Uuid,
+        expected: &Expected,
+        edit: impl Fn(&Book) -> Result<BookDraft, E> + Send + Sync,
+    ) -> Result<Book, E> {
+        for attempt in 0..EDITS {
+            pause_before(attempt).await;
+            let current = self.books.book(id).await.map_err(UseCaseError::from)?;
+            let current = current.ok_or(UseCaseError::NotFound { what: "book", id })?;
+            expect(expected, "book", id, current.version)?;
+            let draft = edit(&current)?;
+            check(draft.violations())?;
+            let seen = Expected::OneOf(vec![current.version]);
+            match self.write_book(id, seen, draft).await.map_err(UseCaseError::from)? {
+                Written::Conflict => {}
+                written => return Ok(done(written, "book", id, async { None }).await?),
+            }
         }
+        Err(UseCaseError::Contended { what: "book", id }.into())
+    }
+
+    async fn write_book(
+        &self,
+        id: Uuid,
+        expected: Expected,
+        draft: BookDraft,
+    ) -> Result<Written<Book>, StoreError> {
+        let store = Arc::clone(&self.books);
+        let work = async move { store.replace_book(id, expected, draft).await };
+        let written = self.write(work, move |_| book_keys(id)).await?;
+        if matches!(written, Written::Done(_)) {
+            self.metrics.books_written("replace", 1);
+        }
+        Ok(written)
+    }
+
+    /// Deletes a book that has an expected version, with its summaries.
+    ///
+    /// # Errors
+    /// When there is none, it has another version, or the store fails.
+    pub async fn delete_book(&self, id: Uuid, expected: Expected) -> Result<(), UseCaseError> {
+        let store = Arc::clone(&self.books);
+        let work = async move { store.delete_book(id, expected).await };
+        let written = self.write(work, move |_| book_keys(id)).await?;
+        done(written, "book", id, self.book_version(id)).await?;
         self.metrics.books_written("delete", 1);
         Ok(())
+    }
+
+    /// The version that a book has now; a store that fails costs this detail only.
+    async fn book_version(&self, id: Uuid) -> Option<u64> {
+        self.books.book(id).await.ok().flatten().map(|book| book.version)
     }
 
     /// Imports a batch of rows, in one step.
@@ -226,8 +303,7 @@ impl Catalog {
     /// When there is none or the store fails.
     pub async fn author(&self, id: Uuid) -> Result<Author, UseCaseError> {
         let store = Arc::clone(&self.authors);
-        let found =
-            self.cache.read(CacheKey::new(Area::Author, id), async move { store.author(id).await }).await?;
+        let found = self.cache.read(author_key(id), async move { store.author(id).await }).await?;
         found.value.ok_or(UseCaseError::NotFound { what: "author", id })
     }
 
@@ -239,51 +315,133 @@ impl Catalog {
         Ok(self.authors.authors(query).await?)
     }
 
-    /// Creates an author.
+    /// Replaces an author who has an expected version; their books show a new name, and summaries
+    /// made under the old are stale.
     ///
     /// # Errors
-    /// When the draft breaks rules or the store fails.
-    pub async fn create_author(&self, draft: AuthorDraft) -> Result<Author, UseCaseError> {
+    /// When there is none, they have another version, the draft breaks rules, or the store fails.
+    pub async fn replace_author(
+        &self,
+        id: Uuid,
+        expected: Expected,
+        draft: AuthorDraft,
+    ) -> Result<Author, UseCaseError> {
         check(draft.violations())?;
-        Ok(self.authors.create_author(Uuid::now_v7(), draft).await?.item)
+        let written = self.write_author(id, expected, draft).await?;
+        done(written, "author", id, self.author_version(id)).await
     }
 
-    /// Replaces an author; their books show the new name, and summaries made under the old are stale.
+    /// Changes an author who has an expected version to what `edit` makes of them, as they are in the
+    /// store. When others change them meanwhile, `edit` is asked again.
     ///
     /// # Errors
-    /// When there is none, the draft breaks rules, or the store fails.
-    pub async fn replace_author(&self, id: Uuid, draft: AuthorDraft) -> Result<Author, UseCaseError> {
-        check(draft.violations())?;
+    /// Those of `edit`, and as [`Catalog::replace_author`].
+    pub async fn edit_author<E: From<UseCaseError>>(
+        &self,
+        id: Uuid,
+        expected: &Expected,
+        edit: impl Fn(&Author) -> Result<AuthorDraft, E> + Send + Sync,
+    ) -> Result<Author, E> {
+        for attempt in 0..EDITS {
+            pause_before(attempt).await;
+            let current = self.authors.author(id).await.map_err(UseCaseError::from)?;
+            let current = current.ok_or(UseCaseError::NotFound { what: "author", id })?;
+            expect(expected, "author", id, current.version)?;
+            let draft = edit(&current)?;
+            check(draft.violations())?;
+            let seen = Expected::OneOf(vec![current.version]);
+            match self.write_author(id, seen, draft).await.map_err(UseCaseError::from)? {
+                Written::Conflict => {}
+                written => return Ok(done(written, "author", id, async { None }).await?),
+            }
+        }
+        Err(UseCaseError::Contended { what: "author", id }.into())
+    }
+
+    async fn write_author(
+        &self,
+        id: Uuid,
+        expected: Expected,
+        draft: AuthorDraft,
+    ) -> Result<Written<Author>, StoreError> {
         let store = Arc::clone(&self.authors);
-        let work = async move { store.replace_author(id, Expected::Any, draft).await };
-        let keys = move |replaced: Option<&Written<(Author, Vec<Uuid>)>>| {
-            let books = match replaced {
-                Some(Written::Done((_, books))) => books.as_slice(),
-                _ => &[],
-            };
-            let mut keys = vec![CacheKey::new(Area::Author, id)];
-            keys.extend(books.iter().copied().flat_map(book_keys));
-            keys
+        let work = async move { store.replace_author(id, expected, draft).await };
+        let keys = move |written: Option<&Written<(Author, Vec<Uuid>)>>| match written {
+            Some(Written::Done((_, books))) => author_and_books(id, books),
+            _ => vec![author_key(id)],
         };
-        let replaced = self.write(work, keys).await?;
-        match replaced {
-            Written::Done((author, _)) => Ok(author),
-            _ => Err(UseCaseError::NotFound { what: "author", id }),
-        }
+        Ok(match self.write(work, keys).await? {
+            Written::Done((author, _)) => Written::Done(author),
+            Written::Missing => Written::Missing,
+            Written::Conflict => Written::Conflict,
+        })
     }
 
-    /// Deletes an author who has no books.
+    /// Deletes an author who has an expected version; `books` says what becomes of theirs.
     ///
     /// # Errors
-    /// When there is none, or books still name them.
-    pub async fn delete_author(&self, id: Uuid) -> Result<(), UseCaseError> {
+    /// When there is none, they have another version, books stand in the way, or the store fails.
+    pub async fn delete_author(
+        &self,
+        id: Uuid,
+        expected: Expected,
+        books: BooksOfDeleted,
+    ) -> Result<(), UseCaseError> {
         let store = Arc::clone(&self.authors);
-        let work = async move { store.delete_author(id, Expected::Any, BooksOfDeleted::Refuse).await };
-        let deleted = self.write(work, move |_| vec![CacheKey::new(Area::Author, id)]).await?;
-        match deleted {
-            Written::Done(_) => Ok(()),
-            _ => Err(UseCaseError::NotFound { what: "author", id }),
+        let work = async move { store.delete_author(id, expected, books).await };
+        let keys = move |written: Option<&Written<Vec<Uuid>>>| match written {
+            Some(Written::Done(books)) => author_and_books(id, books),
+            _ => vec![author_key(id)],
+        };
+        let written = self.write(work, keys).await?;
+        let touched = done(written, "author", id, self.author_version(id)).await?;
+        match books {
+            BooksOfDeleted::Refuse => {}
+            BooksOfDeleted::Detach => self.metrics.books_written("replace", touched.len() as u64),
+            BooksOfDeleted::Delete => self.metrics.books_written("delete", touched.len() as u64),
         }
+        Ok(())
+    }
+
+    /// The version that an author has now; a store that fails costs this detail only.
+    async fn author_version(&self, id: Uuid) -> Option<u64> {
+        self.authors.author(id).await.ok().flatten().map(|author| author.version)
+    }
+}
+
+/// The keys of an author and of these books.
+fn author_and_books(author: Uuid, books: &[Uuid]) -> Vec<CacheKey> {
+    std::iter::once(author_key(author)).chain(books.iter().copied().flat_map(book_keys)).collect()
+}
+
+/// What was written, or why nothing was; `current` finds out the version that stood in the way.
+async fn done<T>(
+    written: Written<T>,
+    what: &'static str,
+    id: Uuid,
+    current: impl Future<Output = Option<u64>>,
+) -> Result<T, UseCaseError> {
+    match written {
+        Written::Done(value) => Ok(value),
+        Written::Missing => Err(UseCaseError::NotFound { what, id }),
+        Written::Conflict => Err(UseCaseError::PreconditionFailed { what, id, current: current.await }),
+    }
+}
+
+fn expect(expected: &Expected, what: &'static str, id: Uuid, version: u64) -> Result<(), UseCaseError> {
+    if expected.allows(version) {
+        Ok(())
+    } else {
+        Err(UseCaseError::PreconditionFailed { what, id, current: Some(version) })
+    }
+}
+
+/// Lets others through before an edit is tried again: longer from try to try, and never in step.
+async fn pause_before(attempt: u32) {
+    let most = (1_u64 << attempt.min(16)).min(LONGEST_PAUSE);
+    let pause = RandomState::new().hash_one(attempt) % most;
+    if attempt > 0 {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
     }
 }
 
