@@ -133,7 +133,8 @@ impl App {
         );
         writes.spawn(tend(store.clone(), stop.clone()));
         let imports = ImportJobs::new(&importer, store.clone(), writes.clone(), stop.clone());
-        let api = Api { catalog, summaries, imports, store, stop };
+        let require_if_match = settings.require_if_match;
+        let api = Api { catalog, summaries, imports, store, require_if_match, stop };
         let router = http::router(api, metrics, token(settings)?);
         Ok(Self { router, importer, writes })
     }

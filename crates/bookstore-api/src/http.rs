@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use common_models::Problem;
 use http_server::{ApiToken, docs_routes, metrics_route, require_token};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +20,15 @@ use crate::summaries::Summaries;
 
 mod authors;
 mod books;
+mod conditions;
 mod convert;
+mod docs;
 mod errors;
 mod health;
+mod idempotency;
 mod imports;
+mod lists;
+mod merge_patch;
 mod summaries;
 
 /// What handlers work with.
@@ -36,18 +42,25 @@ pub struct Api {
     pub imports: ImportJobs,
     /// The store, for readiness.
     pub store: Arc<dyn Store>,
+    /// Whether a write to something that is there has to say which version it expects.
+    pub require_if_match: bool,
     /// Cancelled when the service is stopping.
     pub stop: CancellationToken,
 }
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "bookstore-api", description = "Books, authors, and summaries that LLMs write."),
+    info(title = "bookstore-api", description = "Books, authors, and summaries that LLMs write.\n\n\
+        Every single book or author carries an `ETag`; `If-Match` and `If-None-Match` are understood. \
+        `book.summary` is a projection of the latest summary that fits the book: it changes outside the \
+        book's version and `ETag`, and no write touches it. Creations take an `Idempotency-Key`. Under \
+        `/api/` the case of paths does not matter."),
     tags(
         (name = "books", description = "Books and their summaries"),
         (name = "authors", description = "Authors"),
         (name = "operations", description = "Health")
     ),
+    components(schemas(Problem)),
     modifiers(&Token)
 )]
 struct Docs;
@@ -64,9 +77,9 @@ impl Modify for Token {
 
 /// The routes; writes ask for `token` where there is one.
 pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Router {
-    let (routes, openapi) = OpenApiRouter::with_openapi(Docs::openapi())
+    let (routes, mut openapi) = OpenApiRouter::with_openapi(Docs::openapi())
         .routes(routes!(books::list, books::create))
-        .routes(routes!(books::read, books::replace, books::delete))
+        .routes(routes!(books::read, books::replace, books::patch, books::delete))
         .routes(routes!(summaries::generate))
         .merge(
             OpenApiRouter::new()
@@ -75,10 +88,11 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
         )
         .routes(routes!(imports::read))
         .routes(routes!(authors::list, authors::create))
-        .routes(routes!(authors::read, authors::replace, authors::delete))
+        .routes(routes!(authors::read, authors::replace, authors::patch, authors::delete))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::health))
         .split_for_parts();
+    docs::complete(&mut openapi, token.is_some());
     require_token(routes.with_state(api), token).merge(docs_routes(openapi)).merge(metrics_route(metrics))
 }

@@ -119,6 +119,9 @@ pub struct Options {
     /// Load the catalogue of well-known books into a fresh store.
     #[arg(long, global = true, env = "SEED_CATALOG", default_value = "true", hide_env_values = true)]
     seed_catalog: String,
+    /// Refuse PUT, PATCH and DELETE without If-Match: nobody overwrites what they have not seen.
+    #[arg(long, global = true, env = "REQUIRE_IF_MATCH", default_value = "false", hide_env_values = true)]
+    require_if_match: String,
     /// MongoDB; not in this version: the store is embedded.
     #[arg(long, global = true, env = "MONGODB_URI", hide_env_values = true)]
     mongodb_uri: Option<String>,
@@ -183,6 +186,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Whether a fresh store gets the catalogue.
     pub seed_catalog: bool,
+    /// Whether a write to something that is there has to say which version it expects.
+    pub require_if_match: bool,
     /// How long entries stay cached.
     pub cache_time_to_live: Duration,
     /// Size of the in-process cache in bytes.
@@ -293,6 +298,9 @@ impl Settings {
             seed_catalog: checked
                 .parsed("SEED_CATALOG", &options.seed_catalog.to_ascii_lowercase(), "true or false")
                 .unwrap_or(true),
+            require_if_match: checked
+                .parsed("REQUIRE_IF_MATCH", &options.require_if_match.to_ascii_lowercase(), "true or false")
+                .unwrap_or(false),
             cache_time_to_live: Duration::from_secs(checked.number(
                 "CACHE_TTL_SECONDS",
                 &options.cache_ttl_seconds,

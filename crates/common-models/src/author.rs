@@ -51,13 +51,20 @@ pub struct AuthorRef {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WriteAuthor {
     /// 1 to 200 characters, not only spaces, no control characters but tab and line breaks.
-    #[schema(example = "Herman Melville", min_length = 1, max_length = 200,
-        pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$")]
+    #[schema(
+        example = "Herman Melville",
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$"
+    )]
     pub name: String,
     /// Up to 5,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "Went to sea at twenty.", max_length = 5000,
-        pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$")]
+    #[schema(
+        example = "Went to sea at twenty.",
+        max_length = 5000,
+        pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$"
+    )]
     pub biography: Option<String>,
     /// -4000 to 2200.
     #[serde(default, skip_serializing_if = "Option::is_none")]

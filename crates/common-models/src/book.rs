@@ -82,12 +82,18 @@ pub struct WriteBook {
     /// ISBN-10 or ISBN-13 with a right check digit; hyphens and spaces are dropped, an ISBN-10 is
     /// kept as its ISBN-13. An ISBN belongs to one book.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "978-0-14-243724-7",
-        pattern = r"^([- ‐–]*[0-9]){9}[- ‐–]*[0-9Xx][- ‐–]*$|^[- ‐–]*9[- ‐–]*7([- ‐–]*[0-9]){11}[- ‐–]*$")]
+    #[schema(
+        example = "978-0-14-243724-7",
+        pattern = r"^([- ‐–]*[0-9]){9}[- ‐–]*[0-9Xx][- ‐–]*$|^[- ‐–]*9[- ‐–]*7([- ‐–]*[0-9]){11}[- ‐–]*$"
+    )]
     pub isbn: Option<String>,
     /// 1 to 500 characters, not only spaces, no control characters but tab and line breaks.
-    #[schema(example = "Moby-Dick; or, The Whale", min_length = 1, max_length = 500,
-        pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$")]
+    #[schema(
+        example = "Moby-Dick; or, The Whale",
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*[^\s\u0000-\u001F\u007F-\u009F][^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$"
+    )]
     pub title: String,
     /// Ids of existing authors in the order of the title page, at most 50, each once.
     #[serde(default)]
@@ -107,8 +113,11 @@ pub struct WriteBook {
     pub genres: Vec<String>,
     /// Up to 10,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "A captain hunts a white whale.", max_length = 10000,
-        pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$")]
+    #[schema(
+        example = "A captain hunts a white whale.",
+        max_length = 10000,
+        pattern = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$"
+    )]
     pub description: Option<String>,
     /// Price, where the shop has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,7 +135,9 @@ pub struct WriteBook {
 #[schema(example = json!({ "price": { "amount": "9.99" }, "rating": null }))]
 pub struct PatchBook {
     /// As in `WriteBook`.
-    #[schema(pattern = r"^([- ‐–]*[0-9]){9}[- ‐–]*[0-9Xx][- ‐–]*$|^[- ‐–]*9[- ‐–]*7([- ‐–]*[0-9]){11}[- ‐–]*$")]
+    #[schema(
+        pattern = r"^([- ‐–]*[0-9]){9}[- ‐–]*[0-9Xx][- ‐–]*$|^[- ‐–]*9[- ‐–]*7([- ‐–]*[0-9]){11}[- ‐–]*$"
+    )]
     pub isbn: Option<String>,
     /// As in `WriteBook`; a book has to keep a title.
     #[serde(default, deserialize_with = "never_null")]

@@ -73,6 +73,14 @@ pub fn body_problem(rejection: &BytesRejection) -> ProblemResponse {
     })
 }
 
+/// Reads JSON that was read before as a type.
+///
+/// # Errors
+/// The problem to answer: the member that is of the wrong type or name, or is missing.
+pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ProblemResponse> {
+    serde_path_to_error::deserialize(value).map_err(|error| json_problem(&error))
+}
+
 fn malformed(error: &serde_json::Error) -> ProblemResponse {
     ProblemResponse(
         Problem::new(400, "malformed_json", "The body is not well-formed JSON")

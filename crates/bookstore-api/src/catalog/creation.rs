@@ -126,7 +126,7 @@ impl Catalog {
         };
         let id = match self.claims.claim(claim.clone()).await? {
             Claimed::OtherRequest => return Ok(Ended::KeyReused),
-            Claimed::Settled(outcome) => return Ok(Ended::Outcome { outcome, replayed: true }),
+            Claimed::Settled(outcome) => return Ok(Ended::Outcome { outcome: *outcome, replayed: true }),
             Claimed::Open { resource } => resource,
         };
         let (outcome, fresh) = self.make(id, draft).await?;
@@ -134,7 +134,7 @@ impl Catalog {
         // An equal request may have settled it otherwise meanwhile, or somebody have deleted what it
         // made: what was settled first stands.
         let standing = match self.claims.claim(claim).await? {
-            Claimed::Settled(standing) => standing,
+            Claimed::Settled(standing) => *standing,
             Claimed::Open { .. } | Claimed::OtherRequest => outcome.clone(),
         };
         let stays = settled == Settled::Done && made(&standing) == made(&outcome);

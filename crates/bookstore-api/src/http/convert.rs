@@ -6,7 +6,6 @@ use llm::ProviderName;
 use crate::book::{Author, AuthorDraft, Book, BookDraft, Price, Violation};
 use crate::catalog::UseCaseError;
 use crate::isbn::Isbn;
-use crate::store::Sort;
 use crate::summaries::{Answer, Origin, milliseconds};
 
 /// A book as clients see it.
@@ -60,6 +59,24 @@ pub(crate) fn book_draft(book: wire::WriteBook) -> Result<BookDraft, UseCaseErro
     }
 }
 
+/// A book as a client would write it to leave it as it is: what a patch is merged into.
+pub(crate) fn write_book(book: &Book) -> wire::WriteBook {
+    wire::WriteBook {
+        isbn: book.isbn.as_ref().map(ToString::to_string),
+        title: book.title.clone(),
+        author_ids: book.authors.iter().map(|author| author.id).collect(),
+        published_year: book.published_year,
+        language: book.language.clone(),
+        genres: book.genres.clone(),
+        description: book.description.clone(),
+        price: book
+            .price
+            .as_ref()
+            .map(|price| wire::Price { amount: price.amount, currency: price.currency.clone() }),
+        rating: book.rating,
+    }
+}
+
 /// An author as clients see it.
 pub(crate) fn author(author: Author) -> wire::Author {
     wire::Author {
@@ -79,6 +96,16 @@ pub(crate) fn author_draft(author: wire::WriteAuthor) -> AuthorDraft {
     AuthorDraft {
         name: author.name,
         biography: author.biography,
+        born_year: author.born_year,
+        died_year: author.died_year,
+    }
+}
+
+/// An author as a client would write them to leave them as they are.
+pub(crate) fn write_author(author: &Author) -> wire::WriteAuthor {
+    wire::WriteAuthor {
+        name: author.name.clone(),
+        biography: author.biography.clone(),
         born_year: author.born_year,
         died_year: author.died_year,
     }
@@ -117,34 +144,6 @@ pub(crate) fn summary(answer: Answer) -> wire::Summary {
             time_to_first_chunk_ms: summary.first_chunk_ms,
         },
         trace_id: telemetry::current_trace_id(),
-    }
-}
-
-/// The order that `sort` names; `name` is what the text is called in this list.
-pub(crate) fn sort<O>(text: Option<&str>, name: &str, created: O, named: O) -> Result<Sort<O>, UseCaseError> {
-    let text = text.unwrap_or("createdAt");
-    let descending = text.starts_with('-');
-    match text.strip_prefix('-').unwrap_or(text) {
-        "createdAt" => Ok(Sort { by: created, descending }),
-        text if text == name => Ok(Sort { by: named, descending }),
-        _ => Err(UseCaseError::Invalid(vec![Violation {
-            field: "sort".to_owned(),
-            code: "choice",
-            message: format!("is none of createdAt, -createdAt, {name}, -{name}"),
-        }])),
-    }
-}
-
-/// The page size that `limit` asks for.
-pub(crate) fn limit(limit: Option<u32>) -> Result<u32, UseCaseError> {
-    match limit {
-        None => Ok(20),
-        Some(limit @ 1..=100) => Ok(limit),
-        Some(limit) => Err(UseCaseError::Invalid(vec![Violation {
-            field: "limit".to_owned(),
-            code: "out_of_range",
-            message: format!("is {limit}; 1 to 100 are allowed"),
-        }])),
     }
 }
 

@@ -1,32 +1,58 @@
-//! Use-case errors as problems: the only file of this service that knows which status an error has.
+//! Use-case errors as problems: the only file of this service that knows which status an error has,
+//! by the table in `errors/kinds.rs`.
 
 use axum::response::{IntoResponse, Response};
 use common_models::{FieldError, Problem};
 use http::HeaderValue;
-use http::header::RETRY_AFTER;
+use http::header::{ETAG, HeaderName, RETRY_AFTER};
 use http_server::ProblemResponse;
-use llm::{ErrorKind, LlmError};
+use llm::LlmError;
 use telemetry::Failure;
 
+use super::conditions::etag;
 use super::convert::provider_names;
+use super::idempotency::REPLAYED;
+use super::merge_patch::ACCEPTED;
 use crate::book::Violation;
 use crate::catalog::UseCaseError;
 use crate::import_jobs::JobError;
 use crate::store::StoreError;
 
+pub(crate) mod kinds;
+
 /// Seconds after which trying again makes sense, where nobody said.
 const STORE_RETRY_SECONDS: u64 = 2;
 const IMPORT_RETRY_SECONDS: u64 = 10;
 const PROVIDER_RETRY_SECONDS: u64 = 5;
+/// Tells which media types a PATCH takes (RFC 5789).
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// An error of a handler.
 #[derive(Debug)]
 pub(crate) enum ApiError {
     UseCase(UseCaseError),
+    /// A creation failed that may carry an idempotency key.
+    Creation {
+        error: UseCaseError,
+        keyed: bool,
+        replayed: bool,
+    },
+    /// The body was refused while it was read.
+    Body(ProblemResponse),
     Import(JobError),
     UnknownProvider(String),
     UnknownImportFormat,
-    NotReady { dependency: &'static str, detail: String },
+    NotAPatch,
+    BadCondition {
+        header: HeaderName,
+        reason: &'static str,
+    },
+    ConditionRequired,
+    BadIdempotencyKey(&'static str),
+    NotReady {
+        dependency: &'static str,
+        detail: String,
+    },
     Stopping,
 }
 
@@ -36,35 +62,55 @@ impl From<UseCaseError> for ApiError {
     }
 }
 
+impl From<ProblemResponse> for ApiError {
+    fn from(problem: ProblemResponse) -> Self {
+        Self::Body(problem)
+    }
+}
+
 impl From<JobError> for ApiError {
     fn from(error: JobError) -> Self {
         Self::Import(error)
     }
 }
 
-/// A problem on its way out: with what the access event should say and when to try again.
+/// A problem on its way out: with what the access event should say, and headers.
 struct Answer {
     problem: Problem,
     failure: Option<Failure>,
-    retry_after: Option<u64>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl From<Problem> for Answer {
     fn from(problem: Problem) -> Self {
-        Self { problem, failure: None, retry_after: None }
+        Self { problem, failure: None, headers: Vec::new() }
+    }
+}
+
+impl Answer {
+    fn failed(mut self, kind: &'static str, detail: String) -> Self {
+        self.failure = Some(Failure { kind, detail });
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn retry_after(self, seconds: u64) -> Self {
+        self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Answer { problem, failure, retry_after } = self.answer();
+        let Answer { problem, failure, headers } = self.answer();
         let mut response = ProblemResponse(problem).into_response();
         if let Some(failure) = failure {
             response.extensions_mut().insert(failure);
         }
-        if let Some(seconds) = retry_after {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        response.headers_mut().extend(headers);
         response
     }
 }
@@ -73,45 +119,53 @@ impl ApiError {
     fn answer(self) -> Answer {
         match self {
             Self::UseCase(error) => use_case(error),
-            Self::Import(JobError::File(error)) => {
-                Problem::new(422, "unusable_file", "The file cannot be imported")
-                    .with_detail(error.to_string())
-                    .into()
+            Self::Creation { error, keyed, replayed } => {
+                let mut answer = use_case(error);
+                if keyed && answer.problem.code == kinds::STORE_UNAVAILABLE.code {
+                    answer.problem.detail = Some(
+                        "Send it again with the same Idempotency-Key: that is safe, nothing is done twice."
+                            .to_owned(),
+                    );
+                }
+                if replayed { answer.header(REPLAYED, HeaderValue::from_static("true")) } else { answer }
             }
-            Self::Import(JobError::NotFound(id)) => {
-                Problem::new(404, "import_not_found", "There is no such import")
-                    .with_detail(format!("No import has the id {id}; imports are forgotten after a week."))
-                    .into()
+            Self::Body(ProblemResponse(problem)) => problem.into(),
+            Self::Import(JobError::File(error)) => kinds::UNUSABLE_FILE.saying(error.to_string()).into(),
+            Self::Import(JobError::NotFound(id)) => kinds::IMPORT_NOT_FOUND
+                .saying(format!("No import has the id {id}; imports are forgotten after a week."))
+                .into(),
+            Self::Import(error @ JobError::Busy) => {
+                Answer::from(kinds::TOO_MANY_IMPORTS.saying(format!("{error}; send the file again later.")))
+                    .failed(error.kind(), error.to_string())
+                    .retry_after(IMPORT_RETRY_SECONDS)
             }
-            Self::Import(error @ JobError::Busy) => Answer {
-                problem: Problem::new(503, "too_many_imports", "Other imports have to end first")
-                    .with_detail(format!("{error}; send the file again later.")),
-                failure: Some(Failure { kind: error.kind(), detail: error.to_string() }),
-                retry_after: Some(IMPORT_RETRY_SECONDS),
-            },
             Self::Import(JobError::Store(error)) => store(error),
             Self::UnknownProvider(name) => {
-                Problem::new(400, "unknown_provider", "There is no such LLM provider")
-                    .with_detail(format!("{name:?} is none of {}.", provider_names()))
-                    .into()
+                kinds::UNKNOWN_PROVIDER.saying(format!("{name:?} is none of {}.", provider_names())).into()
             }
-            Self::UnknownImportFormat => {
-                Problem::new(415, "unsupported_media_type", "The body is neither CSV nor an export")
-                    .with_detail("Send CSV as text/csv, an export as application/x-ndjson.")
-                    .into()
+            Self::UnknownImportFormat => kinds::UNSUPPORTED_MEDIA_TYPE
+                .saying("Send CSV as text/csv, an export as application/x-ndjson.")
+                .into(),
+            Self::NotAPatch => Answer::from(
+                kinds::UNSUPPORTED_MEDIA_TYPE
+                    .saying("Send a JSON merge patch with Content-Type: application/merge-patch+json."),
+            )
+            .header(ACCEPT_PATCH, HeaderValue::from_static(ACCEPTED)),
+            Self::BadCondition { header, reason } => kinds::BAD_CONDITION
+                .saying(format!("{header} {reason}. {}", kinds::BAD_CONDITION.detail))
+                .into(),
+            Self::ConditionRequired => kinds::PRECONDITION_REQUIRED.problem().into(),
+            Self::BadIdempotencyKey(reason) => kinds::BAD_IDEMPOTENCY_KEY
+                .saying(format!("Idempotency-Key {reason}. {}", kinds::BAD_IDEMPOTENCY_KEY.detail))
+                .into(),
+            Self::NotReady { dependency, detail } => {
+                Answer::from(kinds::NOT_READY.saying(format!("{dependency} is down.")))
+                    .failed("not_ready", format!("{dependency}: {detail}"))
+                    .retry_after(STORE_RETRY_SECONDS)
             }
-            Self::NotReady { dependency, detail } => Answer {
-                problem: Problem::new(503, "not_ready", "The service is not ready")
-                    .with_detail(format!("{dependency} is down.")),
-                failure: Some(Failure { kind: "not_ready", detail: format!("{dependency}: {detail}") }),
-                retry_after: Some(STORE_RETRY_SECONDS),
-            },
-            Self::Stopping => Answer {
-                problem: Problem::new(503, "stopping", "The service is stopping")
-                    .with_detail("Requests under way are finished; send new ones elsewhere."),
-                failure: Some(Failure { kind: "stopping", detail: "asked while stopping".to_owned() }),
-                retry_after: Some(STORE_RETRY_SECONDS),
-            },
+            Self::Stopping => Answer::from(kinds::STOPPING.problem())
+                .failed("stopping", "asked while stopping".to_owned())
+                .retry_after(STORE_RETRY_SECONDS),
         }
     }
 }
@@ -119,15 +173,21 @@ impl ApiError {
 fn use_case(error: UseCaseError) -> Answer {
     match error {
         UseCaseError::NotFound { what, id } => {
-            Problem::new(404, &format!("{what}_not_found"), &format!("There is no such {what}"))
-                .with_detail(format!("No {what} has the id {id}."))
-                .into()
+            let kind = if what == "author" { kinds::AUTHOR_NOT_FOUND } else { kinds::BOOK_NOT_FOUND };
+            kind.saying(format!("No {what} has the id {id}.")).into()
         }
         UseCaseError::Invalid(violations) => invalid(violations),
+        UseCaseError::PreconditionFailed { current: None, .. } => kinds::PRECONDITION_FAILED.problem().into(),
+        UseCaseError::PreconditionFailed { what, current: Some(current), .. } => {
+            let problem = kinds::PRECONDITION_FAILED.saying(format!(
+                "The {what} has version {current} now: read it again and send your change with that ETag."
+            ));
+            Answer::from(problem).header(ETAG, etag(current))
+        }
+        UseCaseError::Contended { .. } => kinds::CONCURRENT_CHANGES.problem().into(),
+        UseCaseError::KeyReused => kinds::IDEMPOTENCY_KEY_REUSED.problem().into(),
         error @ UseCaseError::ProviderNotConfigured { .. } => {
-            Problem::new(400, "provider_not_configured", "This LLM provider is not set up here")
-                .with_detail(format!("{error}."))
-                .into()
+            kinds::PROVIDER_NOT_CONFIGURED.saying(format!("{error}.")).into()
         }
         UseCaseError::Provider { provider, error } => provider_failed(provider.as_str(), error),
         UseCaseError::Store(error) => store(error),
@@ -143,59 +203,31 @@ fn invalid(violations: Vec<Violation>) -> Answer {
             message: violation.message,
         })
         .collect();
-    Problem::new(422, "validation_failed", "The request is not valid").with_errors(errors).into()
+    kinds::VALIDATION_FAILED.plain().with_errors(errors).into()
 }
 
 fn provider_failed(provider: &str, error: LlmError) -> Answer {
-    let (status, title) = match error.kind {
-        ErrorKind::RateLimited => (503, "The LLM provider limits our requests"),
-        ErrorKind::Overloaded => (503, "The LLM provider is overloaded"),
-        ErrorKind::Unavailable => (503, "The LLM provider cannot be reached or failed"),
-        ErrorKind::Timeout => (504, "The LLM provider did not answer in time"),
-        ErrorKind::Unauthorized => (502, "The LLM provider refused our credentials"),
-        ErrorKind::BadRequest => (502, "The LLM provider does not accept our request"),
-        ErrorKind::BadAnswer => (502, "The LLM provider's answer cannot be used"),
-        ErrorKind::Refused => (422, "The LLM provider refused this content"),
-        ErrorKind::ContextTooLong => (422, "The book's text is too long for the model"),
-    };
+    let kind = kinds::llm(error.kind);
     let wait = error.retry_after.map_or(PROVIDER_RETRY_SECONDS, |wait| wait.as_secs().max(1));
-    let code = format!("llm_{}", error.kind());
-    Answer {
-        failure: Some(Failure { kind: error.kind(), detail: format!("{provider}: {}", error.detail) }),
-        problem: Problem::new(status, &code, title).with_detail(error.detail),
-        retry_after: (status == 503).then_some(wait),
-    }
+    let failure = format!("{provider}: {}", error.detail);
+    let answer = Answer::from(kind.saying(error.detail.clone())).failed(error.kind(), failure);
+    if kind.status == 503 { answer.retry_after(wait) } else { answer }
 }
 
 fn store(error: StoreError) -> Answer {
-    let failure = Some(Failure { kind: error.kind(), detail: error.to_string() });
+    let (kind, failure) = (error.kind(), error.to_string());
     match error {
-        StoreError::IsbnTaken => Problem::new(409, "isbn_taken", "Another book has this ISBN")
-            .with_detail("An ISBN belongs to one book; correct it or leave it out.")
-            .into(),
+        StoreError::IsbnTaken => kinds::ISBN_TAKEN.problem().into(),
         StoreError::UnknownAuthor(id) => invalid(vec![Violation {
             field: "authorIds".to_owned(),
             code: "unknown_author",
             message: format!("names {id}, which is no author; create the author first"),
         }]),
-        StoreError::AuthorHasBooks => Problem::new(409, "author_has_books", "The author still has books")
-            .with_detail("Delete the author's books, or give them other authors, first.")
-            .into(),
-        StoreError::BadCursor => Problem::new(400, "bad_cursor", "The cursor does not belong to this list")
-            .with_detail("Take nextCursor from an answer to the same query, or start without a cursor.")
-            .into(),
-        StoreError::Timeout | StoreError::Unavailable(_) => Answer {
-            problem: Problem::new(503, "store_unavailable", "The store cannot be reached").with_detail(
-                "A write may have been carried out all the same: read before you send it again.",
-            ),
-            failure,
-            retry_after: Some(STORE_RETRY_SECONDS),
-        },
-        StoreError::Corrupt(_) => Answer {
-            problem: Problem::new(500, "internal_error", "Something went wrong inside the service")
-                .with_detail("The failure was logged under this trace id."),
-            failure,
-            retry_after: None,
-        },
+        StoreError::AuthorHasBooks => kinds::AUTHOR_HAS_BOOKS.problem().into(),
+        StoreError::BadCursor => kinds::BAD_CURSOR.problem().into(),
+        StoreError::Timeout | StoreError::Unavailable(_) => Answer::from(kinds::STORE_UNAVAILABLE.problem())
+            .failed(kind, failure)
+            .retry_after(STORE_RETRY_SECONDS),
+        StoreError::Corrupt(_) => Answer::from(kinds::INTERNAL_ERROR.problem()).failed(kind, failure),
     }
 }

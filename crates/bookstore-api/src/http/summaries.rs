@@ -1,7 +1,7 @@
 //! `POST /api/v1/books/{id}/generate-summary`.
 
 use axum::extract::State;
-use common_models::{Problem, Summary};
+use common_models::Summary;
 use http_server::extract::{Json, Path, Query};
 use llm::ProviderName;
 use serde::Deserialize;
@@ -26,16 +26,12 @@ pub(crate) struct GenerateSummary {
 /// Summarise a book
 ///
 /// Answers the cached or stored summary while it is fresh; else asks the provider, which costs.
-#[utoipa::path(post, path = "/api/v1/books/{id}/generate-summary", tag = "books",
-    params(("id" = Uuid, Path), GenerateSummary), security(("token" = [])), responses(
-    (status = 200, description = "The summary; tokens and dollars are those of this request", body = Summary),
-    (status = 400, description = "Unknown provider, or one that is not set up; the id is no UUID", body = Problem),
-    (status = 404, description = "No such book", body = Problem),
-    (status = 422, description = "The provider refused the content, or it is too long", body = Problem),
-    (status = 502, description = "Credentials or model are misconfigured, or the answer cannot be used", body = Problem),
-    (status = 503, description = "The provider is rate limited, overloaded or down; see Retry-After", body = Problem),
-    (status = 504, description = "The provider did not answer in time", body = Problem),
-))]
+#[utoipa::path(post, path = "/api/v1/books/{id}/generate-summary", operation_id = "generateSummary", tag = "books",
+    params(("id" = Uuid, Path), GenerateSummary), security(("token" = [])),
+    responses((status = 200, description = "The summary; tokens and dollars are those of this request", body = Summary)),
+    extensions(("x-problem-codes" = json!(["unknown_provider", "provider_not_configured", "book_not_found",
+        "llm_refused", "llm_context_too_long", "llm_unauthorized", "llm_bad_request", "llm_bad_answer",
+        "store_unavailable", "llm_rate_limited", "llm_overloaded", "llm_unavailable", "llm_timeout"]))))]
 pub(crate) async fn generate(
     State(api): State<Api>,
     Path(id): Path<Uuid>,
