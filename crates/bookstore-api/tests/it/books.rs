@@ -3,34 +3,12 @@
 use std::collections::BTreeSet;
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::service::{Service, Start};
+use crate::lists::titles;
+use crate::service::Start;
 
 const NOBODY: &str = "/api/v1/books/0190163d-8694-739b-aea5-966c26f8ad91";
-
-/// Titles of a list, in its order.
-async fn titles(service: &Service, query: &str) -> Vec<String> {
-    let page = service.get(&format!("/api/v1/books?limit=100&{query}")).await.expect(200);
-    let items = page["items"].as_array().unwrap();
-    items.iter().map(|book| book["title"].as_str().unwrap().to_owned()).collect()
-}
-
-/// All of a list, page by page.
-async fn all(service: &Service, path: &str, limit: usize) -> Vec<Value> {
-    let (mut items, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = service.get(&format!("{path}&limit={limit}{cursor}")).await.expect(200);
-        let found = page["items"].as_array().unwrap();
-        assert!(!found.is_empty() && found.len() <= limit, "{page}");
-        items.extend(found.iter().cloned());
-        assert!(items.len() as u64 <= page["total"].as_u64().unwrap(), "a page came twice");
-        match page["nextCursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return items,
-        }
-    }
-}
 
 #[tokio::test]
 async fn a_book_is_created_read_replaced_and_deleted() {
@@ -102,30 +80,6 @@ async fn paths_under_api_are_matched_without_regard_to_case() {
 }
 
 #[tokio::test]
-async fn pages_cover_the_catalogue_exactly_once_in_every_order() {
-    let service = Start::with_catalog().serve();
-    for sort in ["createdAt", "-createdAt", "title", "-title"] {
-        for limit in [7, 60, 100] {
-            let books = all(&service, &format!("/api/v1/books?sort={sort}"), limit).await;
-            let ids: BTreeSet<&str> = books.iter().map(|book| book["id"].as_str().unwrap()).collect();
-            assert_eq!((books.len(), ids.len()), (120, 120), "{sort} by {limit}");
-            let key = |book: &Value| {
-                let key = if sort.ends_with("title") { "title" } else { "id" };
-                bookstore_api::search::sort_key(book[key].as_str().unwrap())
-            };
-            let ordered = books.is_sorted_by(|one, next| {
-                if sort.starts_with('-') { key(one) >= key(next) } else { key(one) <= key(next) }
-            });
-            assert!(ordered, "{sort} by {limit}");
-        }
-    }
-    let authors = all(&service, "/api/v1/authors?sort=name", 9).await;
-    assert!(
-        authors.is_sorted_by_key(|author| bookstore_api::search::sort_key(author["name"].as_str().unwrap()))
-    );
-}
-
-#[tokio::test]
 async fn a_second_start_does_not_load_the_catalogue_again() {
     let start = Start::with_catalog();
     let service = start.serve();
@@ -135,67 +89,6 @@ async fn a_second_start_does_not_load_the_catalogue_again() {
     service.stop();
     let service = start.serve();
     assert_eq!(service.get("/api/v1/books").await.expect(200)["total"], 119, "deleted books came back");
-}
-
-#[tokio::test]
-async fn lists_are_searched_and_filtered() {
-    let service = Start::without_provider().serve();
-    let herman = service.author("Herman Melville").await;
-    let jane = service.author("Jane Austen").await;
-    for draft in [
-        json!({ "title": "Moby-Dick", "authorIds": [herman], "language": "en", "genres": ["Novel"],
-            "description": "A captain hunts a white whale." }),
-        json!({ "title": "Typee", "authorIds": [herman], "language": "en", "genres": ["memoir"],
-            "description": "Captive on an island, with Café crème." }),
-        json!({ "title": "Stolz und Vorurteil", "authorIds": [jane], "language": "de", "genres": ["novel"] }),
-    ] {
-        service.post("/api/v1/books", &draft).await.expect(201);
-    }
-    let cases: [(String, &[&str]); 17] = [
-        ("q=whale".to_owned(), &["Moby-Dick"]),
-        ("q=capt".to_owned(), &["Moby-Dick", "Typee"]),
-        ("q=capt%20whale".to_owned(), &[]),
-        ("q=captain%20wha".to_owned(), &["Moby-Dick"]),
-        ("q=captain%20island".to_owned(), &[]),
-        ("q=melville".to_owned(), &["Moby-Dick", "Typee"]),
-        ("q=NOVEL".to_owned(), &["Moby-Dick", "Stolz und Vorurteil"]),
-        ("q=cafe".to_owned(), &["Typee"]),
-        ("q=%22%20OR%20title%3A*".to_owned(), &[]),
-        ("q=%20".to_owned(), &["Moby-Dick", "Typee", "Stolz und Vorurteil"]),
-        (format!("author={jane}"), &["Stolz und Vorurteil"]),
-        ("genre=novel".to_owned(), &["Moby-Dick", "Stolz und Vorurteil"]),
-        ("genre=NOVEL&language=en".to_owned(), &["Moby-Dick"]),
-        ("language=de".to_owned(), &["Stolz und Vorurteil"]),
-        (format!("author={herman}&q=island&genre=memoir&language=en"), &["Typee"]),
-        (format!("author={jane}&q=whale"), &[]),
-        ("sort=-title".to_owned(), &["Typee", "Stolz und Vorurteil", "Moby-Dick"]),
-    ];
-    for (query, expected) in cases {
-        assert_eq!(titles(&service, &query).await, expected, "{query}");
-        let page = service.get(&format!("/api/v1/books?limit=1&{query}")).await.expect(200);
-        assert_eq!(page["total"], expected.len(), "{query}");
-        assert_eq!(page.get("nextCursor").is_some(), expected.len() > 1, "{query}");
-    }
-}
-
-#[tokio::test]
-async fn list_parameters_that_make_no_sense_are_refused() {
-    let service = Start::with_catalog().serve();
-    for (query, code) in [
-        ("limit=ten", "malformed_query"),
-        ("page=2", "malformed_query"),
-        ("author=17", "malformed_query"),
-        ("cursor=x", "bad_cursor"),
-    ] {
-        service.get(&format!("/api/v1/books?{query}")).await.problem(400, code);
-    }
-    for (query, field) in [("limit=0", "limit"), ("limit=101", "limit"), ("sort=price", "sort")] {
-        let problem = service.get(&format!("/api/v1/books?{query}")).await.problem(422, "validation_failed");
-        assert_eq!(problem["errors"][0]["field"], field);
-    }
-    let page = service.get("/api/v1/books?sort=title&limit=5").await.expect(200);
-    let cursor = page["nextCursor"].as_str().unwrap();
-    service.get(&format!("/api/v1/books?sort=-title&cursor={cursor}")).await.problem(400, "bad_cursor");
 }
 
 #[tokio::test]
@@ -278,4 +171,74 @@ async fn fields_of_the_wrong_type_or_name_are_named() {
     }
     let text = service.request(Method::POST, "/api/v1/books").body("{}");
     service.send(text).await.problem(415, "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn a_patch_changes_what_it_names() {
+    let service = Start::without_provider().serve();
+    let author = service.author("Herman Melville").await;
+    let draft = json!({
+        "title": "Moby-Dick", "isbn": "9780142437247", "authorIds": [author], "publishedYear": 1851,
+        "language": "en", "genres": ["novel"], "description": "A whale.", "rating": 4.35,
+        "price": { "amount": "12.90", "currency": "USD" }
+    });
+    let book = service.post("/api/v1/books", &draft).await.expect(201);
+    let path = format!("/api/v1/books/{}", book["id"].as_str().unwrap());
+    let reply = service.patch(&path, &json!({ "price": { "amount": "9.90" }, "rating": null })).await;
+    let patched = reply.expect(200);
+    assert_eq!((reply.header("etag"), &patched["version"]), ("\"2\"", &json!(2)));
+    let mut expected = book.clone();
+    expected.as_object_mut().unwrap().remove("rating");
+    expected["price"]["amount"] = json!("9.90");
+    expected["version"] = json!(2);
+    expected["updatedAt"] = patched["updatedAt"].clone();
+    assert_eq!(patched, expected);
+    assert_eq!(service.get(&path).await.expect(200), patched);
+
+    let emptied = json!({ "authorIds": [], "genres": null, "isbn": null, "price": null });
+    let bare = service.patch(&path, &emptied).await.expect(200);
+    assert_eq!((&bare["authors"], &bare["genres"]), (&json!([]), &json!([])));
+    assert!(bare.get("isbn").is_none() && bare.get("price").is_none(), "{bare}");
+    // JSON as JSON is taken too.
+    let request = service.request(Method::PATCH, &path).json(&json!({ "title": "The Whale" }));
+    assert_eq!(service.send(request).await.expect(200)["title"], "The Whale");
+}
+
+#[tokio::test]
+async fn a_patch_that_cannot_be_is_refused_and_named() {
+    let service = Start::without_provider().serve();
+    let id = service.book("Moby-Dick").await;
+    let path = format!("/api/v1/books/{id}");
+    let other = json!({ "title": "Emma", "isbn": "9780142437247" });
+    service.post("/api/v1/books", &other).await.expect(201);
+    for (patch, field) in [
+        (json!({ "summary": "mine" }), "summary"),
+        (json!({ "id": id }), "id"),
+        (json!({ "version": 7 }), "version"),
+        (json!({ "authors": [] }), "authors"),
+        (json!({ "createdAt": "2020-01-01T00:00:00Z" }), "createdAt"),
+        (json!({ "title": null }), "title"),
+        (json!({ "title": " " }), "title"),
+        (json!({ "title": 7 }), "title"),
+        (json!({ "rating": 9 }), "rating"),
+        (json!({ "genres": ["a", null] }), "genres[1]"),
+        (json!({ "price": { "amount": "3.00" } }), "price.currency"),
+        (json!({ "price": "3.00" }), "price"),
+        (json!({ "isbn": "9780142437248" }), "isbn"),
+        (json!({ "authorIds": ["0190163d-8694-739b-aea5-966c26f8ad91"] }), "authorIds"),
+        (json!([]), ""),
+        (json!("title"), ""),
+    ] {
+        let problem = service.patch(&path, &patch).await.problem(422, "validation_failed");
+        assert_eq!(problem["errors"][0]["field"], field, "{patch}: {problem}");
+    }
+    service.patch(&path, &json!({ "isbn": "9780142437247" })).await.problem(409, "isbn_taken");
+    service.patch(NOBODY, &json!({ "title": "x" })).await.problem(404, "book_not_found");
+    for media in ["application/json-patch+json", "text/plain", "application/x-www-form-urlencoded"] {
+        let request = service.request(Method::PATCH, &path).header("Content-Type", media).body("{}");
+        let reply = service.send(request).await;
+        reply.problem(415, "unsupported_media_type");
+        assert_eq!(reply.header("accept-patch"), "application/merge-patch+json, application/json");
+    }
+    assert_eq!(service.get(&path).await.expect(200)["version"], 1, "nothing was changed");
 }

@@ -5,16 +5,26 @@
 #[cfg(test)]
 mod authors;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod books;
 #[cfg(test)]
 mod cache_contract;
 #[cfg(test)]
+mod conditions;
+#[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod import;
+#[cfg(test)]
+mod lists;
 #[cfg(test)]
 mod migration;
 #[cfg(test)]
 #[cfg(feature = "integration")]
 mod ollama;
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]

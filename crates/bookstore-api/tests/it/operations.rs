@@ -35,49 +35,6 @@ fn the_health_command_asks_the_service_on_this_machine() {
 }
 
 #[tokio::test]
-async fn the_documentation_lists_every_route() {
-    let service = Start::without_provider().serve();
-    let docs = service.get("/openapi.json").await.expect(200);
-    let mut routes: Vec<String> = docs["paths"]
-        .as_object()
-        .unwrap()
-        .iter()
-        .flat_map(|(path, methods)| {
-            methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
-        })
-        .collect();
-    routes.sort();
-    let expected = [
-        "delete /api/v1/authors/{id}",
-        "delete /api/v1/books/{id}",
-        "get /api/v1/authors",
-        "get /api/v1/authors/{id}",
-        "get /api/v1/books",
-        "get /api/v1/books/{id}",
-        "get /api/v1/imports/{id}",
-        "get /health",
-        "get /health/live",
-        "get /health/ready",
-        "post /api/v1/authors",
-        "post /api/v1/books",
-        "post /api/v1/books/import",
-        "post /api/v1/books/{id}/generate-summary",
-        "put /api/v1/authors/{id}",
-        "put /api/v1/books/{id}",
-    ];
-    assert_eq!(routes, expected);
-    let schemas = docs["components"]["schemas"].as_object().unwrap();
-    let text = docs.to_string();
-    for reference in text.split("#/components/schemas/").skip(1) {
-        let name = reference.split('"').next().unwrap();
-        assert!(schemas.contains_key(name), "{name} is referred to and not described");
-    }
-    let page = service.get("/swagger/").await;
-    assert_eq!(page.status, 200);
-    assert!(page.header("content-type").starts_with("text/html") && page.text.contains("swagger-ui"));
-}
-
-#[tokio::test]
 async fn series_that_matter_start_at_zero() {
     let service = Start::without_provider().serve();
     let reply = service.get("/metrics").await;

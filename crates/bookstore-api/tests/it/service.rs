@@ -228,6 +228,17 @@ impl Service {
         self.send(self.request(Method::PUT, path).json(body)).await
     }
 
+    pub async fn patch(&self, path: &str, patch: &Value) -> Reply {
+        let request = self.request(Method::PATCH, path).json(patch);
+        self.send(request.header("Content-Type", "application/merge-patch+json")).await
+    }
+
+    /// Sends a request with a header, and with a body unless that is null.
+    pub async fn with(&self, method: Method, path: &str, (name, value): (&str, &str), body: &Value) -> Reply {
+        let request = self.request(method, path).header(name, value);
+        self.send(if body.is_null() { request } else { request.json(body) }).await
+    }
+
     /// A new author's id.
     pub async fn author(&self, name: &str) -> String {
         let author = self.post("/api/v1/authors", &json!({ "name": name })).await.expect(201);
