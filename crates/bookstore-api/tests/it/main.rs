@@ -12,6 +12,7 @@ mod books;
 mod cache_contract;
 #[cfg(test)]
 mod conditions;
+mod crash;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
