@@ -11,7 +11,7 @@ use common_models::{ImportReport, ImportRow, RowOutcome};
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::book::BookDraft;
+use crate::book::{Book, BookDraft};
 use crate::catalog::Catalog;
 use crate::store::{Record, Restored, StoreError};
 
@@ -147,6 +147,15 @@ pub trait Rows: Send {
 pub trait Watch: Send {
     /// Hears the report after each batch; whether to go on.
     async fn after_batch(&mut self, report: &ImportReport) -> bool;
+}
+
+/// A source that says nothing of a description, genres or a price does not take them away.
+pub(crate) fn keep_what_the_row_lacks(book: &Book, draft: &mut BookDraft) {
+    draft.description = draft.description.take().or_else(|| book.description.clone());
+    draft.price = draft.price.take().or_else(|| book.price.clone());
+    if draft.genres.is_empty() {
+        draft.genres.clone_from(&book.genres);
+    }
 }
 
 /// What two spellings of one author's name have in common: case and spacing aside.

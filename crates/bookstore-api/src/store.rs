@@ -17,6 +17,7 @@ use crate::search::Search;
 pub mod cursor;
 pub mod derived;
 pub mod embedded;
+pub mod mongo;
 pub mod observed;
 
 /// Up to this many matches `total` is exact; beyond, a list only says that there are more. By

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::{authors, books, rows};
-use crate::book::{AuthorDraft, Book, BookDraft};
-use crate::import::{ImportDraft, ImportOutcome, name_key};
+use crate::book::AuthorDraft;
+use crate::import::{ImportDraft, ImportOutcome, keep_what_the_row_lacks, name_key};
 use crate::store::{BookSource, StoreError};
 
 /// Imports one row.
@@ -47,15 +47,6 @@ pub(super) fn one(connection: &Connection, import: &ImportDraft) -> Result<Impor
         None => books::create(connection, Uuid::now_v7(), draft, Some(&source))?,
     };
     Ok(ImportOutcome { written: true, book: Some(book.id), authors_created, warnings })
-}
-
-/// A source that says nothing of a description, genres or a price does not take them away.
-fn keep_what_the_row_lacks(book: &Book, draft: &mut BookDraft) {
-    draft.description = draft.description.take().or_else(|| book.description.clone());
-    draft.price = draft.price.take().or_else(|| book.price.clone());
-    if draft.genres.is_empty() {
-        draft.genres.clone_from(&book.genres);
-    }
 }
 
 /// The author of this name, whatever its case and spacing; a new one where there is none.

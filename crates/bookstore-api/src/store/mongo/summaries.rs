@@ -1,0 +1,121 @@
+//! Summaries in MongoDB: documents of their own, the latest that fits also inside its book.
+
+use async_trait::async_trait;
+use mongodb::bson::{Document, doc};
+use uuid::Uuid;
+
+use super::documents::{BookDocument, SummaryDocument, document, id};
+use super::{DEADLINE, MongoStore, READ, duplicate, within};
+use crate::prompt;
+use crate::store::{Kept, StoreError, StoredSummary, SummaryStore};
+
+#[async_trait]
+impl SummaryStore for MongoStore {
+    async fn summary(
+        &self,
+        book: Uuid,
+        content_hash: &str,
+        prompt_version: &str,
+        provider: Option<&str>,
+    ) -> Result<Option<StoredSummary>, StoreError> {
+        within(DEADLINE, async {
+            let found = self.latest_summary(book, content_hash, prompt_version, provider).await?;
+            found.map(SummaryDocument::summary).transpose()
+        })
+        .await
+    }
+
+    async fn keep_summary(&self, summary: StoredSummary) -> Result<Kept, StoreError> {
+        within(DEADLINE, async {
+            let book = self.book_document(id(summary.book_id)).await?;
+            if book.is_none_or(|book| book.content_hash != summary.content_hash) {
+                return Ok(Kept::Outdated);
+            }
+            let kept = SummaryDocument::of(&summary);
+            if !self.put_summary(&kept).await? {
+                return Ok(Kept::Superseded);
+            }
+            // The book may have gone in between; where it has only changed, the summary was kept before.
+            Ok(if self.show_summary(&kept).await? { Kept::Kept } else { Kept::Outdated })
+        })
+        .await
+    }
+}
+
+impl MongoStore {
+    /// The latest summary under these keys.
+    pub(super) async fn latest_summary(
+        &self,
+        book: Uuid,
+        content_hash: &str,
+        prompt_version: &str,
+        provider: Option<&str>,
+    ) -> Result<Option<SummaryDocument>, StoreError> {
+        let mut filter = doc! { "_id.book": id(book), "_id.contentHash": content_hash };
+        filter.insert("_id.promptVersion", prompt_version);
+        if let Some(provider) = provider {
+            filter.insert("_id.provider", provider);
+        }
+        Ok(self.summaries().find_one(filter).sort(doc! { "generatedAt": -1 }).max_time(READ).await?)
+    }
+
+    /// Writes a summary, marked as not shown yet, unless one with a larger fence is there; whether it was
+    /// written.
+    pub(super) async fn put_summary(&self, summary: &SummaryDocument) -> Result<bool, StoreError> {
+        // Where the one that is there has a larger fence this matches nothing, tries to insert, and is
+        // told that the key is taken.
+        let older = doc! { "_id": document(&summary.key)?, "fence": { "$lte": summary.fence } };
+        match self.summaries().replace_one(older, summary).upsert(true).await {
+            Ok(_) => Ok(true),
+            Err(error) if duplicate(&error).is_some() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Shows a summary in its book, if it fits and none later is shown, and takes its mark away. Without
+    /// its book it is deleted: then the answer is no.
+    pub(super) async fn show_summary(&self, summary: &SummaryDocument) -> Result<bool, StoreError> {
+        let key = &summary.key;
+        let shown = doc! {
+            "_id": key.book,
+            "contentHash": &key.content_hash,
+            "$or": [
+                { "latestSummary": { "$exists": false } },
+                { "latestSummary.promptVersion": { "$ne": &key.prompt_version } },
+                { "latestSummary.generatedAt": { "$lte": summary.generated_at } },
+                // It replaced this very one.
+                { "latestSummary.provider": &key.provider, "latestSummary.requestedModel": &key.requested_model },
+            ],
+        };
+        if key.prompt_version == prompt::VERSION {
+            let show = doc! { "$set": { "latestSummary": document(&summary.latest())? } };
+            self.books().update_one(shown, show).await?;
+        }
+        let own = document(key)?;
+        let Some(book) = self.book_document(key.book).await? else {
+            self.summaries().delete_one(doc! { "_id": own }).await?;
+            return Ok(false);
+        };
+        if settled(&book, summary) {
+            self.summaries()
+                .update_one(
+                    doc! { "_id": own, "pending": summary.pending },
+                    doc! { "$unset": { "pending": "" } },
+                )
+                .await?;
+        }
+        Ok(true)
+    }
+}
+
+/// Whether nothing is left to do: the book shows this summary or a later one, or is another by now. In the
+/// last case the mark stays for a while: the book may have changed back in between.
+fn settled(book: &BookDocument, summary: &SummaryDocument) -> bool {
+    summary.key.prompt_version != prompt::VERSION
+        || (book.content_hash == summary.key.content_hash && book.latest_summary.is_some())
+}
+
+/// The mark of a summary whose deletion or showing may not be finished.
+pub(super) fn unfinished(before: mongodb::bson::DateTime) -> Document {
+    doc! { "pending": { "$lte": before } }
+}

@@ -1,0 +1,91 @@
+//! Upkeep of the MongoDB store: what has expired goes, what a writer left half done is completed.
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use futures::TryStreamExt;
+use mongodb::bson::{DateTime, doc};
+
+use super::documents::{AuthorDocument, SummaryDocument, TombstoneDocument, date, document, now};
+use super::summaries::unfinished;
+use super::{BATCH_DEADLINE, LONG_DEADLINE, MongoStore, SETTLED, within};
+use crate::store::{CheckReport, Record, RecordKind, Records, Restored, StoreError, Upkeep};
+
+/// Most half-done things of a kind that one round completes; the rest waits for the next.
+const AT_A_TIME: i64 = 1_000;
+
+#[async_trait]
+impl Upkeep for MongoStore {
+    async fn records(
+        &self,
+        kind: RecordKind,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Records, StoreError> {
+        within(BATCH_DEADLINE, self.page_of_records(kind, after.as_deref(), limit)).await
+    }
+
+    async fn restore(&self, records: Vec<Record>) -> Result<Vec<Restored>, StoreError> {
+        within(BATCH_DEADLINE, self.restore_records(&records)).await
+    }
+
+    async fn check(&self) -> Result<CheckReport, StoreError> {
+        within(LONG_DEADLINE, self.check_content()).await
+    }
+
+    async fn tend(&self) -> Result<(), StoreError> {
+        within(LONG_DEADLINE, async {
+            let ended = doc! { "expiresAt": { "$lte": date(now()) } };
+            self.claims().delete_many(ended.clone()).await?;
+            self.jobs().delete_many(ended).await?;
+            // By the clock of whoever wrote the mark, and only long after: nobody is still at it.
+            let before = before();
+            self.complete_renames(before).await?;
+            self.complete_deletions(before).await?;
+            self.complete_summaries(before).await
+        })
+        .await
+    }
+}
+
+/// What was marked before this and still is, was left half done.
+pub(super) fn before() -> DateTime {
+    let settled = TimeDelta::from_std(SETTLED).unwrap_or(TimeDelta::MAX);
+    date(now() - settled)
+}
+
+impl MongoStore {
+    async fn complete_renames(&self, before: DateTime) -> Result<(), StoreError> {
+        let left = self.authors().find(doc! { "pending": { "$lte": before } }).limit(AT_A_TIME).await?;
+        for author in left.try_collect::<Vec<AuthorDocument>>().await? {
+            let books = self.settle_books_of(author.id).await?;
+            // Only if nobody renamed them meanwhile: that has a mark of its own.
+            let same = doc! { "_id": author.id, "pending": author.pending };
+            self.authors().update_one(same, doc! { "$unset": { "pending": "" } }).await?;
+            tracing::info!(author = %author.id, books = books.len(), "an unfinished rename was completed");
+        }
+        Ok(())
+    }
+
+    async fn complete_deletions(&self, before: DateTime) -> Result<(), StoreError> {
+        let left = self.tombstones().find(doc! { "at": { "$lte": before } }).limit(AT_A_TIME).await?;
+        for tombstone in left.try_collect::<Vec<TombstoneDocument>>().await? {
+            // Who is there was not deleted after all.
+            if self.living(&[tombstone.id]).await?.is_empty() {
+                self.see_to_books_of_deleted(&tombstone).await?;
+            }
+            self.tombstones().delete_one(doc! { "_id": tombstone.id, "token": tombstone.token }).await?;
+        }
+        Ok(())
+    }
+
+    async fn complete_summaries(&self, before: DateTime) -> Result<(), StoreError> {
+        let left = self.summaries().find(unfinished(before)).limit(AT_A_TIME).await?;
+        for summary in left.try_collect::<Vec<SummaryDocument>>().await? {
+            if self.show_summary(&summary).await? {
+                let same = doc! { "_id": document(&summary.key)?, "pending": summary.pending };
+                self.summaries().update_one(same, doc! { "$unset": { "pending": "" } }).await?;
+            }
+        }
+        Ok(())
+    }
+}
