@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::error::{ErrorKind, WriteFailure};
 use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection, Database};
@@ -204,9 +204,11 @@ impl MongoStore {
 }
 
 fn version_of(fact: &Document) -> Result<i32, StoreError> {
-    match fact.get("version").and_then(|version| version.as_i32().or(version.as_i64()?.try_into().ok())) {
-        Some(version) => Ok(version),
-        None => Err(StoreError::Corrupt("the schema's version is no number".to_owned())),
+    match fact.get("version") {
+        Some(Bson::Int32(version)) => Ok(*version),
+        // Whatever does not fit is newer than all we know.
+        Some(Bson::Int64(version)) => Ok(i32::try_from(*version).unwrap_or(i32::MAX)),
+        _ => Err(StoreError::Corrupt("the schema's version is no whole number".to_owned())),
     }
 }
 

@@ -23,6 +23,9 @@ mod lists;
 mod migration;
 #[cfg(test)]
 #[cfg(feature = "integration")]
+mod mongo_server;
+#[cfg(test)]
+#[cfg(feature = "integration")]
 mod ollama;
 #[cfg(test)]
 mod openapi;

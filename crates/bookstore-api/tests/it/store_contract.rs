@@ -160,3 +160,17 @@ mod embedded {
 
     contract! { open() }
 }
+
+#[cfg(feature = "integration")]
+mod mongo {
+    use bookstore_api::store::mongo::MongoStore;
+
+    use crate::mongo_server::Scratch;
+
+    async fn open() -> (MongoStore, Scratch) {
+        let scratch = Scratch::new();
+        (scratch.store().await, scratch)
+    }
+
+    contract! { open().await }
+}
