@@ -36,6 +36,8 @@ mod service;
 #[cfg(test)]
 mod store_contract;
 #[cfg(test)]
+mod store_model;
+#[cfg(test)]
 mod summaries;
 #[cfg(test)]
 mod traces;
