@@ -34,6 +34,8 @@ mod operations;
 #[cfg(test)]
 mod service;
 #[cfg(test)]
+mod shutdown;
+#[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod store_model;
