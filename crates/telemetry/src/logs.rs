@@ -8,11 +8,13 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io::Write;
+use std::sync::OnceLock;
 
 use serde::Serializer;
 use serde::ser::SerializeMap;
+use tracing::dispatcher::WeakDispatch;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -29,11 +31,13 @@ const KEPT: usize = 16 << 10;
 pub(crate) struct JsonLines<W> {
     service: &'static str,
     out: W,
+    /// The subscriber that this layer is part of.
+    dispatch: OnceLock<WeakDispatch>,
 }
 
 impl<W> JsonLines<W> {
-    pub(crate) const fn new(service: &'static str, out: W) -> Self {
-        Self { service, out }
+    pub(crate) fn new(service: &'static str, out: W) -> Self {
+        Self { service, out, dispatch: OnceLock::new() }
     }
 
     fn line(&self, event: &Event<'_>, line: &mut Vec<u8>) -> serde_json::Result<()> {
@@ -48,9 +52,10 @@ impl<W> JsonLines<W> {
         event.record(&mut fields);
         let Fields { mut object, result } = fields;
         result?;
-        // From the dispatcher: this layer's own view lacks spans that its filter left out, and a
-        // warning must name its trace even where `info` is off.
-        if let Some(ids) = trace_ids::current() {
+        // From the whole subscriber: this layer's own view lacks spans that its filter left out, and
+        // a warning must name its trace even where `info` is off.
+        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
+        if let Some(ids) = dispatch.and_then(|dispatch| trace_ids::current_in(&dispatch)) {
             object.serialize_entry("trace_id", &Displayed(ids.trace_id()))?;
             object.serialize_entry("span_id", &Displayed(ids.span_id()))?;
         }
@@ -65,6 +70,10 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: Fn(&[u8]) + 'static,
 {
+    fn on_register_dispatch(&self, dispatch: &Dispatch) {
+        self.dispatch.get_or_init(|| dispatch.downgrade());
+    }
+
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         thread_local! {
             static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -141,5 +150,69 @@ impl<M: SerializeMap> Visit for Fields<M> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, &Displayed(format_args!("{value:?}")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::Value;
+    use tracing::subscriber::with_default;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::JsonLines;
+    use crate::trace_ids::TraceIds;
+
+    #[test]
+    fn a_line_is_one_json_object_with_every_field_once() {
+        static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+        let out = |line: &[u8]| LINES.lock().unwrap().extend_from_slice(line);
+        let subscriber = tracing_subscriber::registry().with(TraceIds).with(JsonLines::new("tests", out));
+        with_default(subscriber, || {
+            let absent: Option<&str> = None;
+            tracing::info_span!("request").in_scope(|| {
+                tracing::warn!(
+                    number = 7_u64,
+                    negative = -7_i64,
+                    ratio = 0.5,
+                    nothing = f64::NAN,
+                    yes = true,
+                    text = "a \"quoted\"\nline \u{1}",
+                    shown = %"plain",
+                    debugged = ?Some("x"),
+                    service = "another",
+                    absent,
+                    "what {}",
+                    "happened"
+                );
+            });
+            tracing::info!("outside");
+        });
+        let text = String::from_utf8(LINES.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches("\"service\"").count(), 2, "{text}");
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (first, second) = (&lines[0], &lines[1]);
+        for (name, wanted) in [
+            ("level", serde_json::json!("WARN")),
+            ("service", "tests".into()),
+            ("service_", "another".into()),
+            ("message", "what happened".into()),
+            ("number", 7.into()),
+            ("negative", (-7).into()),
+            ("ratio", 0.5.into()),
+            ("nothing", Value::Null),
+            ("yes", true.into()),
+            ("text", "a \"quoted\"\nline \u{1}".into()),
+            ("shown", "plain".into()),
+            ("debugged", "Some(\"x\")".into()),
+        ] {
+            assert_eq!(first[name], wanted, "{name} in {text}");
+        }
+        assert_eq!(first.get("absent"), None);
+        assert_eq!(first["trace_id"].as_str().map(str::len), Some(32));
+        assert_eq!(first["span_id"].as_str().map(str::len), Some(16));
+        assert!(first["timestamp"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().is_ok());
+        assert_eq!((second.get("trace_id"), &second["message"]), (None, &"outside".into()));
     }
 }

@@ -61,7 +61,12 @@ pub(crate) fn continue_trace(span: &Span, headers: &http::HeaderMap) {
 
 /// The ids of the current span; `None` outside any trace.
 pub(crate) fn current() -> Option<SpanContext> {
-    dispatcher::get_default(|dispatch| of(dispatch.current_span().id()?, dispatch))
+    dispatcher::get_default(current_in)
+}
+
+/// The same as this subscriber knows it.
+pub(crate) fn current_in(dispatch: &Dispatch) -> Option<SpanContext> {
+    of(dispatch.current_span().id()?, dispatch)
 }
 
 fn of(id: &Id, dispatch: &Dispatch) -> Option<SpanContext> {
@@ -72,4 +77,67 @@ fn of(id: &Id, dispatch: &Dispatch) -> Option<SpanContext> {
         Some(context.span().span_context().clone())
     })
     .filter(SpanContext::is_valid)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use tracing::subscriber::with_default;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::{TraceIds, continue_trace, current};
+    use crate::{current_trace_id, inject_trace_context};
+
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    #[test]
+    fn children_are_in_their_parents_trace_and_roots_in_their_own() {
+        with_default(tracing_subscriber::registry().with(TraceIds), || {
+            assert_eq!(current_trace_id(), None);
+            let roots: Vec<_> = (0..2)
+                .map(|_| {
+                    tracing::info_span!("root").in_scope(|| {
+                        let root = current().unwrap();
+                        let child = tracing::info_span!("child").in_scope(|| current().unwrap());
+                        assert_eq!(child.trace_id(), root.trace_id());
+                        assert_ne!(child.span_id(), root.span_id());
+                        root.trace_id()
+                    })
+                })
+                .collect();
+            assert_ne!(roots[0], roots[1]);
+        });
+    }
+
+    #[test]
+    fn a_callers_trace_goes_on_through_us() {
+        with_default(tracing_subscriber::registry().with(TraceIds), || {
+            for (traceparent, goes_on, flags) in [
+                (format!("00-{TRACE}-00f067aa0ba902b7-01"), true, "01"),
+                (format!("00-{TRACE}-00f067aa0ba902b7-00"), true, "00"),
+                ("00-00000000000000000000000000000000-00f067aa0ba902b7-01".to_owned(), false, "01"),
+                ("nonsense".to_owned(), false, "01"),
+            ] {
+                let mut headers = HeaderMap::new();
+                headers.insert("traceparent", traceparent.parse().unwrap());
+                headers.insert("tracestate", "vendor=1".parse().unwrap());
+                let span = tracing::info_span!("request");
+                continue_trace(&span, &headers);
+                span.in_scope(|| {
+                    assert_eq!(current_trace_id().unwrap() == TRACE, goes_on, "{traceparent}");
+                    tracing::info_span!("call").in_scope(|| {
+                        let mut outgoing = HeaderMap::new();
+                        inject_trace_context(&mut outgoing);
+                        let sent = outgoing["traceparent"].to_str().unwrap();
+                        let (span, trace) = (current().unwrap().span_id(), current_trace_id().unwrap());
+                        assert_eq!(sent, format!("00-{trace}-{span}-{flags}"));
+                        assert_eq!(
+                            outgoing.get("tracestate").is_some_and(|state| state == "vendor=1"),
+                            goes_on
+                        );
+                    });
+                });
+            }
+        });
+    }
 }
