@@ -448,3 +448,99 @@ async fn pause_before(attempt: u32) {
 fn check(violations: Vec<Violation>) -> Result<(), UseCaseError> {
     if violations.is_empty() { Ok(()) } else { Err(UseCaseError::Invalid(violations)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use chrono::Utc;
+    use telemetry::Metrics;
+    use tokio_util::task::TaskTracker;
+    use uuid::Uuid;
+
+    use super::{Catalog, EDITS, UseCaseError};
+    use crate::book::{Author, AuthorDraft};
+    use crate::cache::memory::MemoryCache;
+    use crate::cache_aside::CacheAside;
+    use crate::store::embedded::EmbeddedStore;
+    use crate::store::{
+        AuthorQuery, AuthorStore, BooksOfDeleted, Created, Expected, Listing, StoreError, Written,
+    };
+
+    /// A store in which somebody else is always faster.
+    struct Contended;
+
+    #[async_trait]
+    impl AuthorStore for Contended {
+        async fn create_author(&self, _: Uuid, _: AuthorDraft) -> Result<Created<Author>, StoreError> {
+            Err(StoreError::Timeout)
+        }
+
+        async fn author(&self, id: Uuid) -> Result<Option<Author>, StoreError> {
+            let now = Utc::now();
+            Ok(Some(Author {
+                id,
+                name: "Jane Austen".to_owned(),
+                biography: None,
+                born_year: None,
+                died_year: None,
+                version: 7,
+                created_at: now,
+                updated_at: now,
+            }))
+        }
+
+        async fn authors(&self, _: AuthorQuery) -> Result<Listing<Author>, StoreError> {
+            Ok(Listing::empty())
+        }
+
+        async fn replace_author(
+            &self,
+            _: Uuid,
+            expected: Expected,
+            _: AuthorDraft,
+        ) -> Result<Written<(Author, Vec<Uuid>)>, StoreError> {
+            assert_eq!(expected, Expected::OneOf(vec![7]), "not conditioned on what was read");
+            Ok(Written::Conflict)
+        }
+
+        async fn delete_author(
+            &self,
+            _: Uuid,
+            _: Expected,
+            _: BooksOfDeleted,
+        ) -> Result<Written<Vec<Uuid>>, StoreError> {
+            Ok(Written::Conflict)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_edit_that_never_finds_a_moment_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let others = Arc::new(EmbeddedStore::open(folder.path()).unwrap());
+        let metrics = Metrics::unregistered();
+        let cache =
+            CacheAside::new(Arc::new(MemoryCache::new(1 << 20)), metrics.clone(), Duration::from_secs(1));
+        let catalog =
+            Catalog::new(others.clone(), Arc::new(Contended), others, cache, metrics, TaskTracker::new());
+        let tries = std::sync::atomic::AtomicU32::new(0);
+        let edit = |author: &Author| {
+            tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, UseCaseError>(AuthorDraft { name: author.name.clone(), ..AuthorDraft::default() })
+        };
+        let id = Uuid::now_v7();
+        let ended = catalog.edit_author(id, &Expected::Any, edit).await;
+        assert!(matches!(ended, Err(UseCaseError::Contended { what: "author", .. })), "{ended:?}");
+        assert_eq!(tries.load(std::sync::atomic::Ordering::Relaxed), EDITS);
+        // Whoever names another version is told so, and at once.
+        let ended = catalog.edit_author(id, &Expected::OneOf(vec![6]), edit).await;
+        assert!(matches!(ended, Err(UseCaseError::PreconditionFailed { current: Some(7), .. })), "{ended:?}");
+        assert_eq!(tries.load(std::sync::atomic::Ordering::Relaxed), EDITS);
+        let draft = AuthorDraft { name: "x".to_owned(), ..AuthorDraft::default() };
+        let ended = catalog.delete_author(id, Expected::OneOf(vec![6]), BooksOfDeleted::Refuse).await;
+        assert!(matches!(ended, Err(UseCaseError::PreconditionFailed { current: Some(7), .. })));
+        assert!(catalog.replace_author(id, Expected::OneOf(vec![7]), draft).await.is_err());
+    }
+}

@@ -33,7 +33,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             && !(essence.starts_with("application/") && essence.ends_with("+json"))
         {
             return Err(ProblemResponse(
-                Problem::new(415, "unsupported_media_type", "The body is not JSON")
+                Problem::new(415, "unsupported_media_type", "The body is of the wrong media type")
                     .with_detail("Send the body with Content-Type: application/json."),
             ));
         }

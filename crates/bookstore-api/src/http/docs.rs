@@ -63,6 +63,8 @@ fn operations(item: &mut PathItem) -> Vec<(&'static str, &mut Operation)> {
 /// What the shape of an operation says of its answers.
 struct Shape {
     method: &'static str,
+    /// Not health, which answers however much there is to do.
+    is_api: bool,
     writes: bool,
     has_body: bool,
     takes_json: bool,
@@ -84,6 +86,7 @@ impl Shape {
         let in_collection = path.ends_with("/books") || path.ends_with("/authors");
         Self {
             method,
+            is_api: path.starts_with("/api/"),
             writes: method != "get",
             has_body: !body.is_null(),
             takes_json: body["content"]
@@ -99,8 +102,10 @@ impl Shape {
 
     /// Codes of the problems that any operation of this shape can answer.
     fn codes(&self, guarded: bool) -> Vec<&'static str> {
-        let mut codes =
-            vec!["host_missing", "host_not_allowed", "internal_error", "overloaded", "deadline_exceeded"];
+        let mut codes = vec!["host_missing", "host_not_allowed", "internal_error", "deadline_exceeded"];
+        if self.is_api {
+            codes.push("overloaded");
+        }
         if self.writes {
             codes.push("cross_origin");
         }

@@ -1,7 +1,6 @@
 //! `/health`.
 
 use axum::extract::State;
-use common_models::Problem;
 use http_server::extract::Json;
 use serde_json::{Value, json};
 
@@ -21,8 +20,7 @@ pub(crate) async fn live() -> Json<Value> {
 /// Can the service do its work?
 #[utoipa::path(get, path = "/health/ready", tag = "operations", responses(
     (status = 200, description = "Ready", body = Value),
-    (status = 503, description = "A dependency is down, or the service is stopping", body = Problem),
-))]
+), extensions(("x-problem-codes" = json!(["not_ready", "stopping"]))))]
 pub(crate) async fn ready(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
     if api.stop.is_cancelled() {
         return Err(ApiError::Stopping);
@@ -36,8 +34,7 @@ pub(crate) async fn ready(State(api): State<Api>) -> Result<Json<Value>, ApiErro
 /// The same as `/health/ready`
 #[utoipa::path(get, path = "/health", tag = "operations", responses(
     (status = 200, description = "Ready", body = Value),
-    (status = 503, description = "A dependency is down, or the service is stopping", body = Problem),
-))]
+), extensions(("x-problem-codes" = json!(["not_ready", "stopping"]))))]
 pub(crate) async fn health(state: State<Api>) -> Result<Json<Value>, ApiError> {
     ready(state).await
 }

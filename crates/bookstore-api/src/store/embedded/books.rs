@@ -88,7 +88,11 @@ impl BookStore for EmbeddedStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.read(|connection| Ok(connection.query_row("SELECT 1", [], |_| Ok(()))?)).await
+        // Reads a page of the file: a bare SELECT 1 would answer though the file is broken.
+        self.read(|connection| {
+            Ok(connection.query_row("SELECT EXISTS (SELECT 1 FROM books)", [], |_| Ok(()))?)
+        })
+        .await
     }
 }
 
