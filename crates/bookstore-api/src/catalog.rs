@@ -466,7 +466,7 @@ mod tests {
     use crate::cache_aside::CacheAside;
     use crate::store::embedded::EmbeddedStore;
     use crate::store::{
-        AuthorQuery, AuthorStore, BooksOfDeleted, Created, Expected, Listing, StoreError, Written,
+        AuthorQuery, AuthorStore, BooksOfDeleted, Created, Expected, Listing, Store, StoreError, Written,
     };
 
     /// A store in which somebody else is always faster.
@@ -519,12 +519,14 @@ mod tests {
     #[tokio::test]
     async fn an_edit_that_never_finds_a_moment_ends() {
         let folder = tempfile::tempdir().unwrap();
-        let others = Arc::new(EmbeddedStore::open(folder.path()).unwrap());
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(folder.path()).unwrap());
         let metrics = Metrics::unregistered();
         let cache =
             CacheAside::new(Arc::new(MemoryCache::new(1 << 20)), metrics.clone(), Duration::from_secs(1));
-        let catalog =
-            Catalog::new(others.clone(), Arc::new(Contended), others, cache, metrics, TaskTracker::new());
+        let catalog = Catalog {
+            authors: Arc::new(Contended),
+            ..Catalog::new(&store, cache, metrics, TaskTracker::new())
+        };
         let tries = std::sync::atomic::AtomicU32::new(0);
         let edit = |author: &Author| {
             tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -91,10 +91,11 @@ impl Shape {
             has_body: !body.is_null(),
             takes_json: body["content"]
                 .as_object()
-                .is_some_and(|content| content.keys().any(|media| media.ends_with("json"))),
+                .is_some_and(|content| content.keys().any(|media| media.ends_with("/json"))),
             has_id: path.contains('{'),
             has_query: has("in", "query"),
-            tagged: in_collection && method == "post" || path.ends_with("s/{id}") && method != "delete",
+            tagged: in_collection && method == "post"
+                || path.ends_with("s/{id}") && method != "delete" && !path.contains("imports"),
             paged: in_collection && method == "get",
             keyed: has("name", "Idempotency-Key"),
         }
@@ -196,7 +197,7 @@ fn add_headers(operation: &mut Operation, shape: &Shape) {
         if success && shape.tagged {
             add("ETag", text("The version, in quotes"));
         }
-        if status == "201" {
+        if matches!(status.as_str(), "201" | "202") {
             add("Location", text("Path of what was created"));
         }
         if status == "201" && shape.keyed {

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use bytes::Bytes;
-use common_models::{ImportJob, Problem};
+use common_models::ImportJob;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_server::ProblemResponse;
@@ -23,14 +23,9 @@ pub(crate) const LARGEST_FILE: usize = 32 << 20;
 /// (`application/x-ndjson`), and imports it in the background; `Location` tells where its progress
 /// and its rejected rows are. Sending a file again changes nothing.
 #[utoipa::path(post, path = "/api/v1/books/import", operation_id = "importBooks", tag = "books",
-    request_body(content((String = "text/csv"), (String = "application/x-ndjson"))), security(("token" = [])), responses(
-    (status = 202, description = "Taken", body = ImportJob, headers(("Location", description = "Path of the job"))),
-    (status = 400, description = "The body could not be read whole", body = Problem),
-    (status = 413, description = "The file is larger than 32 MiB", body = Problem),
-    (status = 415, description = "Neither CSV nor JSON lines", body = Problem),
-    (status = 422, description = "The header is not UTF-8 or lacks a column; the first line is not that of an export", body = Problem),
-    (status = 503, description = "The store cannot be reached, or other imports wait already; see Retry-After", body = Problem),
-))]
+    request_body(content((String = "text/csv"), (String = "application/x-ndjson"))), security(("token" = [])),
+    responses((status = 202, description = "Taken", body = ImportJob)),
+    extensions(("x-problem-codes" = json!(["unusable_file", "store_unavailable", "too_many_imports"]))))]
 pub(crate) async fn import(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -54,12 +49,9 @@ pub(crate) async fn import(
 /// How far it is, and what became of the rows; the first thousand amended and rejected ones with the
 /// reasons. Kept for a week.
 #[utoipa::path(get, path = "/api/v1/imports/{id}", operation_id = "readImport", tag = "books",
-    params(("id" = Uuid, Path)), responses(
-    (status = 200, description = "The job", body = ImportJob),
-    (status = 400, description = "The id is no UUID", body = Problem),
-    (status = 404, description = "No such import", body = Problem),
-    (status = 503, description = "The store cannot be reached", body = Problem),
-))]
+    params(("id" = Uuid, Path)),
+    responses((status = 200, description = "The job", body = ImportJob)),
+    extensions(("x-problem-codes" = json!(["import_not_found", "store_unavailable"]))))]
 pub(crate) async fn read(State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Json<ImportJob>, ApiError> {
     Ok(Json(api.imports.job(id).await?))
 }

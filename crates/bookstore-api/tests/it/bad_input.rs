@@ -57,7 +57,7 @@ async fn cursors_that_are_not_of_this_list() {
     service.get(&format!("/api/v1/books?sort=title&limit=7&cursor={cursor}")).await.expect(200);
     let long = "A".repeat(10_000);
     let half = &cursor[..cursor.len() / 2];
-    for wrong in ["", "x", "%00", "%FF%FE", "e30", "bnVsbA", "%24where", foreign, &long, half] {
+    for wrong in ["", "x", "%00", "e30", "bnVsbA", "%24where", foreign, &long, half] {
         service.get(&format!("{path}&cursor={wrong}")).await.problem(400, "bad_cursor");
     }
     // Tampered with, character by character: refused, or another place in the same list.
@@ -120,6 +120,8 @@ async fn filters_that_contradict_or_are_out_of_range() {
         "limit=99999999999999999999",
         "publishedFrom=1e3",
         "publishedFrom=19.5",
+        "q=%FF%FE",
+        "cursor=%FF",
     ] {
         let problem = service.get(&format!("/api/v1/books?{query}")).await.problem(400, "malformed_query");
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
