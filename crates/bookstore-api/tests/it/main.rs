@@ -40,6 +40,8 @@ mod store_contract;
 #[cfg(test)]
 mod store_model;
 #[cfg(test)]
+mod store_races;
+#[cfg(test)]
 mod summaries;
 #[cfg(test)]
 mod traces;

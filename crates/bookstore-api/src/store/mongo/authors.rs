@@ -19,14 +19,20 @@ impl AuthorStore for MongoStore {
     async fn create_author(&self, id: Uuid, draft: AuthorDraft) -> Result<Created<Author>, StoreError> {
         within(DEADLINE, async {
             let author = new_author(id, draft);
-            match self.authors().insert_one(AuthorDocument::of(&author)).await {
-                Ok(_) => Ok(Created { item: author, fresh: true }),
-                Err(error) if duplicate(&error).is_some() => match self.author_document(id).await? {
-                    Some(made) => Ok(Created { item: made.author()?, fresh: false }),
-                    None => Err(contended("the author")),
-                },
-                Err(error) => Err(error.into()),
+            let document = AuthorDocument::of(&author);
+            for attempt in 0..ATTEMPTS {
+                match self.authors().insert_one(&document).await {
+                    Ok(_) => return Ok(Created { item: author, fresh: true }),
+                    Err(error) if duplicate(&error).is_none() => return Err(error.into()),
+                    Err(_) => {}
+                }
+                if let Some(made) = self.author_document(id).await? {
+                    return Ok(Created { item: made.author()?, fresh: false });
+                }
+                // It was there and is gone again.
+                pause(attempt).await;
             }
+            Err(contended("the author"))
         })
         .await
     }

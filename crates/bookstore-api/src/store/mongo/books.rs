@@ -70,34 +70,35 @@ impl BookStore for MongoStore {
 
 impl MongoStore {
     async fn create(&self, id: Uuid, draft: BookDraft) -> Result<Created<Book>, StoreError> {
-        let authors = match self.named(&draft.author_ids).await {
-            Ok(authors) => authors,
-            Err(error @ StoreError::UnknownAuthor(_)) => {
-                // Made already, before the author went?
-                return self.made_earlier(id).await?.ok_or(error);
+        for attempt in 0..ATTEMPTS {
+            let authors = match self.named(&draft.author_ids).await {
+                Ok(authors) => authors,
+                Err(error @ StoreError::UnknownAuthor(_)) => {
+                    // Made already, before the author went?
+                    return self.made_earlier(id).await?.ok_or(error);
+                }
+                Err(error) => return Err(error),
+            };
+            let new = blank(id, created_at(id).unwrap_or_else(now));
+            let document = new_book(&drafted(new, draft.clone(), authors), None)?;
+            if let Err(error) = self.books().clone_with_type::<Document>().insert_one(&document).await {
+                let Some(index) = duplicate(&error) else { return Err(error.into()) };
+                // The book itself may hold the ISBN that was reported: it comes first.
+                match self.made_earlier(id).await? {
+                    Some(made) => return Ok(made),
+                    None if index == ISBN => return Err(StoreError::IsbnTaken),
+                    // It was there and is gone again.
+                    None => pause(attempt).await,
+                }
+                continue;
             }
-            Err(error) => return Err(error),
-        };
-        let book = drafted(blank(id, created_at(id).unwrap_or_else(now)), draft, authors);
-        let document = new_book(&book, None)?;
-        if let Err(error) = self.books().clone_with_type::<Document>().insert_one(&document).await {
-            let Some(index) = duplicate(&error) else { return Err(error.into()) };
-            // The book itself may hold the ISBN that was reported: it comes first.
-            return match self.made_earlier(id).await? {
-                Some(made) => Ok(made),
-                None if index == ISBN => Err(StoreError::IsbnTaken),
-                // It was there and is gone again.
-                None => Err(contended("the book")),
+            let written = bson::deserialize_from_document(document).map_err(mongodb::error::Error::from)?;
+            return match self.settle_references(written).await? {
+                Fate::Stands(settled) => Ok(Created { item: settled.book()?, fresh: true }),
+                Fate::WentWith(author) => Err(StoreError::UnknownAuthor(author)),
             };
         }
-        if book.authors.is_empty() {
-            return Ok(Created { item: book, fresh: true });
-        }
-        let written = bson::deserialize_from_document(document).map_err(mongodb::error::Error::from)?;
-        match self.settle_references(written).await? {
-            Fate::Stands(settled) => Ok(Created { item: settled.book()?, fresh: true }),
-            Fate::WentWith(author) => Err(StoreError::UnknownAuthor(author)),
-        }
+        Err(contended("the book"))
     }
 
     async fn made_earlier(&self, book: Uuid) -> Result<Option<Created<Book>>, StoreError> {
