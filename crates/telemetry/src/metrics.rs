@@ -31,6 +31,9 @@ struct Instruments {
     llm_cost_unknown: Counter<u64>,
     cache_requests: Counter<u64>,
     cache_invalidation_failures: Counter<u64>,
+    cache_invalidation_retries: Counter<u64>,
+    cache_invalidations_pending: UpDownCounter<i64>,
+    leases: Counter<u64>,
     store_duration: Histogram<f64>,
     summaries: Counter<u64>,
     books_written: Counter<u64>,
@@ -156,9 +159,25 @@ impl Metrics {
         self.add(&self.0.cache_requests, 1, "cache", cache, outcome);
     }
 
-    /// An invalidation failed for good.
+    /// An invalidation failed while its write waited for it.
     pub fn cache_invalidation_failed(&self, cache: &'static str) {
         self.0.cache_invalidation_failures.add(1, &[KeyValue::new("cache", cache)]);
+    }
+
+    /// Keys whose invalidation failed were tried again or given up: `carried_out`, `failed`,
+    /// `expired` or `overflow`.
+    pub fn cache_invalidation_retried(&self, outcome: &'static str, keys: u64) {
+        self.0.cache_invalidation_retries.add(keys, &[KeyValue::new("outcome", outcome)]);
+    }
+
+    /// By how many the keys changed whose invalidation is still to be carried out.
+    pub fn cache_invalidations_pending(&self, change: i64) {
+        self.0.cache_invalidations_pending.add(change, &[]);
+    }
+
+    /// A lease was wanted, `acquired`, `held` or `unavailable`; or it was `lost`.
+    pub fn lease(&self, outcome: &'static str) {
+        self.0.leases.add(1, &[KeyValue::new("outcome", outcome)]);
     }
 
     /// A store operation ended: `ok` or the kind of its error.
@@ -225,11 +244,21 @@ impl Metrics {
                 self.add(&self.0.cache_requests, 0, "cache", cache, outcome);
             }
         }
+        for cache in ["book", "author", "summary"] {
+            self.0.cache_invalidation_failures.add(0, &[KeyValue::new("cache", cache)]);
+        }
+        for outcome in ["carried_out", "failed", "expired", "overflow"] {
+            self.cache_invalidation_retried(outcome, 0);
+        }
+        self.cache_invalidations_pending(0);
+        for outcome in ["acquired", "held", "unavailable", "lost"] {
+            self.0.leases.add(0, &[KeyValue::new("outcome", outcome)]);
+        }
         for operation in ["create", "replace", "delete", "import"] {
             self.books_written(operation, 0);
         }
         for (provider, model) in providers {
-            for outcome in ["generated", "stored", "cached"] {
+            for outcome in ["generated", "shared", "stored", "cached"] {
                 self.add(&self.0.summaries, 0, "provider", provider, outcome);
             }
             self.llm_cost(provider, model, Some(0.0), Some(0.0));
@@ -279,6 +308,9 @@ impl Instruments {
             llm_cost_unknown: counter(&meter, &table::LLM_COST_UNKNOWN),
             cache_requests: counter(&meter, &table::CACHE_REQUESTS),
             cache_invalidation_failures: counter(&meter, &table::CACHE_INVALIDATION_FAILURES),
+            cache_invalidation_retries: counter(&meter, &table::CACHE_INVALIDATION_RETRIES),
+            cache_invalidations_pending: up_down_counter(&meter, &table::CACHE_INVALIDATIONS_PENDING),
+            leases: counter(&meter, &table::LEASES),
             store_duration: histogram(&meter, &table::STORE_OPERATION_DURATION),
             summaries: counter(&meter, &table::SUMMARIES),
             books_written: counter(&meter, &table::BOOKS_WRITTEN),
@@ -293,6 +325,10 @@ impl Instruments {
 
 fn counter(meter: &Meter, metric: &Metric) -> Counter<u64> {
     meter.u64_counter(metric.name).with_description(metric.help).with_unit(metric.unit).build()
+}
+
+fn up_down_counter(meter: &Meter, metric: &Metric) -> UpDownCounter<i64> {
+    meter.i64_up_down_counter(metric.name).with_description(metric.help).with_unit(metric.unit).build()
 }
 
 pub(crate) fn histogram(meter: &Meter, metric: &Metric) -> Histogram<f64> {
@@ -333,6 +369,9 @@ mod tests {
         metrics.llm_cost("ollama", "llama3.2", Some(0.25), None);
         metrics.cache_request("book", "hit");
         metrics.cache_invalidation_failed("book");
+        metrics.cache_invalidation_retried("carried_out", 1);
+        metrics.cache_invalidations_pending(1);
+        metrics.lease("acquired");
         metrics.store_operation("sqlite", "book", "ok", Duration::from_millis(1));
         metrics.summary("ollama", "generated");
         metrics.books_written("create", 1);

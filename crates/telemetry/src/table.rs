@@ -153,7 +153,34 @@ pub const CACHE_INVALIDATION_FAILURES: Metric = Metric {
     unit: "",
     kind: Kind::Counter,
     labels: &["cache"],
-    help: "Invalidations that failed; until the entry's time to live ends a stale value may be served",
+    help: "Invalidations that failed while their write waited; they are repeated in the background",
+    buckets: &[],
+};
+/// Invalidations that were repeated in the background.
+pub const CACHE_INVALIDATION_RETRIES: Metric = Metric {
+    name: "bookstore.cache.invalidation_retries",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["outcome"],
+    help: "Keys of repeated invalidations by outcome: carried_out, failed, expired, overflow (not repeated)",
+    buckets: &[],
+};
+/// Invalidations that wait to be repeated.
+pub const CACHE_INVALIDATIONS_PENDING: Metric = Metric {
+    name: "bookstore.cache.invalidations_pending",
+    unit: "",
+    kind: Kind::UpDownCounter,
+    labels: &[],
+    help: "Keys whose invalidation failed and is still to be carried out",
+    buckets: &[],
+};
+/// Leases for calls that only one process should make.
+pub const LEASES: Metric = Metric {
+    name: "bookstore.leases",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["outcome"],
+    help: "Leases wanted for provider calls by outcome: acquired, held by another, unavailable; and those lost",
     buckets: &[],
 };
 /// Duration of store operations.
@@ -171,7 +198,7 @@ pub const SUMMARIES: Metric = Metric {
     unit: "",
     kind: Kind::Counter,
     labels: &["provider", "outcome"],
-    help: "Summaries asked for by outcome: generated, stored, cached or the kind of error",
+    help: "Summaries asked for by outcome: generated, shared (another's call), stored, cached or the kind of error",
     buckets: &[],
 };
 /// Books written.
@@ -222,6 +249,9 @@ pub const ALL: &[Metric] = &[
     LLM_COST_UNKNOWN,
     CACHE_REQUESTS,
     CACHE_INVALIDATION_FAILURES,
+    CACHE_INVALIDATION_RETRIES,
+    CACHE_INVALIDATIONS_PENDING,
+    LEASES,
     STORE_OPERATION_DURATION,
     SUMMARIES,
     BOOKS_WRITTEN,
