@@ -1,7 +1,7 @@
 //! bookstore-api: books, authors, and summaries that LLMs write.
 //!
 //! Rooms in reading order from the door: `settings` → `app` → `http` → `catalog`, `summaries`,
-//! `import` (use cases) → `store`, `cache` (ports) → their adapters.
+//! `import` (use cases) → `store`, `cache`, `leases` (ports) → their adapters.
 
 pub mod app;
 pub mod archive;
@@ -15,7 +15,9 @@ pub mod import;
 pub mod import_command;
 pub mod import_jobs;
 pub mod isbn;
+pub mod leases;
 pub mod prompt;
+pub mod redis_link;
 pub mod search;
 pub mod seed;
 pub mod settings;

@@ -1,6 +1,6 @@
 //! The integration tests of bookstore-api: the real binary on a free port, an own data folder, and
-//! an Ollama that the test plays. Files mirror the routes; `service.rs` and `upstream.rs` are the
-//! stage.
+//! an Ollama that the test plays. Files mirror the routes; `service.rs`, `upstream.rs` and
+//! `servers.rs` are the stage.
 
 #[cfg(test)]
 mod authors;
@@ -18,6 +18,8 @@ mod idempotency;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod lease_contract;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod migration;
@@ -31,6 +33,9 @@ mod ollama;
 mod openapi;
 #[cfg(test)]
 mod operations;
+#[cfg(test)]
+#[cfg(feature = "integration")]
+mod servers;
 #[cfg(test)]
 mod service;
 #[cfg(test)]

@@ -1,0 +1,172 @@
+//! The real servers of the integration tests: those that the environment names, faults between a
+//! service and one of them (toxiproxy), and a Redis of a test's own that it may flush and stop.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+#[expect(clippy::disallowed_methods, reason = "the environment names the server")]
+fn named(variable: &str, what: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} names no {what}: start one and set it, or run `make test-integration`")
+    })
+}
+
+/// The Redis that tests share; nobody flushes it.
+pub fn redis_url() -> String {
+    named("REDIS_URL", "Redis")
+}
+
+/// What the keys of one test begin with.
+pub fn namespace() -> String {
+    format!("test-{}", Uuid::now_v7().simple())
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A way to a server, on which a test puts faults. Gone when dropped.
+pub struct Proxy {
+    client: reqwest::Client,
+    toxiproxy: String,
+    name: String,
+    address: String,
+}
+
+impl Proxy {
+    /// A way to `upstream`, a host and port.
+    pub async fn to(upstream: &str) -> Self {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().unwrap();
+        let toxiproxy = named("TOXIPROXY_URL", "toxiproxy");
+        let name = namespace();
+        let proxy = json!({ "name": name, "listen": "127.0.0.1:0", "upstream": upstream, "enabled": true });
+        let made = client.post(format!("{toxiproxy}/proxies")).json(&proxy).send().await.unwrap();
+        let made: Value = made.error_for_status().unwrap().json().await.unwrap();
+        let address = made["listen"].as_str().unwrap().to_owned();
+        Self { client, toxiproxy, name, address }
+    }
+
+    /// A way to the Redis that tests share; its URL is [`Proxy::redis_url`].
+    pub async fn to_redis() -> Self {
+        let url = redis_url();
+        let host = url.split_once("://").unwrap().1.split(['/', '@']).next().unwrap();
+        Self::to(&host.replace("localhost", "127.0.0.1")).await
+    }
+
+    pub fn redis_url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &Value) {
+        let url = format!("{}/proxies/{}{path}", self.toxiproxy, self.name);
+        self.client.request(method, url).json(body).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Puts a fault on both directions, by toxiproxy's names.
+    pub async fn fault(&self, kind: &str, attributes: Value) {
+        for stream in ["upstream", "downstream"] {
+            let toxic = json!({ "name": stream, "type": kind, "stream": stream, "attributes": attributes });
+            self.ask(Method::POST, "/toxics", &toxic).await;
+        }
+    }
+
+    /// Takes the fault away.
+    pub async fn heal(&self) {
+        for stream in ["upstream", "downstream"] {
+            self.ask(Method::DELETE, &format!("/toxics/{stream}"), &Value::Null).await;
+        }
+    }
+
+    /// Cuts all connections and refuses new ones, or lets them through again.
+    pub async fn enable(&self, enabled: bool) {
+        self.ask(Method::POST, "", &json!({ "enabled": enabled })).await;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let (client, url) = (self.client.clone(), format!("{}/proxies/{}", self.toxiproxy, self.name));
+        // In a thread of its own: the test's runtime may be ending.
+        let _ = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let _ = runtime.block_on(client.delete(url).send());
+        })
+        .join();
+    }
+}
+
+/// A Redis of this test's own. Ended when dropped.
+pub struct OwnRedis {
+    child: Option<Child>,
+    port: u16,
+    folder: TempDir,
+}
+
+impl OwnRedis {
+    pub fn start() -> Self {
+        let mut this = Self { child: None, port: free_port(), folder: tempfile::tempdir().unwrap() };
+        this.restart();
+        this
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Stops it, if it runs, and starts it empty on the same port.
+    pub fn restart(&mut self) {
+        self.stop();
+        let child = Command::new("redis-server")
+            .args([
+                "--port",
+                &self.port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("redis-server: {error}; install Redis 7 or later"));
+        self.child = Some(child);
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(20), "redis-server does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a command by `redis-cli`.
+    pub fn command(&self, words: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(words)
+            .output()
+            .unwrap_or_else(|error| panic!("redis-cli: {error}; install Redis 7 or later"));
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for OwnRedis {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
