@@ -11,12 +11,18 @@ use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cache::Cache;
 use crate::cache::memory::MemoryCache;
+use crate::cache::redis::RedisCache;
 use crate::cache_aside::CacheAside;
 use crate::catalog::Catalog;
 use crate::http::{self, Api};
 use crate::import::{ImportError, Importer};
 use crate::import_jobs::ImportJobs;
+use crate::leases::Leases;
+use crate::leases::local::LocalLeases;
+use crate::leases::redis::RedisLeases;
+use crate::redis_link::{LinkError, RedisLink};
 use crate::seed;
 use crate::settings::Settings;
 use crate::store::embedded::{EmbeddedStore, OpenError};
@@ -26,6 +32,10 @@ use crate::summaries::Summaries;
 
 /// Longest wait at the end for answers that were paid for to be kept.
 const WRITES_DEADLINE: Duration = Duration::from_secs(5);
+/// Longest wait after it for invalidations that failed.
+const INVALIDATIONS_DEADLINE: Duration = Duration::from_secs(1);
+/// What this service's keys in Redis begin with.
+const NAMESPACE: &str = "bookstore";
 
 /// How often expired things are deleted and half-done ones completed.
 const TENDED_EVERY: Duration = Duration::from_secs(60);
@@ -39,6 +49,11 @@ pub enum AppError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Redis cannot be used.
+    #[error(
+        "REDIS_URL: {0}; it looks like redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS"
+    )]
+    Redis(#[from] LinkError),
     /// A provider cannot be set up.
     #[error(transparent)]
     Provider(#[from] LlmError),
@@ -71,6 +86,7 @@ impl AppError {
         match self {
             Self::Open(_) => "open",
             Self::Store(error) => error.kind(),
+            Self::Redis(error) => error.kind(),
             Self::Provider(error) => error.kind(),
             Self::Prices(_) => "prices",
             Self::Token(_) => "token",
@@ -88,6 +104,7 @@ pub struct App {
     pub router: Router,
     /// Import, for the command line.
     pub importer: Importer,
+    cache: CacheAside,
     writes: TaskTracker,
 }
 
@@ -104,11 +121,8 @@ impl App {
     ) -> Result<Self, AppError> {
         let store = open_store(settings, metrics.clone()).await?;
         store.tend().await?;
-        let cache = CacheAside::new(
-            Arc::new(MemoryCache::new(settings.cache_bytes)),
-            metrics.clone(),
-            settings.cache_time_to_live,
-        );
+        let (cache, leases) = cache_and_leases(settings)?;
+        let cache = CacheAside::new(cache, metrics.clone(), settings.cache_time_to_live);
         let writes = TaskTracker::new();
         let catalog = Catalog::new(&store, cache.clone(), metrics.clone(), writes.clone());
         let importer = Importer::new(catalog.clone());
@@ -125,18 +139,20 @@ impl App {
         let summaries = Summaries::new(
             catalog.clone(),
             store.clone(),
-            cache,
+            cache.clone(),
+            leases,
             providers,
             settings.llm_provider,
+            settings.llm_deadline,
             writes.clone(),
             metrics.clone(),
         );
         writes.spawn(tend(store.clone(), stop.clone()));
         let imports = ImportJobs::new(&importer, store.clone(), writes.clone(), stop.clone());
         let require_if_match = settings.require_if_match;
-        let api = Api { catalog, summaries, imports, store, require_if_match, stop };
+        let api = Api { catalog, summaries, imports, store, cache: cache.clone(), require_if_match, stop };
         let router = http::router(api, metrics, token(settings)?);
-        Ok(Self { router, importer, writes })
+        Ok(Self { router, importer, cache, writes })
     }
 
     /// Waits until answers that were paid for are kept.
@@ -145,7 +161,19 @@ impl App {
         if tokio::time::timeout(WRITES_DEADLINE, self.writes.wait()).await.is_err() {
             tracing::error!("some summaries could not be kept in time");
         }
+        self.cache.finish(INVALIDATIONS_DEADLINE).await;
     }
+}
+
+/// Redis for both where it is set, which need not be up yet; else this process.
+fn cache_and_leases(settings: &Settings) -> Result<(Arc<dyn Cache>, Arc<dyn Leases>), LinkError> {
+    Ok(match &settings.redis_url {
+        Some(url) => {
+            let link = RedisLink::new(url)?;
+            (Arc::new(RedisCache::new(link.clone(), NAMESPACE)), Arc::new(RedisLeases::new(link, NAMESPACE)))
+        }
+        None => (Arc::new(MemoryCache::new(settings.cache_bytes)), Arc::<LocalLeases>::default()),
+    })
 }
 
 /// Opens the store that the settings name, off the async threads: a first start writes the schema.

@@ -10,6 +10,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub mod memory;
+pub mod redis;
+
+/// How long a ticket is good for at most: a load that takes longer is not remembered. An entry that
+/// a failed invalidation left behind lives for this and its time to live.
+pub const TICKET_TIME: Duration = Duration::from_secs(30);
 
 /// What a key is about; also the label of its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,9 +56,16 @@ impl CacheKey {
     }
 }
 
-/// Handed out at a miss: a fill with it is void once the key was invalidated after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FillTicket(pub u64);
+/// Handed out at a miss: a fill with it is void once the key was invalidated after it. One ticket
+/// is seen by everybody who misses between two invalidations, and never again after the second: who
+/// has seen a ticket may share a load that was begun under it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FillTicket {
+    /// How many invalidations there were before it.
+    Count(u64),
+    /// The nonce of a lease on the key.
+    Nonce(Bytes),
+}
 
 /// What a look-up found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +79,12 @@ pub enum Lookup {
 /// How a cache operation can fail. A failure is a miss to the caller of a use case, never more.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CacheError {
-    /// The cache cannot be reached.
-    #[error("the cache failed: {0}")]
+    /// The cache cannot be reached, or not in time.
+    #[error("the cache cannot be reached: {0}")]
     Unavailable(String),
+    /// The cache refuses the command: it is full, loading, a replica, or holds something foreign.
+    #[error("the cache refuses: {0}")]
+    Refused(String),
 }
 
 impl CacheError {
@@ -78,11 +93,13 @@ impl CacheError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "unavailable",
+            Self::Refused(_) => "refused",
         }
     }
 }
 
-/// A cache of bytes.
+/// A cache of bytes. Each operation ends within a deadline of the adapter's, a quarter of a second
+/// or so; an adapter says once when an outage begins and once when it ends.
 #[async_trait]
 pub trait Cache: Send + Sync {
     /// Looks a key up.
@@ -91,10 +108,12 @@ pub trait Cache: Send + Sync {
     async fn fill(
         &self,
         key: &CacheKey,
-        ticket: FillTicket,
+        ticket: &FillTicket,
         value: Bytes,
         time_to_live: Duration,
     ) -> Result<bool, CacheError>;
     /// Takes keys out, and voids the tickets that are out for them.
     async fn invalidate(&self, keys: &[CacheKey]) -> Result<(), CacheError>;
+    /// Whether the cache answers.
+    async fn ping(&self) -> Result<(), CacheError>;
 }

@@ -1,11 +1,14 @@
 //! The one cache-aside policy: look in the cache, else load once for all who ask, and fill.
 //!
-//! A cache that fails is a miss and one event, never a failed request. An invalidation that fails
-//! is tried again, then counted; the entry's time to live bounds what it can do.
+//! A read shares only a load that began after it asked: either it saw in the cache the ticket under
+//! which the load began, or the load had not begun. So no answer is older than a write that was
+//! acknowledged before the question, whichever instance took it. A cache that fails is a miss and
+//! counted, never a failed request. An invalidation that fails is overdue (`overdue.rs`): repeated
+//! until it is carried out, its keys left alone by this instance meanwhile.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -14,15 +17,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use telemetry::Metrics;
 
-use crate::cache::{Cache, CacheKey, FillTicket, Lookup};
+use self::overdue::Overdue;
+use crate::cache::{Cache, CacheError, CacheKey, FillTicket, Lookup, TICKET_TIME};
 use crate::flight::Flights;
 use crate::store::StoreError;
 
-/// Longest wait for the cache.
-const DEADLINE: Duration = Duration::from_millis(250);
-/// How often an invalidation is tried.
-const TRIES: u32 = 3;
-/// How long it is known that something is not there.
+mod overdue;
+
+/// How often an invalidation is tried before its write is answered.
+const TRIES: u32 = 2;
+/// How long it is known at most that something is not there.
 const NEGATIVE_TIME_TO_LIVE: Duration = Duration::from_secs(30);
 /// How much a time to live is shortened at most, in percent, so that entries do not expire together.
 const JITTER_PERCENT: u64 = 10;
@@ -35,7 +39,11 @@ type Loaded = Result<Bytes, StoreError>;
 pub struct CacheAside {
     cache: Arc<dyn Cache>,
     metrics: Metrics,
-    flights: Arc<Flights<CacheKey, Loaded>>,
+    /// Loads under way, by the ticket under which they began.
+    ticketed: Arc<Flights<(CacheKey, FillTicket), Loaded>>,
+    /// Loads for whom the cache gave no ticket.
+    unticketed: Arc<Flights<CacheKey, Loaded>>,
+    overdue: Overdue,
     time_to_live: Duration,
 }
 
@@ -48,10 +56,21 @@ pub struct Found<T> {
     pub hit: bool,
 }
 
+/// Who looks: does it count as a request to the cache?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    Yes,
+    No,
+}
+
 impl CacheAside {
     /// The policy over `cache`, with this time to live.
     pub fn new(cache: Arc<dyn Cache>, metrics: Metrics, time_to_live: Duration) -> Self {
-        Self { cache, metrics, flights: Arc::default(), time_to_live }
+        // An entry lives for its time from the load on; a fill that is on its way may still arrive
+        // while its ticket is good.
+        let longest = time_to_live + TICKET_TIME;
+        let overdue = Overdue::new(Arc::clone(&cache), metrics.clone(), longest);
+        Self { cache, metrics, ticketed: Arc::default(), unticketed: Arc::default(), overdue, time_to_live }
     }
 
     /// Reads through the cache. What `load` finds, or finds missing, is remembered.
@@ -60,28 +79,57 @@ impl CacheAside {
     /// As `load`; the cache adds none.
     pub async fn read<T, F>(&self, key: CacheKey, load: F) -> Result<Found<T>, StoreError>
     where
-        T: Serialize + DeserializeOwned + Send,
+        T: Serialize + DeserializeOwned + Send + 'static,
+        F: Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
+    {
+        self.find(key, load, Counted::Yes).await
+    }
+
+    /// The same as a part of something else that counts: as neither hit nor miss.
+    ///
+    /// # Errors
+    /// As [`CacheAside::read`].
+    pub async fn read_uncounted<T, F>(&self, key: CacheKey, load: F) -> Result<Found<T>, StoreError>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        F: Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
+    {
+        self.find(key, load, Counted::No).await
+    }
+
+    async fn find<T, F>(&self, key: CacheKey, load: F, counted: Counted) -> Result<Found<T>, StoreError>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
         F: Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
     {
         let area = key.area.as_str();
         let (ticket, outcome) = match self.look_up(&key).await {
-            Ok(Lookup::Hit(bytes)) => {
+            Some(Ok(Lookup::Hit(bytes))) => {
                 if let Ok(value) = serde_json::from_slice(&bytes) {
-                    self.metrics.cache_request(area, "hit");
+                    if counted == Counted::Yes {
+                        self.metrics.cache_request(area, "hit");
+                    }
                     return Ok(Found { value, hit: true });
                 }
                 // An entry of another version of this program: as good as none.
                 self.invalidate(std::slice::from_ref(&key)).await;
                 (None, "miss")
             }
-            Ok(Lookup::Miss(ticket)) => (Some(ticket), "miss"),
-            Err(error) => {
-                tracing::warn!(area, error, "the cache could not be read");
+            Some(Ok(Lookup::Miss(ticket))) => (Some(ticket), "miss"),
+            Some(Err(error)) => {
+                // The adapter tells of the outage once; this would be a line a request.
+                tracing::debug!(area, %error, "the cache could not be read");
                 (None, "error")
             }
+            None => (None, "miss"),
         };
-        self.metrics.cache_request(area, outcome);
-        let bytes = self.load(key, ticket, load).await?;
+        if counted == Counted::Yes {
+            self.metrics.cache_request(area, outcome);
+        }
+        let bytes = match ticket {
+            Some(ticket) => self.load_once(key, ticket, load).await?,
+            None => self.unticketed.join_unbegun(key, move || encoded(load).boxed()).await?,
+        };
         let value = serde_json::from_slice(&bytes).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         Ok(Found { value, hit: false })
     }
@@ -90,47 +138,48 @@ impl CacheAside {
     /// nor miss, and a failure costs the next request a look into the store.
     pub async fn refill<T, F>(&self, key: CacheKey, load: F)
     where
-        T: Serialize + DeserializeOwned + Send,
+        T: Serialize + DeserializeOwned + Send + 'static,
         F: Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
     {
-        if let Ok(Lookup::Miss(ticket)) = self.look_up(&key).await
-            && let Err(error) = self.load(key, Some(ticket), load).await
+        if let Some(Ok(Lookup::Miss(ticket))) = self.look_up(&key).await
+            && let Err(error) = self.load_once::<T, F>(key, ticket, load).await
         {
             tracing::warn!(%error, "the cache could not be filled after a write");
         }
     }
 
-    async fn look_up(&self, key: &CacheKey) -> Result<Lookup, String> {
-        match tokio::time::timeout(DEADLINE, self.cache.get(key)).await {
-            Ok(found) => found.map_err(|error| error.to_string()),
-            Err(_) => Err("no answer in time".to_owned()),
+    /// Looks into the cache; `None` while what it says of this key is not to be believed.
+    async fn look_up(&self, key: &CacheKey) -> Option<Result<Lookup, CacheError>> {
+        if self.overdue.covers(key) {
+            return None;
         }
+        Some(self.cache.get(key).await)
     }
 
-    /// Loads once for all who ask, and fills.
-    async fn load<T, F>(&self, key: CacheKey, ticket: Option<FillTicket>, load: F) -> Loaded
+    /// Loads once for all who saw this ticket, and fills.
+    async fn load_once<T, F>(&self, key: CacheKey, ticket: FillTicket, load: F) -> Loaded
     where
-        T: Serialize + Send,
+        T: Serialize + DeserializeOwned + Send + 'static,
         F: Future<Output = Result<Option<T>, StoreError>> + Send + 'static,
     {
-        let area = key.area.as_str();
-        let (this, filled) = (self.clone(), key.clone());
-        self.flights
-            .join(key, move || -> BoxFuture<'static, Loaded> {
+        let this = self.clone();
+        self.ticketed
+            .join((key.clone(), ticket), move || -> BoxFuture<'static, Loaded> {
                 async move {
-                    let value = load.await?;
-                    let time_to_live =
-                        if value.is_some() { this.spread(&filled) } else { NEGATIVE_TIME_TO_LIVE };
-                    let bytes = serde_json::to_vec(&value)
-                        .map(Bytes::from)
-                        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-                    if let Some(ticket) = ticket {
-                        let fill = this.cache.fill(&filled, ticket, bytes.clone(), time_to_live);
-                        match tokio::time::timeout(DEADLINE, fill).await {
-                            Ok(Ok(_)) => {}
-                            Ok(Err(error)) => tracing::warn!(area, %error, "the cache could not be filled"),
-                            Err(_) => tracing::warn!(area, "the cache could not be filled in time"),
+                    // Between this caller's look and its turn another load may have ended and filled.
+                    let ticket = match this.look_up(&key).await {
+                        Some(Ok(Lookup::Hit(bytes)))
+                            if serde_json::from_slice::<Option<T>>(&bytes).is_ok() =>
+                        {
+                            return Ok(bytes);
                         }
+                        Some(Ok(Lookup::Miss(ticket))) => Some(ticket),
+                        _ => None,
+                    };
+                    let begun = Instant::now();
+                    let bytes = encoded(load).await?;
+                    if let Some(ticket) = ticket {
+                        this.fill(&key, &ticket, bytes.clone(), begun).await;
                     }
                     Ok(bytes)
                 }
@@ -139,21 +188,50 @@ impl CacheAside {
             .await
     }
 
-    /// Takes keys out after a write.
+    /// Fills with what was asked for at `begun`: from then on its time counts, so that it ends in
+    /// time even if a write that came meanwhile could not be told to the cache.
+    async fn fill(&self, key: &CacheKey, ticket: &FillTicket, bytes: Bytes, begun: Instant) {
+        let time_to_live = match bytes.as_ref() {
+            b"null" => self.time_to_live.min(NEGATIVE_TIME_TO_LIVE),
+            _ => self.spread(key),
+        };
+        let left = time_to_live.saturating_sub(begun.elapsed());
+        if left.is_zero() || self.overdue.covers(key) {
+            return;
+        }
+        if let Err(error) = self.cache.fill(key, ticket, bytes, left).await {
+            tracing::debug!(area = key.area.as_str(), %error, "the cache could not be filled");
+        }
+    }
+
+    /// Takes keys out after a write. What fails here is repeated in the background.
     pub async fn invalidate(&self, keys: &[CacheKey]) {
-        for key in keys {
-            self.flights.forget(key);
+        if keys.is_empty() {
+            return;
         }
         for attempt in 1..=TRIES {
-            match tokio::time::timeout(DEADLINE, self.cache.invalidate(keys)).await {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => tracing::warn!(%error, attempt, "an invalidation failed"),
-                Err(_) => tracing::warn!(attempt, "an invalidation did not end in time"),
+            match self.cache.invalidate(keys).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%error, attempt, "an invalidation failed"),
             }
         }
         for key in keys {
             self.metrics.cache_invalidation_failed(key.area.as_str());
         }
+        self.overdue.add(keys);
+    }
+
+    /// Whether the cache answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), CacheError> {
+        self.cache.ping().await
+    }
+
+    /// Waits, not longer than `deadline`, until invalidations that failed are carried out.
+    pub async fn finish(&self, deadline: Duration) {
+        self.overdue.finish(deadline).await;
     }
 
     fn spread(&self, key: &CacheKey) -> Duration {
@@ -161,4 +239,11 @@ impl CacheAside {
         let percent = u32::try_from(100 - draw).unwrap_or(100);
         self.time_to_live * percent / 100
     }
+}
+
+/// What a load finds, as it is cached.
+async fn encoded<T: Serialize>(load: impl Future<Output = Result<Option<T>, StoreError>>) -> Loaded {
+    let value = load.await?;
+    let bytes = serde_json::to_vec(&value).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    Ok(Bytes::from(bytes))
 }

@@ -185,6 +185,17 @@ impl Catalog {
         found.value.ok_or(UseCaseError::NotFound { what: "book", id })
     }
 
+    /// Reads a book as a part of something else: the cache's metrics do not count it.
+    ///
+    /// # Errors
+    /// As [`Catalog::book`].
+    pub async fn book_uncounted(&self, id: Uuid) -> Result<Book, UseCaseError> {
+        let store = Arc::clone(&self.books);
+        let key = CacheKey::new(Area::Book, id);
+        let found = self.cache.read_uncounted(key, async move { store.book(id).await }).await?;
+        found.value.ok_or(UseCaseError::NotFound { what: "book", id })
+    }
+
     /// Lists books.
     ///
     /// # Errors

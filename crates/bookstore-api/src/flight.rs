@@ -1,10 +1,13 @@
 //! Single flight: callers that ask for the same thing at the same time share one execution.
 //!
-//! The work runs in whoever polls it and ends early only when the last of them goes away.
+//! The work runs in whoever polls it and ends early only when the last of them goes away. Two ways
+//! to share: [`Flights::join`] joins work under way; [`Flights::join_unbegun`] only work that has
+//! not begun, for callers to whom an answer from before their question is worth nothing.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
@@ -14,7 +17,19 @@ const SWEEP_AT: usize = 1_024;
 
 /// Work under way, by key.
 pub struct Flights<K, V: Clone> {
-    under_way: Mutex<HashMap<K, WeakShared<BoxFuture<'static, V>>>>,
+    under_way: Mutex<HashMap<K, Flight<V>>>,
+}
+
+struct Flight<V: Clone> {
+    work: WeakShared<BoxFuture<'static, V>>,
+    begun: Arc<AtomicBool>,
+}
+
+impl<V: Clone> Flight<V> {
+    /// The work, unless it has ended: a finished flight is history, not an answer to a new question.
+    fn alive(&self) -> Option<Shared<BoxFuture<'static, V>>> {
+        self.work.upgrade().filter(|work| work.peek().is_none())
+    }
 }
 
 impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Default for Flights<K, V> {
@@ -31,27 +46,51 @@ impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Flights<K, V> {
         start: impl FnOnce() -> BoxFuture<'static, V>,
     ) -> Shared<BoxFuture<'static, V>> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        let alive = under_way
-            .get(&key)
-            .and_then(WeakShared::upgrade)
-            // A finished flight is history, not an answer to a new question.
-            .filter(|flight| flight.peek().is_none());
-        if let Some(flight) = alive {
-            return flight;
+        if let Some(work) = under_way.get(&key).and_then(Flight::alive) {
+            return work;
         }
-        if under_way.len() >= SWEEP_AT {
-            under_way.retain(|_, flight| flight.upgrade().is_some_and(|flight| flight.peek().is_none()));
-        }
-        let flight = start().shared();
-        if let Some(weak) = flight.downgrade() {
-            under_way.insert(key, weak);
-        }
-        flight
+        Self::enter(&mut under_way, key, start().shared(), Arc::default())
     }
 
-    /// Lets who asks from now on start anew: what is under way may be stale.
-    pub fn forget(&self, key: &K) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    /// Joins the work for `key` that waits to begin, or has such work wait: it begins when the work
+    /// under way has ended. So there is one at a time, and each begins after all who share it asked.
+    pub fn join_unbegun(
+        &self,
+        key: K,
+        start: impl FnOnce() -> BoxFuture<'static, V> + Send + 'static,
+    ) -> Shared<BoxFuture<'static, V>> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = under_way.get(&key).and_then(|flight| Some((flight.alive()?, &flight.begun)));
+        let before = match last {
+            Some((work, begun)) if !begun.load(Ordering::SeqCst) => return work,
+            Some((work, _)) => Some(work),
+            None => None,
+        };
+        let begun = Arc::<AtomicBool>::default();
+        let begins = Arc::clone(&begun);
+        let work = async move {
+            if let Some(before) = before {
+                before.await;
+            }
+            begins.store(true, Ordering::SeqCst);
+            start().await
+        };
+        Self::enter(&mut under_way, key, work.boxed().shared(), begun)
+    }
+
+    fn enter(
+        under_way: &mut HashMap<K, Flight<V>>,
+        key: K,
+        work: Shared<BoxFuture<'static, V>>,
+        begun: Arc<AtomicBool>,
+    ) -> Shared<BoxFuture<'static, V>> {
+        if under_way.len() >= SWEEP_AT {
+            under_way.retain(|_, flight| flight.alive().is_some());
+        }
+        if let Some(weak) = work.downgrade() {
+            under_way.insert(key, Flight { work: weak, begun });
+        }
+        work
     }
 }
 
@@ -61,6 +100,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use futures::FutureExt;
+    use tokio::sync::Semaphore;
 
     use super::Flights;
 
@@ -99,5 +139,34 @@ mod tests {
         assert_eq!(Arc::strong_count(&alive), 2);
         drop(second);
         assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_work_is_under_way_shares_the_next() {
+        let flights = Flights::<&str, u32>::default();
+        let (runs, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(0)));
+        let start = || {
+            let (runs, gate) = (Arc::clone(&runs), Arc::clone(&gate));
+            move || {
+                async move {
+                    let run = runs.fetch_add(1, Ordering::SeqCst) + 1;
+                    gate.acquire().await.unwrap().forget();
+                    run
+                }
+                .boxed()
+            }
+        };
+        // Neither has begun: they share.
+        let mut early = [flights.join_unbegun("key", start()), flights.join_unbegun("key", start())];
+        assert!(futures::poll!(&mut early[0]).is_pending());
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+        let mut late = [flights.join_unbegun("key", start()), flights.join_unbegun("key", start())];
+        assert!(futures::poll!(&mut late[0]).is_pending());
+        assert_eq!(runs.load(Ordering::SeqCst), 1, "one at a time");
+        gate.add_permits(2);
+        assert_eq!(futures::future::join_all(early).await, [1, 1]);
+        assert_eq!(futures::future::join_all(late).await, [2, 2]);
+        gate.add_permits(1);
+        assert_eq!(flights.join_unbegun("key", start()).await, 3);
     }
 }

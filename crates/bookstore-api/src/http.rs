@@ -13,6 +13,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::cache_aside::CacheAside;
 use crate::catalog::Catalog;
 use crate::import_jobs::ImportJobs;
 use crate::store::Store;
@@ -42,6 +43,8 @@ pub struct Api {
     pub imports: ImportJobs,
     /// The store, for readiness.
     pub store: Arc<dyn Store>,
+    /// The cache, for readiness.
+    pub cache: CacheAside,
     /// Whether a write to something that is there has to say which version it expects.
     pub require_if_match: bool,
     /// Cancelled when the service is stopping.

@@ -125,7 +125,8 @@ pub struct Options {
     /// MongoDB; not in this version: the store is embedded.
     #[arg(long, global = true, env = "MONGODB_URI", hide_env_values = true)]
     mongodb_uri: Option<String>,
-    /// Redis; not in this version: the cache is in process.
+    /// Redis, such as redis://127.0.0.1:6379 or rediss:// for TLS: the cache that instances share,
+    /// and what keeps them from paying twice. In process when left out.
     #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
     /// Seconds that books, authors and summaries stay cached.
@@ -188,6 +189,8 @@ pub struct Settings {
     pub seed_catalog: bool,
     /// Whether a write to something that is there has to say which version it expects.
     pub require_if_match: bool,
+    /// Redis; holds a password perhaps. None: the cache is in process.
+    pub redis_url: Option<SecretString>,
     /// How long entries stay cached.
     pub cache_time_to_live: Duration,
     /// Size of the in-process cache in bytes.
@@ -236,8 +239,18 @@ impl Settings {
         if options.mongodb_uri.is_some_and(|uri| !uri.is_empty()) {
             checked.mistake("MONGODB_URI: this version has the embedded store only; unset it");
         }
-        if options.redis_url.is_some_and(|url| !url.is_empty()) {
-            checked.mistake("REDIS_URL: this version has the in-process cache only; unset it");
+        let redis_url = options.redis_url.filter(|url| !url.is_empty());
+        let sound = |url: &String| {
+            url.parse::<http::Uri>().is_ok_and(|uri| {
+                matches!(uri.scheme_str(), Some("redis" | "rediss"))
+                    && uri.host().is_some_and(|host| !host.is_empty())
+            })
+        };
+        if redis_url.as_ref().is_some_and(|url| !sound(url)) {
+            // Not shown: it may hold a password.
+            checked.mistake(
+                "REDIS_URL: is not a URL such as redis://127.0.0.1:6379 or rediss://:PASSWORD@HOST:6380/0",
+            );
         }
         let llm_provider = match ProviderName::parse(&options.llm_provider) {
             Some(provider @ (ProviderName::Ollama | ProviderName::Simulated)) => provider,
@@ -301,6 +314,7 @@ impl Settings {
             require_if_match: checked
                 .parsed("REQUIRE_IF_MATCH", &options.require_if_match.to_ascii_lowercase(), "true or false")
                 .unwrap_or(false),
+            redis_url: redis_url.map(SecretString::from),
             cache_time_to_live: Duration::from_secs(checked.number(
                 "CACHE_TTL_SECONDS",
                 &options.cache_ttl_seconds,
@@ -430,6 +444,7 @@ mod tests {
                 "--ollama-base-url=localhost",
                 "--seed-catalog=perhaps",
                 "--mongodb-uri=mongodb://x",
+                "--redis-url=http://:canary-password@127.0.0.1:6379",
                 "--llm-deadline-seconds=0",
                 "--https-port=x",
                 "--tls-cert-file=missing.pem",
@@ -449,6 +464,7 @@ mod tests {
             "OLLAMA_BASE_URL",
             "SEED_CATALOG",
             "MONGODB_URI",
+            "REDIS_URL",
             "LLM_DEADLINE_SECONDS",
             "API_TOKEN",
             "HTTPS_PORT",
@@ -464,13 +480,18 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 15);
-        assert!(!mistakes.concat().contains("short"), "a secret is in {mistakes:?}");
+        assert_eq!(mistakes.len(), 16);
+        for secret in ["short", "canary"] {
+            assert!(!mistakes.concat().contains(secret), "a secret is in {mistakes:?}");
+        }
     }
 
     #[test]
     fn a_token_never_shows() {
         let settings = check(&[], Some("a-very-secret-canary-token")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
+        let url = "rediss://user:canary@cache.example:6380/2";
+        let settings = check(&["--redis-url", url], None).unwrap();
+        assert!(settings.redis_url.is_some() && !format!("{settings:?}").contains("canary"));
     }
 }

@@ -1,28 +1,31 @@
 //! Summaries: cached, else stored, else book → prompt → provider → store → cache.
 //!
 //! Calls that would be paid for are single-flight: callers who ask for the same thing at the same
-//! time share one, and exactly one of their answers carries its tokens and dollars.
+//! time share one, and exactly one of their answers carries its tokens and dollars. Inside a process
+//! a flight sees to it, between processes a lease (`summaries/call.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use llm::{ErrorKind, LlmError, LlmProvider, ProviderName, StopReason, TokenUsage};
+use llm::{LlmProvider, ProviderName};
 use telemetry::Metrics;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::book::Book;
+use self::call::{CallKey, Made, Shared};
 use crate::cache_aside::{CacheAside, Found};
 use crate::catalog::{Catalog, UseCaseError, book_keys, summary_key};
 use crate::flight::Flights;
+use crate::leases::Leases;
 use crate::prompt;
 use crate::store::{Kept, StoreError, StoredSummary, SummaryStore};
+
+mod call;
 
 /// A summary and what this request had to do with it.
 #[derive(Clone, Debug)]
@@ -44,23 +47,11 @@ pub enum Origin {
     Cache,
     /// The store.
     Store,
-    /// A provider, just now.
+    /// A provider, just now, for this request.
     Provider,
+    /// A provider call that another request had begun, in this process or in another.
+    Shared,
 }
-
-/// What callers share: one provider call.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct CallKey {
-    book: Uuid,
-    content_hash: String,
-    provider: ProviderName,
-    /// Who wants a new one does not make do with a call that may find an old one.
-    refresh: bool,
-}
-
-/// The result of a call, with a flag that the first caller to see it sets: that one pays. No flag
-/// when the store had it after all.
-type Shared = Result<(StoredSummary, Option<Arc<AtomicBool>>), LlmError>;
 
 /// The use case.
 #[derive(Clone)]
@@ -71,21 +62,25 @@ pub struct Summaries {
     providers: Arc<BTreeMap<ProviderName, Arc<dyn LlmProvider>>>,
     default_provider: ProviderName,
     calls: Arc<Flights<CallKey, Shared>>,
-    /// How many calls have ended with their answer kept and the cache invalidated.
-    calls_ended: Arc<AtomicU64>,
+    leases: Arc<dyn Leases>,
+    /// Longest time for a provider call.
+    call_deadline: Duration,
     /// Writes of answers that were paid for: they outlive the request, and a stop waits for them.
     writes: TaskTracker,
     metrics: Metrics,
 }
 
 impl Summaries {
-    /// The use case over these ports.
+    /// The use case over these ports. A call by one of `providers` ends within `call_deadline`.
+    #[expect(clippy::too_many_arguments, reason = "the ports of one use case; app.rs alone calls it")]
     pub fn new(
         catalog: Catalog,
         store: Arc<dyn SummaryStore>,
         cache: CacheAside,
+        leases: Arc<dyn Leases>,
         providers: BTreeMap<ProviderName, Arc<dyn LlmProvider>>,
         default_provider: ProviderName,
+        call_deadline: Duration,
         writes: TaskTracker,
         metrics: Metrics,
     ) -> Self {
@@ -96,7 +91,8 @@ impl Summaries {
             providers: Arc::new(providers),
             default_provider,
             calls: Arc::default(),
-            calls_ended: Arc::default(),
+            leases,
+            call_deadline,
             writes,
             metrics,
         }
@@ -122,6 +118,7 @@ impl Summaries {
                     Origin::Cache => "cached",
                     Origin::Store => "stored",
                     Origin::Provider => "generated",
+                    Origin::Shared => "shared",
                 },
             ),
             Err(error) => self.metrics.summary(asked.as_str(), error.kind()),
@@ -141,7 +138,6 @@ impl Summaries {
             let available = self.providers.keys().map(|provider| provider.as_str()).collect();
             return Err(UseCaseError::ProviderNotConfigured { provider: name, available });
         };
-        let ended = self.calls_ended.load(Ordering::Acquire);
         if !refresh {
             let found = self.cached(id, provider).await?;
             if let Some(summary) = found.value {
@@ -149,36 +145,19 @@ impl Summaries {
                 return Ok(Answer { summary, origin, pays: false, latency: started.elapsed() });
             }
         }
-        let book = self.catalog.book(id).await?;
+        let book = self.catalog.book_uncounted(id).await?;
         let key = CallKey { book: id, content_hash: book.content_hash(), provider: name, refresh };
         let (this, adapter) = (self.clone(), Arc::clone(adapter));
-        let call = self.calls.join(key, move || -> BoxFuture<'static, Shared> {
-            async move {
-                // A call that ended between this caller's look and its turn may have been for the
-                // same: nobody pays twice. Without one, there is nothing to look for again.
-                let look_again = !refresh && this.calls_ended.load(Ordering::Acquire) != ended;
-                match if look_again { this.kept(&book, name).await } else { None } {
-                    Some(summary) => Ok((summary, None)),
-                    None => this.call(adapter, book).await,
-                }
-            }
-            .in_current_span()
-            .boxed()
+        let call = self.calls.join(key.clone(), move || -> BoxFuture<'static, Shared> {
+            async move { this.call_once(key, adapter, book).await }.in_current_span().boxed()
         });
-        let (summary, paid) = call.await.map_err(|error| UseCaseError::Provider { provider: name, error })?;
-        let origin = if paid.is_some() { Origin::Provider } else { Origin::Store };
-        let pays = paid.is_some_and(|paid| !paid.swap(true, Ordering::AcqRel));
-        Ok(Answer { summary, origin, pays, latency: started.elapsed() })
-    }
-
-    /// What the store has for the book as it is. A store that fails costs a call, not the answer.
-    async fn kept(&self, book: &Book, provider: ProviderName) -> Option<StoredSummary> {
-        let found =
-            self.store.summary(book.id, &book.content_hash(), prompt::VERSION, Some(provider.as_str())).await;
-        found.unwrap_or_else(|error| {
-            tracing::warn!(book = %book.id, %error, "the store could not be asked for a summary again");
-            None
-        })
+        let made = call.await.map_err(|error| UseCaseError::Provider { provider: name, error })?;
+        let (summary, origin) = match made {
+            Made::Called(summary, paid) if !paid.swap(true, Ordering::AcqRel) => (summary, Origin::Provider),
+            Made::Called(summary, _) | Made::Elsewhere(summary) => (summary, Origin::Shared),
+            Made::Before(summary) => (summary, Origin::Store),
+        };
+        Ok(Answer { summary, origin, pays: origin == Origin::Provider, latency: started.elapsed() })
     }
 
     /// What the cache or the store has.
@@ -198,7 +177,7 @@ impl Summaries {
     ) -> impl Future<Output = Result<Option<StoredSummary>, StoreError>> + Send + 'static {
         let (catalog, store) = (self.catalog.clone(), Arc::clone(&self.store));
         async move {
-            match catalog.book(id).await {
+            match catalog.book_uncounted(id).await {
                 Ok(book) => {
                     let provider = provider.map(ProviderName::as_str);
                     store.summary(id, &book.content_hash(), prompt::VERSION, provider).await
@@ -208,48 +187,6 @@ impl Summaries {
                 Err(_) => Ok(None),
             }
         }
-    }
-
-    /// One provider call, its answer checked and kept.
-    async fn call(self, provider: Arc<dyn LlmProvider>, book: Book) -> Shared {
-        let completion = llm::complete(provider.as_ref(), &prompt::for_book(&book)).await?;
-        let cut = completion.ending.stop == StopReason::MaxTokens;
-        let text = prompt::check_answer(&completion.text, cut)
-            .map_err(|reason| LlmError::new(ErrorKind::BadAnswer, reason))?;
-        let usage = completion.ending.usage.unwrap_or(TokenUsage {
-            input: 0,
-            output: 0,
-            cached_input: 0,
-            reported: false,
-        });
-        let summary = StoredSummary {
-            book_id: book.id,
-            content_hash: book.content_hash(),
-            provider: provider.name().as_str().to_owned(),
-            requested_model: provider.model().to_owned(),
-            model: completion.ending.model,
-            prompt_version: prompt::VERSION.to_owned(),
-            text,
-            simulated: completion.ending.simulated,
-            input_tokens: usage.input,
-            output_tokens: usage.output,
-            cached_input_tokens: usage.cached_input,
-            reported: usage.reported,
-            cost_usd: completion.ending.cost.billed_usd,
-            list_cost_usd: completion.ending.cost.list_usd,
-            latency_ms: milliseconds(completion.latency),
-            first_chunk_ms: completion.first_chunk.map(milliseconds),
-            generated_at: Utc::now(),
-            fence: 0,
-        };
-        // Paid for: kept even if every caller leaves now.
-        let (this, kept) = (self.clone(), summary.clone());
-        let provider = provider.name();
-        let write = self.writes.spawn(async move { this.keep(kept, provider).await }.in_current_span());
-        if let Err(error) = write.await {
-            tracing::error!(%error, "keeping a summary broke off");
-        }
-        Ok((summary, Some(Arc::new(AtomicBool::new(false)))))
     }
 
     /// Stores a summary and brings the cache up to date from the store. A store that fails costs
@@ -268,12 +205,14 @@ impl Summaries {
                 };
                 self.writes.spawn(refill.in_current_span());
             }
-            Ok(Kept::Outdated | Kept::Superseded) => {
+            Ok(Kept::Outdated) => {
                 tracing::info!(book = %id, "the book changed meanwhile: its summary was not kept");
+            }
+            Ok(Kept::Superseded) => {
+                tracing::warn!(book = %id, "the lease went to another, who has stored: this summary was not kept");
             }
             Err(error) => tracing::error!(book = %id, %error, "a summary could not be kept"),
         }
-        self.calls_ended.fetch_add(1, Ordering::Release);
     }
 }
 

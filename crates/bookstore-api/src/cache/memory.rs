@@ -78,18 +78,18 @@ impl Cache for MemoryCache {
         if let Some(entry) = self.entries.get(key) {
             return Ok(Lookup::Hit(entry.value));
         }
-        Ok(Lookup::Miss(FillTicket(self.stripe(key).map_or(0, |stripe| *stripe))))
+        Ok(Lookup::Miss(FillTicket::Count(self.stripe(key).map_or(0, |stripe| *stripe))))
     }
 
     async fn fill(
         &self,
         key: &CacheKey,
-        ticket: FillTicket,
+        ticket: &FillTicket,
         value: Bytes,
         time_to_live: Duration,
     ) -> Result<bool, CacheError> {
         let Some(stripe) = self.stripe(key) else { return Ok(false) };
-        let valid = *stripe == ticket.0;
+        let valid = *ticket == FillTicket::Count(*stripe);
         if valid {
             self.entries.insert(key.clone(), Entry { value, time_to_live });
         }
@@ -103,6 +103,10 @@ impl Cache for MemoryCache {
                 self.entries.invalidate(key);
             }
         }
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), CacheError> {
         Ok(())
     }
 }
