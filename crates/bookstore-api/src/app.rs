@@ -122,6 +122,8 @@ impl App {
         let store = open_store(settings, metrics.clone()).await?;
         store.tend().await?;
         let (cache, leases) = cache_and_leases(settings)?;
+        // The first request finds a connection; or the log says now, once, that there is none.
+        let _ = cache.ping().await;
         let cache = CacheAside::new(cache, metrics.clone(), settings.cache_time_to_live);
         let writes = TaskTracker::new();
         let catalog = Catalog::new(&store, cache.clone(), metrics.clone(), writes.clone());

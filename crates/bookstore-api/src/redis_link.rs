@@ -5,6 +5,8 @@
 //! connection on which an answer was overdue, and a connection that a network swallowed stays dead
 //! for as long as TCP repeats itself. Here such a connection is given up at once.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ mod circuit;
 /// Longest time for a connection with its handshakes. It goes on in the background while commands
 /// give up sooner.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
+/// How many times its deadline a command waits at most.
+const WHILE_OTHERS_ARE_ANSWERED: u32 = 4;
 /// How many commands may wait to be written.
 const COMMANDS_WAITING: usize = 1_024;
 
@@ -54,7 +58,8 @@ impl LinkError {
 /// How a command waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For this long at most.
+    /// For this long, while no command is answered. While others are, the server is not away but
+    /// this process or the server is busy: then up to [`WHILE_OTHERS_ARE_ANSWERED`] times as long.
     pub deadline: Duration,
     /// Whether it is sent even while others fail at once.
     pub tries_anyway: bool,
@@ -141,13 +146,13 @@ impl RedisLink {
         if !self.0.circuit.admits() && !patience.tries_anyway {
             return Err(Failure::LeftAlone);
         }
-        // The connection that is waited on; none while one is being made.
-        let mut on = None;
-        let sent = tokio::time::timeout(patience.deadline, async {
+        // The number of the connection that is waited on; 0 while one is being made.
+        let on = AtomicU64::new(0);
+        let mut work = pin!(async {
             let mut again = true;
             loop {
                 let (number, connecting) = self.connection();
-                on = None;
+                on.store(0, Ordering::Relaxed);
                 let mut connection = match connecting.await {
                     Ok(connection) => connection,
                     Err(error) => {
@@ -155,7 +160,7 @@ impl RedisLink {
                         return Err(error);
                     }
                 };
-                on = Some(number);
+                on.store(number, Ordering::Relaxed);
                 match command.query_async(&mut connection).await {
                     Err(error) if error.is_unrecoverable_error() => {
                         self.give_up(number);
@@ -166,19 +171,26 @@ impl RedisLink {
                     result => return result,
                 }
             }
-        })
-        .await;
-        match sent {
-            Ok(Ok(value)) => {
-                self.0.circuit.worked();
-                Ok(value)
-            }
-            Ok(Err(error)) => Err(Failure::Redis(error)),
-            Err(_) => {
-                if let Some(number) = on {
-                    self.give_up(number);
+        });
+        let began = self.0.circuit.now();
+        let longest = patience.deadline * WHILE_OTHERS_ARE_ANSWERED;
+        loop {
+            match tokio::time::timeout(patience.deadline, work.as_mut()).await {
+                Ok(Ok(value)) => {
+                    self.0.circuit.worked();
+                    return Ok(value);
                 }
-                Err(Failure::Late(patience.deadline))
+                Ok(Err(error)) => return Err(Failure::Redis(error)),
+                Err(_) if self.0.circuit.worked_within(patience.deadline) => {
+                    if self.0.circuit.since(began) >= longest {
+                        return Err(Failure::Late(longest));
+                    }
+                }
+                Err(_) => {
+                    // Nothing comes from there any more. 0 is no connection's number.
+                    self.give_up(on.load(Ordering::Relaxed));
+                    return Err(Failure::Late(patience.deadline));
+                }
             }
         }
     }
@@ -218,7 +230,7 @@ impl RedisLink {
     fn tell(&self, failure: Failure) -> LinkError {
         let text = match failure {
             Failure::LeftAlone => return LinkError::Unavailable("it failed a moment ago".to_owned()),
-            Failure::Late(deadline) => format!("no answer within {} ms", deadline.as_millis()),
+            Failure::Late(waited) => format!("no answer within {} ms", waited.as_millis()),
             Failure::Redis(error) => {
                 let text = error.to_string();
                 if matches!(

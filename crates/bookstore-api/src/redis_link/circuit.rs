@@ -19,6 +19,8 @@ pub(super) struct Circuit {
     alone_until: AtomicU64,
     /// When the outage began.
     failed_at: AtomicU64,
+    /// When a command was last answered; 0 for never.
+    worked_at: AtomicU64,
     /// When a refusal was last logged; 0 for never.
     refusal_logged: AtomicU64,
 }
@@ -31,6 +33,7 @@ impl Circuit {
             made: Instant::now(),
             alone_until: AtomicU64::new(0),
             failed_at: AtomicU64::new(0),
+            worked_at: AtomicU64::new(0),
             refusal_logged: AtomicU64::new(0),
         }
     }
@@ -39,7 +42,7 @@ impl Circuit {
         &self.server
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         1 + u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
     }
 
@@ -56,8 +59,21 @@ impl Circuit {
             && self.alone_until.compare_exchange(until, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
+    pub(super) fn since(&self, earlier: u64) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(earlier))
+    }
+
+    /// Whether a command was answered within the last `while_ago`.
+    pub(super) fn worked_within(&self, while_ago: Duration) -> bool {
+        match self.worked_at.load(Ordering::Relaxed) {
+            0 => false,
+            at => self.since(at) < while_ago,
+        }
+    }
+
     /// A command was answered.
     pub(super) fn worked(&self) {
+        self.worked_at.store(self.now(), Ordering::Relaxed);
         if self.alone_until.load(Ordering::Relaxed) != 0 && self.alone_until.swap(0, Ordering::AcqRel) != 0 {
             let outage_ms = self.now().saturating_sub(self.failed_at.load(Ordering::Relaxed));
             tracing::info!(server = self.server, outage_ms, "Redis answers again");

@@ -9,6 +9,8 @@ mod bad_input;
 #[cfg(test)]
 mod books;
 #[cfg(test)]
+mod cache_aside;
+#[cfg(test)]
 mod cache_contract;
 #[cfg(test)]
 mod conditions;
@@ -16,7 +18,12 @@ mod crash;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod import;
+#[cfg(test)]
+#[cfg(feature = "integration")]
+mod instances;
 #[cfg(test)]
 mod lease_contract;
 #[cfg(test)]
@@ -33,6 +40,9 @@ mod ollama;
 mod openapi;
 #[cfg(test)]
 mod operations;
+#[cfg(test)]
+#[cfg(feature = "integration")]
+mod redis_faults;
 #[cfg(test)]
 #[cfg(feature = "integration")]
 mod servers;
