@@ -167,8 +167,11 @@ impl App {
     }
 }
 
+/// What instances share, where they have the same server.
+type Shared = (Arc<dyn Cache>, Arc<dyn Leases>);
+
 /// Redis for both where it is set, which need not be up yet; else this process.
-fn cache_and_leases(settings: &Settings) -> Result<(Arc<dyn Cache>, Arc<dyn Leases>), LinkError> {
+fn cache_and_leases(settings: &Settings) -> Result<Shared, LinkError> {
     Ok(match &settings.redis_url {
         Some(url) => {
             let link = RedisLink::new(url)?;

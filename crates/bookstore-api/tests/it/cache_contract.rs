@@ -208,7 +208,7 @@ mod redis {
         assert_eq!(value(&one, &key).await.as_deref(), Some(b"theirs".as_slice()));
         let apart = RedisCache::new(link(&redis_url()), &crate::servers::namespace());
         assert_eq!(value(&apart, &key).await, None);
-        one.invalidate(&[key.clone()]).await.unwrap();
+        one.invalidate(std::slice::from_ref(&key)).await.unwrap();
         assert_eq!(value(&other, &key).await, None);
     }
 

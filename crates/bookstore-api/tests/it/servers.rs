@@ -95,7 +95,7 @@ impl Drop for Proxy {
         // In a thread of its own: the test's runtime may be ending.
         let _ = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let _ = runtime.block_on(client.delete(url).send());
+            let _ = runtime.block_on(async { client.delete(url).send().await });
         })
         .join();
     }
