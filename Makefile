@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration lint fmt deny bench clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration lint fmt deny fuzz soak-fuzz soak-writers bench clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -56,6 +56,15 @@ fmt: ## Format the Rust code
 
 deny: ## Licences, bans, sources and advisories of all dependencies
 	@$(PYTHON) .make/deny.py
+
+fuzz: build ## schemathesis against the API: every check, stateful too, 300 examples an operation, a fixed seed
+	@$(PYTHON) .make/fuzz.py --examples 300 $(FUZZ)
+
+soak-fuzz: build ## The same with 5,000 examples
+	@$(PYTHON) .make/fuzz.py --examples 5000 $(FUZZ)
+
+soak-writers: ## 64 writers, 1,000 conditional updates each, of one book: none may be lost
+	WRITER_ATTEMPTS=1000 $(CARGO) test -p bookstore-api --test it -- --exact conditions::no_update_of_many_conditional_writers_is_lost --nocapture
 
 bench: ## The figures of this version: added time of a summary, memory at rest, time to ready
 	$(CARGO) build --workspace --bins --profile release

@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 use crate::ProblemResponse;
 use crate::arriving::TooSlow;
 
+/// Longest name and longest message of a field in a problem, in characters.
+const LONGEST_QUOTE: usize = 400;
+
 /// A JSON body: `application/json` (or `…+json`), syntactically sound, of the right types.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
@@ -39,7 +42,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         }
         let bytes =
             Bytes::from_request(request, state).await.map_err(|rejection| body_problem(&rejection))?;
-        from_json(&bytes).map(Self)
+        from_json(&bytes).map(Self).map_err(|problem| ProblemResponse(*problem))
     }
 }
 
@@ -47,7 +50,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 ///
 /// # Errors
 /// The problem to answer: not well-formed, or the member that is of the wrong type or name.
-pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProblemResponse> {
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Box<Problem>> {
     let mut parser = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| json_problem(&error))?;
     parser.end().map_err(|error| malformed(&error))?;
@@ -77,18 +80,18 @@ pub fn body_problem(rejection: &BytesRejection) -> ProblemResponse {
 ///
 /// # Errors
 /// The problem to answer: the member that is of the wrong type or name, or is missing.
-pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ProblemResponse> {
+pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Box<Problem>> {
     serde_path_to_error::deserialize(value).map_err(|error| json_problem(&error))
 }
 
-fn malformed(error: &serde_json::Error) -> ProblemResponse {
-    ProblemResponse(
+fn malformed(error: &serde_json::Error) -> Box<Problem> {
+    Box::new(
         Problem::new(400, "malformed_json", "The body is not well-formed JSON")
             .with_detail(error.to_string()),
     )
 }
 
-fn json_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> ProblemResponse {
+fn json_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> Box<Problem> {
     if !error.inner().is_data() {
         return malformed(error.inner());
     }
@@ -104,13 +107,11 @@ fn json_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> Proble
         }
         field.push_str(member);
     }
-    ProblemResponse(
-        Problem::new(422, "validation_failed", "The request is not valid").with_errors(vec![FieldError {
-            field,
-            code: "type".to_owned(),
-            message,
-        }]),
-    )
+    // Both may quote what the client sent, however long that is.
+    let shown = |text: &str| text.chars().take(LONGEST_QUOTE).collect();
+    Box::new(Problem::new(422, "validation_failed", "The request is not valid").with_errors(vec![
+        FieldError { field: shown(&field), code: "type".to_owned(), message: shown(&message) },
+    ]))
 }
 
 /// Parameters in the path.

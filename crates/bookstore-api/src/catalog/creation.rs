@@ -48,7 +48,7 @@ enum Draft {
 /// How a creation ended, whatever was created.
 enum Ended {
     KeyReused,
-    Outcome { outcome: ClaimOutcome, replayed: bool },
+    Outcome { outcome: Box<ClaimOutcome>, replayed: bool },
 }
 
 impl Catalog {
@@ -91,22 +91,25 @@ impl Catalog {
                 Some(request) => this.create_once(draft, request).await,
                 None => {
                     let (outcome, fresh) = this.make(Uuid::now_v7(), draft).await?;
-                    Ok(Ended::Outcome { outcome, replayed: !fresh })
+                    Ok(Ended::Outcome { outcome: Box::new(outcome), replayed: !fresh })
                 }
             }
         };
         // Somebody may have asked for the id before it was there.
-        let keys = |ended: Option<&Ended>| match ended {
-            Some(Ended::Outcome { outcome: ClaimOutcome::Book(book), .. }) => book_keys(book.id),
-            Some(Ended::Outcome { outcome: ClaimOutcome::Author(author), .. }) => vec![author_key(author.id)],
-            _ => Vec::new(),
+        let keys = |ended: Option<&Ended>| {
+            let Some(Ended::Outcome { outcome, .. }) = ended else { return Vec::new() };
+            match outcome.as_ref() {
+                ClaimOutcome::Book(book) => book_keys(book.id),
+                ClaimOutcome::Author(author) => vec![author_key(author.id)],
+                ClaimOutcome::IsbnTaken | ClaimOutcome::UnknownAuthor(_) => Vec::new(),
+            }
         };
         match self.write(work, keys).await {
             Err(error) => Creation::failed(error.into()),
             Ok(Ended::KeyReused) => Creation::failed(UseCaseError::KeyReused),
             Ok(Ended::Outcome { outcome, replayed }) => {
                 let refused = |error: StoreError| Err(UseCaseError::Store(error));
-                let result = match outcome {
+                let result = match *outcome {
                     ClaimOutcome::IsbnTaken => refused(StoreError::IsbnTaken),
                     ClaimOutcome::UnknownAuthor(author) => refused(StoreError::UnknownAuthor(author)),
                     made => Ok(made),
@@ -126,7 +129,7 @@ impl Catalog {
         };
         let id = match self.claims.claim(claim.clone()).await? {
             Claimed::OtherRequest => return Ok(Ended::KeyReused),
-            Claimed::Settled(outcome) => return Ok(Ended::Outcome { outcome: *outcome, replayed: true }),
+            Claimed::Settled(outcome) => return Ok(Ended::Outcome { outcome, replayed: true }),
             Claimed::Open { resource } => resource,
         };
         let (outcome, fresh) = self.make(id, draft).await?;
@@ -134,8 +137,8 @@ impl Catalog {
         // An equal request may have settled it otherwise meanwhile, or somebody have deleted what it
         // made: what was settled first stands.
         let standing = match self.claims.claim(claim).await? {
-            Claimed::Settled(standing) => *standing,
-            Claimed::Open { .. } | Claimed::OtherRequest => outcome.clone(),
+            Claimed::Settled(standing) => standing,
+            Claimed::Open { .. } | Claimed::OtherRequest => Box::new(outcome.clone()),
         };
         let stays = settled == Settled::Done && made(&standing) == made(&outcome);
         if fresh && !stays {

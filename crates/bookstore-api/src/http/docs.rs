@@ -81,7 +81,9 @@ impl Shape {
     fn of(path: &str, method: &'static str, operation: &Operation) -> Self {
         let parameters = serde_json::to_value(&operation.parameters).unwrap_or_default();
         let parameters = parameters.as_array().map(Vec::as_slice).unwrap_or_default();
-        let has = |name: &str, value: &str| parameters.iter().any(|parameter| parameter[name] == value);
+        let has = |name: &str, value: &str| {
+            parameters.iter().any(|parameter| parameter.get(name).is_some_and(|found| found == value))
+        };
         let body = serde_json::to_value(&operation.request_body).unwrap_or_default();
         let in_collection = path.ends_with("/books") || path.ends_with("/authors");
         Self {
@@ -89,8 +91,9 @@ impl Shape {
             is_api: path.starts_with("/api/"),
             writes: method != "get",
             has_body: !body.is_null(),
-            takes_json: body["content"]
-                .as_object()
+            takes_json: body
+                .get("content")
+                .and_then(Value::as_object)
                 .is_some_and(|content| content.keys().any(|media| media.ends_with("/json"))),
             has_id: path.contains('{'),
             has_query: has("in", "query"),
@@ -131,7 +134,8 @@ impl Shape {
 
 fn add_problems(path: &str, operation: &mut Operation, shape: &Shape, guarded: bool) {
     let own = serde_json::to_value(&operation.extensions).unwrap_or_default();
-    let own: Vec<&str> = own[CODES].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let own: Vec<&str> =
+        own.get(CODES).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let codes: BTreeSet<&str> = shape.codes(guarded).into_iter().chain(own).collect();
     let mut by_status: BTreeMap<u16, Vec<&Kind>> = BTreeMap::new();
     for kind in codes.iter().filter_map(|code| kinds::of(code)) {

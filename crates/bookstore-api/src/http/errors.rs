@@ -38,7 +38,7 @@ pub(crate) enum ApiError {
         replayed: bool,
     },
     /// The body was refused while it was read.
-    Body(ProblemResponse),
+    Body(Box<Problem>),
     Import(JobError),
     UnknownProvider(String),
     UnknownImportFormat,
@@ -62,8 +62,8 @@ impl From<UseCaseError> for ApiError {
     }
 }
 
-impl From<ProblemResponse> for ApiError {
-    fn from(problem: ProblemResponse) -> Self {
+impl From<Box<Problem>> for ApiError {
+    fn from(problem: Box<Problem>) -> Self {
         Self::Body(problem)
     }
 }
@@ -129,7 +129,7 @@ impl ApiError {
                 }
                 if replayed { answer.header(REPLAYED, HeaderValue::from_static("true")) } else { answer }
             }
-            Self::Body(ProblemResponse(problem)) => problem.into(),
+            Self::Body(problem) => (*problem).into(),
             Self::Import(JobError::File(error)) => kinds::UNUSABLE_FILE.saying(error.to_string()).into(),
             Self::Import(JobError::NotFound(id)) => kinds::IMPORT_NOT_FOUND
                 .saying(format!("No import has the id {id}; imports are forgotten after a week."))

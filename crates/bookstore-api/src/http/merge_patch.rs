@@ -32,8 +32,9 @@ impl<S: Send + Sync, P: DeserializeOwned> FromRequest<S> for MergePatch<P> {
         if !ACCEPTED.split(", ").any(|accepted| accepted == essence) {
             return Err(ApiError::NotAPatch);
         }
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|rejection| body_problem(&rejection))?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| ApiError::Body(Box::new(body_problem(&rejection).0)))?;
         from_json::<P>(&bytes)?;
         Ok(Self { patch: from_json(&bytes)?, checked: PhantomData })
     }
@@ -85,6 +86,6 @@ mod tests {
         let Err(ApiError::Body(problem)) = patched(json!({ "price": { "currency": null } })) else {
             panic!()
         };
-        assert_eq!(problem.0.errors[0].field, "price.currency");
+        assert_eq!(problem.errors[0].field, "price.currency");
     }
 }

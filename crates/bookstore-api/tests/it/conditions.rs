@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::service::{Service, Start};
 
 /// Attempts of each of the 64 writers; `make soak-writers` sets more.
+#[expect(clippy::disallowed_methods, reason = "the make target says how long it soaks")]
 fn attempts() -> u64 {
     std::env::var("WRITER_ATTEMPTS").map_or(25, |text| text.parse().unwrap())
 }
