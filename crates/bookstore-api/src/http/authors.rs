@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::conditions::{IfMatch, IfNoneMatch, Tagged};
+use super::conditions::{IfMatch, IfNoneMatch, tagged};
 use super::errors::ApiError;
 use super::idempotency::{self, IdempotencyKey, Made};
 use super::lists::{self, Parameters};
@@ -93,7 +93,7 @@ pub(crate) async fn create(
 
 /// Read an author
 #[utoipa::path(get, path = "/api/v1/authors/{id}", operation_id = "readAuthor", tag = "authors",
-    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header,
+    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header, pattern = r#"^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$"#,
         description = "Entity tags that the client has, or `*`")),
     responses((status = 200, description = "The author", body = Author),
         (status = 304, description = "The client has this version")),
@@ -111,7 +111,7 @@ pub(crate) async fn read(
 ///
 /// What is left out is taken away. A new name shows in the author's books, whose versions grow.
 #[utoipa::path(put, path = "/api/v1/authors/{id}", operation_id = "replaceAuthor", tag = "authors",
-    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, pattern = r#"^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$"#,
         description = "Entity tags of the versions that may be replaced, or `*`")),
     request_body = WriteAuthor, security(("token" = [])),
     responses((status = 200, description = "The author as they are now", body = Author)),
@@ -122,9 +122,9 @@ pub(crate) async fn replace(
     Path(id): Path<Uuid>,
     IfMatch(expected): IfMatch,
     Json(author): Json<WriteAuthor>,
-) -> Result<Tagged<Author>, ApiError> {
+) -> Result<Response, ApiError> {
     let author = api.catalog.replace_author(id, expected, convert::author_draft(author)).await?;
-    Ok(Tagged { version: author.version, body: convert::author(author) })
+    Ok(tagged(author.version, convert::author(author)))
 }
 
 /// Change parts of an author
@@ -132,7 +132,7 @@ pub(crate) async fn replace(
 /// A JSON merge patch (RFC 7396) of what `PUT` takes. Without `If-Match` it applies to whichever version
 /// is there.
 #[utoipa::path(patch, path = "/api/v1/authors/{id}", operation_id = "patchAuthor", tag = "authors",
-    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, pattern = r#"^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$"#,
         description = "Entity tags of the versions that may be changed, or `*`")),
     request_body(content((PatchAuthor = "application/merge-patch+json"), (PatchAuthor = "application/json"))),
     security(("token" = [])),
@@ -144,10 +144,10 @@ pub(crate) async fn patch(
     Path(id): Path<Uuid>,
     IfMatch(expected): IfMatch,
     patch: MergePatch<PatchAuthor>,
-) -> Result<Tagged<Author>, ApiError> {
+) -> Result<Response, ApiError> {
     let edit = |author: &_| Ok(convert::author_draft(patch.apply(&convert::write_author(author))?));
     let author = api.catalog.edit_author::<ApiError>(id, &expected, edit).await?;
-    Ok(Tagged { version: author.version, body: convert::author(author) })
+    Ok(tagged(author.version, convert::author(author)))
 }
 
 /// What to delete with an author.
@@ -170,7 +170,7 @@ enum TheirBooks {
 
 /// Delete an author
 #[utoipa::path(delete, path = "/api/v1/authors/{id}", operation_id = "deleteAuthor", tag = "authors",
-    params(("id" = Uuid, Path), DeleteAuthor, ("If-Match" = Option<String>, Header,
+    params(("id" = Uuid, Path), DeleteAuthor, ("If-Match" = Option<String>, Header, pattern = r#"^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$"#,
         description = "Entity tags of the versions that may be deleted, or `*`")),
     security(("token" = [])),
     responses((status = 204, description = "Deleted")),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::conditions::{IfMatch, IfNoneMatch, Tagged};
+use super::conditions::{IfMatch, IfNoneMatch, tagged};
 use super::errors::ApiError;
 use super::idempotency::{self, IdempotencyKey, Made};
 use super::lists::{self, Parameters};
@@ -140,7 +140,7 @@ pub(crate) async fn create(
 
 /// Read a book
 #[utoipa::path(get, path = "/api/v1/books/{id}", operation_id = "readBook", tag = "books",
-    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header,
+    params(("id" = Uuid, Path), ("If-None-Match" = Option<String>, Header, pattern = r#"^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$"#,
         description = "Entity tags that the client has, or `*`")),
     responses((status = 200, description = "The book", body = Book),
         (status = 304, description = "The client has this version")),
@@ -158,7 +158,7 @@ pub(crate) async fn read(
 ///
 /// What is left out is taken away.
 #[utoipa::path(put, path = "/api/v1/books/{id}", operation_id = "replaceBook", tag = "books",
-    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, pattern = r#"^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$"#,
         description = "Entity tags of the versions that may be replaced, or `*`")),
     request_body = WriteBook, security(("token" = [])),
     responses((status = 200, description = "The book as it is now", body = Book)),
@@ -169,9 +169,9 @@ pub(crate) async fn replace(
     Path(id): Path<Uuid>,
     IfMatch(expected): IfMatch,
     Json(book): Json<WriteBook>,
-) -> Result<Tagged<Book>, ApiError> {
+) -> Result<Response, ApiError> {
     let book = api.catalog.replace_book(id, expected, convert::book_draft(book)?).await?;
-    Ok(Tagged { version: book.version, body: convert::book(book) })
+    Ok(tagged(book.version, convert::book(book)))
 }
 
 /// Change parts of a book
@@ -179,7 +179,7 @@ pub(crate) async fn replace(
 /// A JSON merge patch (RFC 7396) of what `PUT` takes. Without `If-Match` it applies to whichever version
 /// is there.
 #[utoipa::path(patch, path = "/api/v1/books/{id}", operation_id = "patchBook", tag = "books",
-    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, pattern = r#"^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$"#,
         description = "Entity tags of the versions that may be changed, or `*`")),
     request_body(content((PatchBook = "application/merge-patch+json"), (PatchBook = "application/json"))),
     security(("token" = [])),
@@ -192,15 +192,15 @@ pub(crate) async fn patch(
     Path(id): Path<Uuid>,
     IfMatch(expected): IfMatch,
     patch: MergePatch<PatchBook>,
-) -> Result<Tagged<Book>, ApiError> {
+) -> Result<Response, ApiError> {
     let edit = |book: &_| Ok(convert::book_draft(patch.apply(&convert::write_book(book))?)?);
     let book = api.catalog.edit_book::<ApiError>(id, &expected, edit).await?;
-    Ok(Tagged { version: book.version, body: convert::book(book) })
+    Ok(tagged(book.version, convert::book(book)))
 }
 
 /// Delete a book and its summaries
 #[utoipa::path(delete, path = "/api/v1/books/{id}", operation_id = "deleteBook", tag = "books",
-    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header,
+    params(("id" = Uuid, Path), ("If-Match" = Option<String>, Header, pattern = r#"^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*")*)$"#,
         description = "Entity tags of the versions that may be deleted, or `*`")),
     security(("token" = [])),
     responses((status = 204, description = "Deleted")),

@@ -22,15 +22,8 @@ pub(crate) fn etag(version: u64) -> HeaderValue {
 }
 
 /// Something with its version.
-pub(crate) struct Tagged<T> {
-    pub version: u64,
-    pub body: T,
-}
-
-impl<T: Serialize> IntoResponse for Tagged<T> {
-    fn into_response(self) -> Response {
-        ([(ETAG, etag(self.version))], Json(self.body)).into_response()
-    }
+pub(crate) fn tagged<T: Serialize>(version: u64, body: T) -> Response {
+    ([(ETAG, etag(version))], Json(body)).into_response()
 }
 
 /// Which versions a write may change: `If-Match`.
@@ -74,7 +67,7 @@ impl IfNoneMatch {
         if has {
             (StatusCode::NOT_MODIFIED, [(ETAG, etag(version))]).into_response()
         } else {
-            Tagged { version, body: body() }.into_response()
+            tagged(version, body())
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::{Value, json};
+use utoipa::openapi::link::{Link, LinkBuilder};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{
@@ -70,6 +71,8 @@ struct Shape {
     takes_json: bool,
     has_id: bool,
     has_query: bool,
+    /// Last part of a path without an id.
+    collection: &'static str,
     /// Whether a single book or author is answered.
     tagged: bool,
     /// Whether pages are answered.
@@ -97,6 +100,10 @@ impl Shape {
                 .is_some_and(|content| content.keys().any(|media| media.ends_with("/json"))),
             has_id: path.contains('{'),
             has_query: has("in", "query"),
+            collection: ["books", "authors", "import"]
+                .into_iter()
+                .find(|last| path.ends_with(&format!("/{last}")))
+                .unwrap_or_default(),
             tagged: in_collection && method == "post"
                 || path.ends_with("s/{id}") && method != "delete" && !path.contains("imports"),
             paged: in_collection && method == "get",
@@ -204,6 +211,14 @@ fn add_headers(operation: &mut Operation, shape: &Shape) {
         if matches!(status.as_str(), "201" | "202") {
             add("Location", text("Path of what was created"));
         }
+        if matches!(status.as_str(), "201" | "202") {
+            for (name, link) in links(shape.collection) {
+                response.links.insert(name, RefOr::T(link));
+            }
+        }
+        let mut add = |name: &str, header: Header| {
+            response.headers.insert(name.to_owned(), RefOr::T(header));
+        };
         if status == "201" && shape.keyed {
             add("Idempotency-Replayed", replayed());
         }
@@ -211,6 +226,20 @@ fn add_headers(operation: &mut Operation, shape: &Shape) {
             add("Link", text("`first` and, unless this is the last page, `next` (RFC 8288)"));
         }
     }
+}
+
+/// What can be done with something that was just made.
+fn links(collection: &str) -> Vec<(String, Link)> {
+    let operations: &[&str] = match collection {
+        "books" => &["readBook", "replaceBook", "patchBook", "deleteBook", "generateSummary"],
+        "authors" => &["readAuthor", "replaceAuthor", "patchAuthor", "deleteAuthor"],
+        _ => &["readImport"],
+    };
+    let link = |operation: &&str| {
+        let link = LinkBuilder::new().operation_id(*operation).parameter("id", "$response.body#/id");
+        ((*operation).to_owned(), link.build())
+    };
+    operations.iter().map(link).collect()
 }
 
 fn replayed() -> Header {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::conditions::Tagged;
+use super::conditions::tagged;
 use super::errors::ApiError;
 use crate::catalog::creation::{Creation, KeyedRequest};
 
@@ -81,7 +81,7 @@ pub(crate) fn answer<T, W: Serialize>(
     let Made { id, version, body } =
         made(result.map_err(|error| ApiError::Creation { error, keyed, replayed })?);
     let location = [(LOCATION, format!("{path}/{id}"))];
-    let mut response = (StatusCode::CREATED, location, Tagged { version, body }).into_response();
+    let mut response = (StatusCode::CREATED, location, tagged(version, body)).into_response();
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
