@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use http_server::{ApiToken, ListenError, TokenError};
 use llm::{Deadline, LlmError, LlmProvider, Observed, Ollama, Prices, PricesError, ProviderName, Simulated};
+use secrecy::ExposeSecret;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,7 @@ use crate::redis_link::{LinkError, RedisLink};
 use crate::seed;
 use crate::settings::Settings;
 use crate::store::embedded::{EmbeddedStore, OpenError};
+use crate::store::mongo::{self, MongoStore};
 use crate::store::observed::ObservedStore;
 use crate::store::{Store, StoreError};
 use crate::summaries::Summaries;
@@ -46,6 +48,9 @@ pub enum AppError {
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// MongoDB cannot be used.
+    #[error(transparent)]
+    Mongo(#[from] mongo::OpenError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,6 +90,7 @@ impl AppError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Open(_) => "open",
+            Self::Mongo(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Redis(error) => error.kind(),
             Self::Provider(error) => error.kind(),
@@ -181,11 +187,16 @@ fn cache_and_leases(settings: &Settings) -> Result<Shared, LinkError> {
     })
 }
 
-/// Opens the store that the settings name, off the async threads: a first start writes the schema.
+/// Opens the store that the settings name; the embedded one off the async threads, for a first start
+/// writes the schema.
 ///
 /// # Errors
 /// When it cannot be opened.
 pub async fn open_store(settings: &Settings, metrics: Metrics) -> Result<Arc<dyn Store>, AppError> {
+    if let Some(uri) = &settings.mongodb_uri {
+        let store = MongoStore::open(uri.expose_secret()).await?;
+        return Ok(Arc::new(ObservedStore::new(store, "mongodb", metrics)));
+    }
     let folder = settings.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder)).await;
     let store = opened.map_err(|error| StoreError::Unavailable(error.to_string()))??;

@@ -122,7 +122,8 @@ pub struct Options {
     /// Refuse PUT, PATCH and DELETE without If-Match: nobody overwrites what they have not seen.
     #[arg(long, global = true, env = "REQUIRE_IF_MATCH", default_value = "false", hide_env_values = true)]
     require_if_match: String,
-    /// MongoDB; not in this version: the store is embedded.
+    /// MongoDB with its database, such as mongodb://127.0.0.1:27017/bookstore: the store. Embedded when
+    /// left out.
     #[arg(long, global = true, env = "MONGODB_URI", hide_env_values = true)]
     mongodb_uri: Option<String>,
     /// Redis, such as redis://127.0.0.1:6379 or rediss:// for TLS: the cache that instances share,
@@ -189,6 +190,8 @@ pub struct Settings {
     pub seed_catalog: bool,
     /// Whether a write to something that is there has to say which version it expects.
     pub require_if_match: bool,
+    /// MongoDB; holds a password perhaps. None: the store is embedded.
+    pub mongodb_uri: Option<SecretString>,
     /// Redis; holds a password perhaps. None: the cache is in process.
     pub redis_url: Option<SecretString>,
     /// How long entries stay cached.
@@ -236,8 +239,14 @@ impl Settings {
     fn check(options: Options, token: Option<String>) -> Result<Self, Mistakes> {
         let mut checked = Checked::default();
         let tls = checked.tls(&options);
-        if options.mongodb_uri.is_some_and(|uri| !uri.is_empty()) {
-            checked.mistake("MONGODB_URI: this version has the embedded store only; unset it");
+        let mongodb_uri = options.mongodb_uri.filter(|uri| !uri.trim().is_empty());
+        let is_mongodb = |uri: &String| uri.starts_with("mongodb://") || uri.starts_with("mongodb+srv://");
+        if mongodb_uri.as_ref().is_some_and(|uri| !is_mongodb(uri)) {
+            // Not shown: it may hold a password.
+            checked.mistake(
+                "MONGODB_URI: does not begin with mongodb:// or mongodb+srv://, as in \
+                 mongodb://127.0.0.1:27017/bookstore",
+            );
         }
         let redis_url = options.redis_url.filter(|url| !url.is_empty());
         let sound = |url: &String| {
@@ -314,6 +323,7 @@ impl Settings {
             require_if_match: checked
                 .parsed("REQUIRE_IF_MATCH", &options.require_if_match.to_ascii_lowercase(), "true or false")
                 .unwrap_or(false),
+            mongodb_uri: mongodb_uri.map(SecretString::from),
             redis_url: redis_url.map(SecretString::from),
             cache_time_to_live: Duration::from_secs(checked.number(
                 "CACHE_TTL_SECONDS",
@@ -443,7 +453,7 @@ mod tests {
                 "--log-format=xml",
                 "--ollama-base-url=localhost",
                 "--seed-catalog=perhaps",
-                "--mongodb-uri=mongodb://x",
+                "--mongodb-uri=http://user:canary-password@x",
                 "--redis-url=http://:canary-password@127.0.0.1:6379",
                 "--llm-deadline-seconds=0",
                 "--https-port=x",
@@ -483,6 +493,16 @@ mod tests {
         assert_eq!(mistakes.len(), 16);
         for secret in ["short", "canary"] {
             assert!(!mistakes.concat().contains(secret), "a secret is in {mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn a_database_password_never_shows() {
+        let wrong = check(&["--mongodb-uri=127.0.0.1 user:canary@x"], None).unwrap_err();
+        assert!(wrong[0].starts_with("MONGODB_URI") && !wrong.concat().contains("canary"), "{wrong:?}");
+        for uri in ["mongodb://user:canary@host/x", "mongodb+srv://user:canary@host.example/"] {
+            let settings = check(&["--mongodb-uri", uri], None).unwrap();
+            assert!(settings.mongodb_uri.is_some() && !format!("{settings:?}").contains("canary"));
         }
     }
 
