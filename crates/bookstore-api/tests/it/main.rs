@@ -32,6 +32,9 @@ mod lists;
 mod migration;
 #[cfg(test)]
 #[cfg(feature = "integration")]
+mod mongo_faults;
+#[cfg(test)]
+#[cfg(feature = "integration")]
 mod mongo_server;
 #[cfg(test)]
 #[cfg(feature = "integration")]
