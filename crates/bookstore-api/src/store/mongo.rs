@@ -5,6 +5,7 @@
 //! a mark by which [`crate::store::Upkeep::tend`] of any instance completes it. Nothing of the URI but its
 //! hosts is ever shown.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mongodb::bson::{Bson, DateTime, Document, doc};
@@ -150,7 +151,11 @@ impl MongoStore {
             Err(_) => return Err(refused(StoreError::Timeout)),
             Ok(Err(error)) if is_refusal(&error) => return Err(refused(error.into())),
             Ok(Err(error)) => {
-                return Err(OpenError::Unreachable { hosts, reason: StoreError::from(error).to_string() });
+                let reason = match StoreError::from(error) {
+                    StoreError::Unavailable(reason) => reason,
+                    other => other.to_string(),
+                };
+                return Err(OpenError::Unreachable { hosts, reason });
             }
             Ok(Ok(_)) => {}
         }
@@ -298,14 +303,25 @@ impl From<mongodb::error::Error> for StoreError {
             ErrorKind::BsonDeserialization(error) => Self::Corrupt(error.to_string()),
             ErrorKind::Bson(error) => Self::Corrupt(error.to_string()),
             ErrorKind::BsonSerialization(error) => Self::Corrupt(error.to_string()),
+            ErrorKind::ServerSelection { message, .. } => Self::Unavailable(unselected(message)),
             kind => Self::Unavailable(kind.to_string()),
         }
     }
 }
 
+/// Why there is no server, out of the driver's description of all it knows of each.
+fn unselected(message: &str) -> String {
+    let causes = message.split("Error: Kind: ").skip(1).filter_map(|rest| rest.split(", labels:").next());
+    let causes: BTreeSet<&str> = causes.collect();
+    if causes.is_empty() {
+        return "no server answers in time".to_owned();
+    }
+    causes.into_iter().collect::<Vec<_>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{MongoStore, OpenError, index_in};
+    use super::{MongoStore, OpenError, index_in, unselected};
 
     #[test]
     fn the_index_is_in_the_servers_words() {
@@ -313,6 +329,14 @@ mod tests {
             "E11000 duplicate key error collection: bookstore.books index: isbn dup key: { isbn: \"9\" }";
         assert_eq!(index_in(message), "isbn");
         assert_eq!(index_in("something else"), "");
+    }
+
+    #[test]
+    fn the_cause_is_in_the_drivers_words() {
+        let message = "Server selection timeout: No available servers. Topology: { Type: Unknown, Servers: [ { Address: \
+            127.0.0.1:9, Type: Unknown, Error: Kind: I/O error: Connection refused (os error 111), labels: {} } ] }";
+        assert_eq!(unselected(message), "I/O error: Connection refused (os error 111)");
+        assert_eq!(unselected("Server selection timeout"), "no server answers in time");
     }
 
     #[tokio::test]
