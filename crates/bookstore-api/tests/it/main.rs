@@ -16,9 +16,9 @@ mod cache_contract;
 mod conditions;
 mod crash;
 #[cfg(test)]
-mod idempotency;
-#[cfg(test)]
 mod history;
+#[cfg(test)]
+mod idempotency;
 #[cfg(test)]
 mod import;
 #[cfg(test)]

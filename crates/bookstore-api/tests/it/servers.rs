@@ -22,6 +22,11 @@ pub fn redis_url() -> String {
     named("REDIS_URL", "Redis")
 }
 
+/// The MongoDB that tests share; each has a database of its own there.
+pub fn mongodb_uri() -> String {
+    named("MONGODB_URI", "MongoDB")
+}
+
 /// What the keys of one test begin with.
 pub fn namespace() -> String {
     format!("test-{}", Uuid::now_v7().simple())
@@ -57,6 +62,19 @@ impl Proxy {
         let url = redis_url();
         let host = url.split_once("://").unwrap().1.split(['/', '@']).next().unwrap();
         Self::to(&host.replace("localhost", "127.0.0.1")).await
+    }
+
+    /// A way to the MongoDB that tests share; its URI is [`Proxy::mongodb_uri`].
+    pub async fn to_mongodb() -> Self {
+        let uri = mongodb_uri();
+        let host = uri.split_once("://").unwrap().1.split(['/', '?']).next().unwrap();
+        assert!(!host.contains(['@', ',']), "the tests of faults want one MongoDB without a password");
+        Self::to(&host.replace("localhost", "127.0.0.1")).await
+    }
+
+    /// Without its members' own addresses, which a replica set would name and which lead past the way.
+    pub fn mongodb_uri(&self) -> String {
+        format!("mongodb://{}/?directConnection=true", self.address)
     }
 
     pub fn redis_url(&self) -> String {

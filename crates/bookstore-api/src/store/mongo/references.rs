@@ -37,7 +37,7 @@ pub(super) struct LivingAuthor {
 /// What became of a book whose references were looked at.
 pub(super) enum Fate {
     /// It stands, as it is here.
-    Stands(BookDocument),
+    Stands(Box<BookDocument>),
     /// It went with this author, who was deleted with their books.
     WentWith(Uuid),
 }
@@ -83,7 +83,7 @@ impl MongoStore {
     pub(super) async fn settle_references(&self, mut book: BookDocument) -> Result<Fate, StoreError> {
         for attempt in 0..ATTEMPTS {
             if book.authors.is_empty() {
-                return Ok(Fate::Stands(book));
+                return Ok(Fate::Stands(Box::new(book)));
             }
             let wanted: Vec<bson::Uuid> = book.authors.iter().map(|author| author.id).collect();
             let living = self.living(&wanted).await?;
@@ -113,7 +113,7 @@ impl MongoStore {
                 .map(|author| AuthorRefDocument { id: author.id, name: author.name.clone() })
                 .collect();
             if authors == book.authors {
-                return Ok(Fate::Stands(book));
+                return Ok(Fate::Stands(Box::new(book)));
             }
             pause(attempt).await;
             let mut named = book.clone();
@@ -125,7 +125,7 @@ impl MongoStore {
                 Some(book) => book,
                 None => match self.book_document(book.id).await? {
                     Some(book) => book,
-                    None => return Ok(Fate::Stands(book)),
+                    None => return Ok(Fate::Stands(Box::new(book))),
                 },
             };
         }
