@@ -25,6 +25,9 @@ const LEASE: u8 = b'L';
 const KEYS_AT_ONCE: usize = 500;
 /// The cache must be faster than what stands behind it: longer waits are failures.
 const PATIENCE: Patience = Patience { deadline: Duration::from_millis(250), tries_anyway: false };
+/// For what is sent even while the server is left alone: an invalidation, without which other
+/// instances serve what is stale, and the question whether it is back.
+const INSISTENT: Patience = Patience { tries_anyway: true, ..PATIENCE };
 
 /// Puts the value in if the key still holds the lease.
 const FILL: &str = "\
@@ -131,14 +134,12 @@ impl Cache for RedisCache {
             for key in keys {
                 delete.arg(self.name(key));
             }
-            self.link.query::<u64>(&delete, PATIENCE).await?;
+            self.link.query::<u64>(&delete, INSISTENT).await?;
         }
         Ok(())
     }
 
     async fn ping(&self) -> Result<(), CacheError> {
-        // An answer ends an outage: it is asked even while others fail at once.
-        let patience = Patience { tries_anyway: true, ..PATIENCE };
-        Ok(self.link.query(&redis::cmd("PING"), patience).await?)
+        Ok(self.link.query(&redis::cmd("PING"), INSISTENT).await?)
     }
 }
