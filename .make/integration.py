@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
-"""Sees to it that the real servers of the integration tests are there, then runs the command given.
+"""Sees to it that the real servers of the integration tests are there, then runs the command given:
 
-The environment names them: OLLAMA_BASE_URL, DOCKER_HOST, K6_BIN. What it does not name is started
-by compose (Ollama), found at its usual place (Docker), or fetched (k6). A server that cannot be had
-fails the tests; nothing is skipped. Python's standard library only.
+    integration.py [--only redis,toxiproxy,ollama,docker,k6] COMMAND...
+
+The environment names them: REDIS_URL, TOXIPROXY_URL, OLLAMA_BASE_URL, DOCKER_HOST, K6_BIN. What it
+does not name is started by compose (Redis, toxiproxy, Ollama), found at its usual place (Docker), or
+fetched (k6). Tests that stop or flush a Redis start one of their own: `redis-server` and `redis-cli`
+must be installed. A server that cannot be had fails the tests; nothing is skipped. Python's standard
+library only.
 """
 
 import os
@@ -12,6 +16,7 @@ import secrets
 import subprocess
 import sys
 
+ALL = ("redis", "toxiproxy", "ollama", "docker", "k6")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = os.environ.get("OLLAMA_MODEL", "llama3.2")
 
@@ -20,7 +25,7 @@ def say(text):
     print(f"integration: {text}", file=sys.stderr, flush=True)
 
 
-def compose(*arguments):
+def compose(variable, *arguments):
     command = ["docker", "compose", "--profile", "servers", *arguments]
     try:
         # Compose reads the whole file, so the services that are not started want their secret too.
@@ -30,28 +35,47 @@ def compose(*arguments):
         reason = "failed"
     except OSError as error:
         reason = str(error)
-    sys.exit(f"integration: `{' '.join(command)}`: {reason}; install Docker with compose, or set OLLAMA_BASE_URL")
+    sys.exit(f"integration: `{' '.join(command)}`: {reason}; install Docker with compose, or set {variable}")
 
 
-def main():
+def by_compose(environment, variable, server, url):
+    """Starts a server by compose unless the environment names one; whether it was started."""
+    if environment.get(variable):
+        return False
+    say(f"{variable} is not set: starting {server} by compose")
+    compose(variable, "up", "--detach", "--wait", server)
+    environment[variable] = url
+    return True
+
+
+def main(wanted, command):
     environment = dict(os.environ)
-    if not environment.get("OLLAMA_BASE_URL"):
-        say(f"OLLAMA_BASE_URL is not set: starting Ollama by compose and pulling {MODEL}")
-        compose("up", "--detach", "--wait", "ollama")
-        compose("exec", "ollama", "ollama", "pull", MODEL)
-        environment["OLLAMA_BASE_URL"] = "http://127.0.0.1:11434"
-    environment.setdefault("DOCKER_HOST", "unix:///var/run/docker.sock")
-    found = subprocess.run([sys.executable, pathlib.Path(__file__).with_name("k6.py")],
-                           stdout=subprocess.PIPE, text=True)
-    if found.returncode:
-        sys.exit(found.returncode)
-    environment["K6_BIN"] = found.stdout.strip()
-    for name in ("OLLAMA_BASE_URL", "DOCKER_HOST", "K6_BIN", "BOOKS_CSV"):
+    if "redis" in wanted:
+        by_compose(environment, "REDIS_URL", "redis", "redis://127.0.0.1:6379")
+    if "toxiproxy" in wanted:
+        # Its proxies listen on ports of the host, which it shares.
+        by_compose(environment, "TOXIPROXY_URL", "toxiproxy", "http://127.0.0.1:8474")
+    if "ollama" in wanted and by_compose(environment, "OLLAMA_BASE_URL", "ollama", "http://127.0.0.1:11434"):
+        compose("OLLAMA_BASE_URL", "exec", "ollama", "ollama", "pull", MODEL)
+    if "docker" in wanted:
+        environment.setdefault("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if "k6" in wanted:
+        found = subprocess.run([sys.executable, pathlib.Path(__file__).with_name("k6.py")],
+                               stdout=subprocess.PIPE, text=True)
+        if found.returncode:
+            sys.exit(found.returncode)
+        environment["K6_BIN"] = found.stdout.strip()
+    for name in ("TOXIPROXY_URL", "OLLAMA_BASE_URL", "DOCKER_HOST", "K6_BIN", "BOOKS_CSV"):
         say(f"{name} = {environment.get(name, 'not set')}")
-    os.execvpe(sys.argv[1], sys.argv[1:], environment)
+    # It may hold a password.
+    say(f"REDIS_URL is {'set' if environment.get('REDIS_URL') else 'not set'}")
+    os.execvpe(command[0], command, environment)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    command, wanted = sys.argv[1:], ALL
+    if command[:1] == ["--only"]:
+        wanted, command = command[1].split(",") if len(command) > 1 else [], command[2:]
+    if not command or not set(wanted) <= set(ALL):
         sys.exit(__doc__)
-    main()
+    main(wanted, command)
