@@ -19,6 +19,7 @@ use crate::service::{PATIENCE, Service, Start};
 
 const WRITERS: u64 = 8;
 
+#[expect(clippy::disallowed_methods, reason = "a longer run is asked for in the environment")]
 fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().unwrap())
 }
@@ -202,4 +203,11 @@ async fn verify(service: &Service, writers: &[Writer]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_writers_lose_and_double_nothing() {
     crash(Start::without_provider()).await;
+}
+
+#[cfg(feature = "integration")]
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_writers_lose_and_double_nothing_in_mongodb() {
+    let database = crate::mongo_server::Scratch::new();
+    crash(Start::without_provider().environment("MONGODB_URI", &database.uri)).await;
 }

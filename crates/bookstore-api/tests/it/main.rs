@@ -14,6 +14,7 @@ mod cache_aside;
 mod cache_contract;
 #[cfg(test)]
 mod conditions;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod history;
