@@ -46,7 +46,12 @@ pub(crate) async fn list(
     let before = query.cursor.map(|cursor| Uuid::parse_str(&cursor)).transpose();
     let stretch = api.runs.list(before.map_err(|_| ApiError::Cursor)?, limit as usize).await?;
     let last = stretch.runs.last().map(|run| run.id.to_string());
-    Ok(Json(Page { next_cursor: last.filter(|_| stretch.more), items: stretch.runs, total: stretch.total }))
+    Ok(Json(Page {
+        next_cursor: last.filter(|_| stretch.more),
+        items: stretch.runs,
+        total: stretch.total,
+        total_capped: false,
+    }))
 }
 
 /// Start a run

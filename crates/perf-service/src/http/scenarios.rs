@@ -13,5 +13,5 @@ use super::Api;
 pub(crate) async fn list(State(api): State<Api>) -> Json<Page<Scenario>> {
     let items = api.runs.scenarios();
     let total = items.len() as u64;
-    Json(Page { items, next_cursor: None, total })
+    Json(Page { items, next_cursor: None, total, total_capped: false })
 }
