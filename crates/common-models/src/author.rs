@@ -8,6 +8,11 @@ use uuid::Uuid;
 /// An author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "id": "019a9e5e-7d11-7e52-b1a5-02f4ae9f5c01", "name": "Herman Melville", "biography": "Went to sea at twenty.",
+    "bornYear": 1819, "diedYear": 1891, "version": 1,
+    "createdAt": "2026-01-05T09:30:00Z", "updatedAt": "2026-01-05T09:30:00Z"
+}))]
 pub struct Author {
     /// UUIDv7.
     pub id: Uuid,
@@ -49,6 +54,9 @@ pub struct AuthorRef {
 /// What a client sends to create or replace an author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({
+    "name": "Herman Melville", "biography": "Went to sea at twenty.", "bornYear": 1819, "diedYear": 1891
+}))]
 pub struct WriteAuthor {
     /// 1 to 200 characters, not only spaces, no control characters but tab and line breaks.
     #[schema(

@@ -26,6 +26,13 @@ pub struct Price {
 /// A book.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "id": "019a9e5e-7d5a-7cc3-98d0-5d3b1c3f0a11", "isbn": "9780142437247", "title": "Moby-Dick; or, The Whale",
+    "authors": [{ "id": "019a9e5e-7d11-7e52-b1a5-02f4ae9f5c01", "name": "Herman Melville" }],
+    "publishedYear": 1851, "language": "en", "genres": ["novel", "adventure"],
+    "description": "A captain hunts a white whale.", "price": { "amount": "12.99", "currency": "USD" },
+    "rating": 4.2, "version": 1, "createdAt": "2026-01-05T09:30:00Z", "updatedAt": "2026-01-05T09:30:00Z"
+}))]
 pub struct Book {
     /// UUIDv7.
     pub id: Uuid,
@@ -78,6 +85,11 @@ pub struct Book {
 /// What a client sends to create or replace a book.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({
+    "isbn": "978-0-14-243724-7", "title": "Moby-Dick; or, The Whale", "publishedYear": 1851, "language": "en",
+    "genres": ["novel", "adventure"], "description": "A captain hunts a white whale.",
+    "price": { "amount": "12.99", "currency": "USD" }, "rating": 4.2
+}))]
 pub struct WriteBook {
     /// ISBN-10 or ISBN-13 with a right check digit; hyphens and spaces are dropped, an ISBN-10 is
     /// kept as its ISBN-13. An ISBN belongs to one book.

@@ -206,3 +206,124 @@ impl Creation<ClaimOutcome> {
         Creation { result, replayed: self.replayed }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use chrono::Utc;
+    use telemetry::Metrics;
+    use tokio_util::task::TaskTracker;
+    use uuid::Uuid;
+
+    use super::{Catalog, KeyedRequest};
+    use crate::book::{Book, BookDraft};
+    use crate::cache::memory::MemoryCache;
+    use crate::cache_aside::CacheAside;
+    use crate::catalog::UseCaseError;
+    use crate::store::embedded::EmbeddedStore;
+    use crate::store::{Claim, ClaimOutcome, ClaimStore, Claimed, Settled, Store, StoreError};
+
+    /// Claims of a key that an equal request settles between this request's claim and its settling.
+    struct Overtaken {
+        resource: Uuid,
+        settled: Settled,
+        standing: ClaimOutcome,
+        asked: std::sync::atomic::AtomicBool,
+    }
+
+    #[async_trait]
+    impl ClaimStore for Overtaken {
+        async fn claim(&self, _: Claim) -> Result<Claimed, StoreError> {
+            if self.asked.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                Ok(Claimed::Settled(Box::new(self.standing.clone())))
+            } else {
+                Ok(Claimed::Open { resource: self.resource })
+            }
+        }
+
+        async fn settle(&self, _: &str, _: &ClaimOutcome) -> Result<Settled, StoreError> {
+            Ok(self.settled)
+        }
+    }
+
+    /// Creates a book under such a key; the answer, whether it is a replay, and whether the book is there.
+    async fn overtaken(
+        settled: Settled,
+        standing: impl FnOnce(Uuid) -> ClaimOutcome,
+    ) -> (Result<Book, UseCaseError>, bool, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(folder.path()).unwrap());
+        let metrics = Metrics::unregistered();
+        let cache =
+            CacheAside::new(Arc::new(MemoryCache::new(1 << 20)), metrics.clone(), Duration::from_secs(1));
+        let resource = Uuid::now_v7();
+        let claims = Overtaken { resource, settled, standing: standing(resource), asked: Default::default() };
+        let catalog =
+            Catalog { claims: Arc::new(claims), ..Catalog::new(&store, cache, metrics, TaskTracker::new()) };
+        let draft = BookDraft { title: "Emma".to_owned(), ..BookDraft::default() };
+        let request = KeyedRequest { key: "k".to_owned(), request_hash: "h".to_owned() };
+        let creation = catalog.create_book(draft, Some(request)).await;
+        (creation.result, creation.replayed, store.book(resource).await.unwrap().is_some())
+    }
+
+    fn book(id: Uuid) -> Book {
+        let now = Utc::now();
+        Book {
+            id,
+            isbn: None,
+            title: "Emma".to_owned(),
+            authors: Vec::new(),
+            published_year: None,
+            language: None,
+            genres: Vec::new(),
+            description: None,
+            price: None,
+            rating: None,
+            summary: None,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_meanwhile_is_taken_away_again() {
+        let (answer, replayed, there) =
+            overtaken(Settled::ResourceDeleted, |id| ClaimOutcome::Book(book(id))).await;
+        assert!(answer.is_ok() && replayed && !there, "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_was_settled_first_stands() {
+        let (answer, replayed, there) = overtaken(Settled::Done, |_| ClaimOutcome::IsbnTaken).await;
+        assert!(matches!(answer, Err(UseCaseError::Store(StoreError::IsbnTaken))), "{answer:?}");
+        assert!(replayed && !there);
+    }
+
+    #[tokio::test]
+    async fn what_an_equal_request_settled_alike_stays() {
+        let (answer, replayed, there) = overtaken(Settled::Done, |id| ClaimOutcome::Book(book(id))).await;
+        assert!(answer.is_ok() && !replayed && there, "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_claim_settled_with_another_kind_is_corrupt() {
+        let (answer, ..) = overtaken(Settled::Done, |id| {
+            ClaimOutcome::Author(crate::book::Author {
+                id,
+                name: "Emma".to_owned(),
+                biography: None,
+                born_year: None,
+                died_year: None,
+                version: 1,
+                created_at: Utc::now(),
+                updated_at: Utc::now(),
+            })
+        })
+        .await;
+        assert!(matches!(answer, Err(UseCaseError::Store(StoreError::Corrupt(_)))), "{answer:?}");
+    }
+}

@@ -128,7 +128,7 @@ async fn what_cannot_be_extracted_is_a_problem() {
     for (body, field) in [
         (b"{\"pages\":[1,-2]}".as_slice(), "pages[1]"),
         (b"{\"pages\":[],\"colour\":1}", "colour"),
-        (b"{}", ""),
+        (b"{}", "pages"),
     ] {
         let problem = problem(send(json, body), 422, "validation_failed").await;
         assert_eq!(problem["errors"][0]["field"], field, "{problem}");
