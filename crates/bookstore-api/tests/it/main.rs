@@ -35,6 +35,9 @@ mod migration;
 #[cfg(feature = "integration")]
 mod mongo_faults;
 #[cfg(test)]
+#[cfg(feature = "mongod")]
+mod mongo_plans;
+#[cfg(test)]
 #[cfg(feature = "integration")]
 mod mongo_server;
 #[cfg(test)]

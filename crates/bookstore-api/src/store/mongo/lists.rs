@@ -55,7 +55,12 @@ impl Page {
             (None, Bson::Null) => doc! { "_id": last },
             (Some(_), Bson::Null) | (None, _) => return Err(StoreError::BadCursor),
             (Some(order), key) => {
-                doc! { "$or": [{ order: { beyond: key.clone() } }, { order: key, "_id": last }] }
+                // The bound stands outside too: whichever way the server goes, it begins at this key.
+                let bound = if self.descending { "$lte" } else { "$gte" };
+                doc! {
+                    order: { bound: key.clone() },
+                    "$or": [{ order: { beyond: key.clone() } }, { order: key, "_id": last }],
+                }
             }
         };
         Ok(if self.filter.is_empty() {
