@@ -142,6 +142,25 @@ async fn a_holder_that_lost_its_lease_does_not_store_over_the_next_ones_result()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_longer_than_the_lease_is_made_once() {
+    let upstream = Upstream::counting(LASTS + LASTS / 2).await;
+    let (_start, one, other) = pair(&upstream, &redis_url());
+    let book = one.book("Moby-Dick").await;
+    let ask = |number| if number % 2 == 0 { one.summarise(&book, "") } else { other.summarise(&book, "") };
+    let replies = join_all((0..20).map(ask)).await;
+    let answers: Vec<Value> = replies.iter().map(|reply| reply.expect(200)).collect();
+    assert_eq!((upstream.calls().await, paying(&answers)), (1, 1));
+    let mut counted = [0.0; 3];
+    for service in [&one, &other] {
+        for (sum, outcome) in counted.iter_mut().zip(["acquired", "held", "lost"]) {
+            *sum += service.metric("bookstore_leases_total", &[&format!("outcome=\"{outcome}\"")]).await;
+        }
+    }
+    // Who waited acquires it in the end, to look whether anything is left to do.
+    assert_eq!(counted.map(|count| count as u64), [2, 1, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_callers_leaving_frees_the_lease_at_once() {
     let upstream = slow_at_first(Duration::from_secs(120)).await;
     let (_start, one, other) = pair(&upstream, &redis_url());

@@ -4,10 +4,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::servers::{OwnRedis, Proxy, redis_url};
 use crate::service::{Service, Start};
+use crate::upstream::Upstream;
 
 /// From a fault's end until the cache is used again and what it missed is made up for.
 const RECOVERY: Duration = Duration::from_secs(2);
@@ -79,7 +81,7 @@ async fn goes_on(stage: &Stage, on: &AtomicBool) -> (Duration, usize) {
         }
         (slowest, answers)
     });
-    let all = futures::future::join_all(work).await;
+    let all = join_all(work).await;
     all.into_iter().reduce(|one, other| (one.0.max(other.0), one.1 + other.1)).unwrap()
 }
 
@@ -200,6 +202,52 @@ async fn cut_off_one_instance_leaves_the_other_stale_for_no_longer_than_the_time
     stage.proxy.enable(true).await;
     recovered(&stage).await;
     assert_eq!(stage.cut.get("/health/ready").await.expect(200)["dependencies"]["cache"], "up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_summaries_are_made_once_an_instance_and_kept() {
+    let upstream = Upstream::counting(Duration::from_millis(300)).await;
+    let mut redis = OwnRedis::start();
+    let start = Start::new(&upstream.url()).environment("REDIS_URL", &redis.url());
+    let services = [start.serve(), start.serve()];
+    let book = services[0].book("Moby-Dick").await;
+    redis.stop();
+    let replies = join_all((0..100).map(|number| services[number % 2].summarise(&book, ""))).await;
+    assert!(replies.iter().all(|reply| reply.status == 200), "{replies:#?}");
+    let calls = upstream.calls().await;
+    assert!((1..=2).contains(&calls), "{calls} calls by two instances");
+    let outcome = r#"outcome="unavailable""#;
+    assert!(services[0].metric("bookstore_leases_total", &[outcome]).await >= 1.0);
+    // A new one replaces what was made under a lease before the outage, and the other way round.
+    for (number, calls) in [(0, calls + 1), (1, calls + 2)] {
+        let anew = services[number].summarise(&book, "?refresh=true").await.expect(200);
+        assert_eq!(anew["summary"], format!("Summary {calls}."));
+        let shown = services[1 - number].summarise(&book, "").await.expect(200);
+        assert_eq!(shown["summary"], anew["summary"]);
+        if number == 0 {
+            redis.restart();
+            assert_eq!(services[1].get("/health/ready").await.expect(200)["dependencies"]["cache"], "up");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_behind_tls_is_used_only_if_its_certificate_holds() {
+    let redis = OwnRedis::start_with_tls();
+    for (trusted, cache) in [(true, "up"), (false, "down")] {
+        let mut start = Start::without_provider().environment("REDIS_URL", &redis.tls_url());
+        if trusted {
+            start = start.environment("SSL_CERT_FILE", redis.authority().to_str().unwrap());
+        }
+        let service = start.serve();
+        let ready = service.get("/health/ready").await.expect(200);
+        assert_eq!(ready["dependencies"]["cache"], cache, "trusted: {trusted}");
+        let book = format!("/api/v1/books/{}", service.book("Moby-Dick").await);
+        for _ in 0..2 {
+            service.get(&book).await.expect(200);
+        }
+        assert_eq!(hits(&service).await >= 1.0, trusted);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! service and one of them (toxiproxy), and a Redis of a test's own that it may flush and stop.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -60,7 +61,8 @@ impl Proxy {
     /// A way to the Redis that tests share; its URL is [`Proxy::redis_url`].
     pub async fn to_redis() -> Self {
         let url = redis_url();
-        let host = url.split_once("://").unwrap().1.split(['/', '@']).next().unwrap();
+        let host = url.split_once("://").unwrap().1.split('/').next().unwrap();
+        let host = host.rsplit('@').next().unwrap();
         Self::to(&host.replace("localhost", "127.0.0.1")).await
     }
 
@@ -123,14 +125,37 @@ impl Drop for Proxy {
 pub struct OwnRedis {
     child: Option<Child>,
     port: u16,
+    tls_port: Option<u16>,
     folder: TempDir,
 }
 
 impl OwnRedis {
     pub fn start() -> Self {
-        let mut this = Self { child: None, port: free_port(), folder: tempfile::tempdir().unwrap() };
+        Self::new(None, tempfile::tempdir().unwrap())
+    }
+
+    /// With TLS besides, under a certificate for `localhost` that signs itself.
+    pub fn start_with_tls() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(folder.path().join("certificate.pem"), made.cert.pem()).unwrap();
+        std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        Self::new(Some(free_port()), folder)
+    }
+
+    fn new(tls_port: Option<u16>, folder: TempDir) -> Self {
+        let mut this = Self { child: None, port: free_port(), tls_port, folder };
         this.restart();
         this
+    }
+
+    pub fn tls_url(&self) -> String {
+        format!("rediss://localhost:{}/1", self.tls_port.unwrap())
+    }
+
+    /// The file of who signed its certificate.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("certificate.pem")
     }
 
     pub fn url(&self) -> String {
@@ -147,7 +172,12 @@ impl OwnRedis {
     /// Stops it, if it runs, and starts it empty on the same port.
     pub fn restart(&mut self) {
         self.stop();
-        let child = Command::new("redis-server")
+        let mut command = Command::new("redis-server");
+        if let Some(port) = self.tls_port {
+            command.args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no"]);
+            command.args(["--tls-cert-file", "certificate.pem", "--tls-key-file", "key.pem"]);
+        }
+        let child = command
             .args([
                 "--port",
                 &self.port.to_string(),

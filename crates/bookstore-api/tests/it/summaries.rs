@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use wiremock::ResponseTemplate;
 
-use crate::service::{Reply, Service, Start};
+use crate::service::{Reply, Service, Start, metric};
 use crate::upstream::{FIRST, Upstream, answer};
 
 const AT_ONCE: Duration = Duration::ZERO;
@@ -93,6 +93,29 @@ async fn fifty_at_once(delay: Duration) {
     assert_eq!(paying.len(), 1, "exactly one answer carries the tokens");
     assert_eq!(tokens(&paying[0]["usage"]), FIRST);
     assert_eq!(paying[0]["cached"], false);
+    let text = service.get("/metrics").await.text;
+    let count = |outcome: &str| {
+        let outcome = format!("outcome=\"{outcome}\"");
+        metric(&text, "bookstore_summaries_total", &[&outcome]).unwrap_or_default() as u64
+    };
+    assert_eq!(count("generated"), 1, "a call is counted once");
+    let others = ["shared", "stored", "cached"].map(count);
+    assert_eq!(others.iter().sum::<u64>(), 49, "{others:?}");
+    if !delay.is_zero() {
+        assert!(others[0] > 0, "nobody shared a call that took {delay:?}: {others:?}");
+    }
+}
+
+#[tokio::test]
+async fn looking_up_the_book_of_a_summary_is_no_request_to_the_cache() {
+    let (_upstream, _start, service) = stage(AT_ONCE).await;
+    let book = service.book("Moby-Dick").await;
+    service.summarise(&book, "").await.expect(200);
+    service.summarise(&book, "?refresh=true").await.expect(200);
+    let counted = service.metric("bookstore_cache_requests_total", &["cache=\"book\""]).await;
+    assert!(counted.abs() < 1e-9, "{counted} were counted");
+    let counted = service.metric("bookstore_cache_requests_total", &["cache=\"summary\""]).await;
+    assert!((counted - 1.0).abs() < 1e-9, "{counted} were counted");
 }
 
 #[tokio::test]
