@@ -135,6 +135,58 @@ async fn without_a_cache_reads_are_fresh_and_still_share_loads() {
     assert!(loads <= 2, "{loads} loads: one under way and one for who came meanwhile would do");
 }
 
+/// A cache whose third look-up is told what it found only later.
+struct Dawdling {
+    cache: MemoryCache,
+    looks: AtomicU64,
+    pass: Semaphore,
+}
+
+#[async_trait]
+impl Cache for Dawdling {
+    async fn get(&self, key: &CacheKey) -> Result<Lookup, CacheError> {
+        let found = self.cache.get(key).await;
+        if self.looks.fetch_add(1, Ordering::SeqCst) == 2 {
+            self.pass.acquire().await.unwrap().forget();
+        }
+        found
+    }
+
+    async fn fill(
+        &self,
+        key: &CacheKey,
+        ticket: &FillTicket,
+        value: Bytes,
+        time_to_live: Duration,
+    ) -> Result<bool, CacheError> {
+        self.cache.fill(key, ticket, value, time_to_live).await
+    }
+
+    async fn invalidate(&self, keys: &[CacheKey]) -> Result<(), CacheError> {
+        self.cache.invalidate(keys).await
+    }
+
+    async fn ping(&self) -> Result<(), CacheError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_missed_before_a_load_and_comes_after_it_looks_again() {
+    let cache = MemoryCache::new(1 << 20);
+    let cache = Arc::new(Dawdling { cache, looks: AtomicU64::new(0), pass: Semaphore::new(0) });
+    let store = Store::new(10);
+    let aside = CacheAside::new(cache.clone(), Metrics::unregistered(), LONG);
+    // The first looks, joins, looks again and loads; meanwhile the second has missed, too.
+    let first = async {
+        store.read(&aside).await;
+        cache.pass.add_permits(1);
+    };
+    tokio::join!(first, store.read(&aside));
+    assert_eq!(cache.looks.load(Ordering::SeqCst), 4);
+    assert_eq!(store.loads.load(Ordering::SeqCst), 1, "what was cached by then was loaded again");
+}
+
 #[tokio::test]
 async fn what_another_version_cached_is_as_good_as_nothing() {
     let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new(1 << 20));
