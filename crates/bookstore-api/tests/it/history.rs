@@ -140,6 +140,8 @@ mod instances {
     use tokio::task::JoinSet;
 
     use super::{Event, wrongs};
+    use crate::instances::Store;
+    use crate::mongo_server::Scratch;
     use crate::servers::redis_url;
     use crate::service::{Service, Start};
 
@@ -165,8 +167,8 @@ mod instances {
     }
 
     /// Readers and writers at random on a few books over two instances; what is wrong with it.
-    async fn no_read_is_older_than_an_acknowledged_write(operations: usize) {
-        let start = Start::without_provider().environment("REDIS_URL", &redis_url());
+    async fn no_read_is_older_than_an_acknowledged_write(store: Store, operations: usize) {
+        let start = store.share(Start::without_provider().environment("REDIS_URL", &redis_url()));
         let services = Arc::new([start.serve(), start.serve()]);
         let mut paths = Vec::new();
         for number in 0..BOOKS {
@@ -220,12 +222,23 @@ mod instances {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn twenty_thousand_operations() {
-        no_read_is_older_than_an_acknowledged_write(20_000).await;
+        no_read_is_older_than_an_acknowledged_write(Store::Embedded, 20_000).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn twenty_thousand_operations_on_mongodb() {
+        no_read_is_older_than_an_acknowledged_write(Store::MongoDb(Scratch::new()), 20_000).await;
     }
 
     #[cfg(feature = "soak")]
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_hundred_thousand_operations() {
-        no_read_is_older_than_an_acknowledged_write(100_000).await;
+        no_read_is_older_than_an_acknowledged_write(Store::Embedded, 100_000).await;
+    }
+
+    #[cfg(feature = "soak")]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_hundred_thousand_operations_on_mongodb() {
+        no_read_is_older_than_an_acknowledged_write(Store::MongoDb(Scratch::new()), 100_000).await;
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use wiremock::Request;
 
 use crate::cache_aside::thousand_cold_reads;
+use crate::mongo_server::Scratch;
 use crate::servers::{OwnRedis, redis_url};
 use crate::service::{Service, Start};
 use crate::upstream::{FIRST, Upstream, answer};
@@ -18,9 +19,26 @@ use crate::upstream::{FIRST, Upstream, answer};
 /// For what comes after a lease has ended: polling, the provider, a busy machine.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// Two instances over one data folder.
-fn pair(upstream: &Upstream, redis: &str) -> (Start, Service, Service) {
-    let start = Start::new(&upstream.url()).environment("REDIS_URL", redis);
+/// A store that instances share. Outlives them.
+pub enum Store {
+    /// One data folder.
+    Embedded,
+    /// One database.
+    MongoDb(Scratch),
+}
+
+impl Store {
+    pub fn share(&self, start: Start) -> Start {
+        match self {
+            Self::Embedded => start,
+            Self::MongoDb(scratch) => start.environment("MONGODB_URI", &scratch.uri),
+        }
+    }
+}
+
+/// Two instances over one store.
+fn pair(store: &Store, upstream: &Upstream, redis: &str) -> (Start, Service, Service) {
+    let start = store.share(Start::new(&upstream.url()).environment("REDIS_URL", redis));
     let (one, other) = (start.serve(), start.serve());
     (start, one, other)
 }
@@ -40,10 +58,9 @@ fn paying(answers: &[Value]) -> usize {
     answers.iter().filter(|answer| answer["usage"]["outputTokens"] != 0).count()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_over_two_instances_pay_once_and_nothing_after_a_flush() {
+async fn a_thousand_over_two_instances_pay_once_and_nothing_after_a_flush(store: Store) {
     let (upstream, redis) = (Upstream::counting(Duration::from_millis(300)).await, OwnRedis::start());
-    let (_start, one, other) = pair(&upstream, &redis.url());
+    let (_start, one, other) = pair(&store, &upstream, &redis.url());
     let book = one.book("Moby-Dick").await;
     let ask = |number| if number % 2 == 0 { one.summarise(&book, "") } else { other.summarise(&book, "") };
     let replies = join_all((0..1_000).map(ask)).await;
@@ -64,10 +81,9 @@ async fn a_thousand_over_two_instances_pay_once_and_nothing_after_a_flush() {
     assert!((generated - 1.0).abs() < 1e-9, "{generated} were counted as generated");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refreshes_at_once_over_two_instances_share_one_call_and_later_ones_do_not() {
+async fn refreshes_at_once_over_two_instances_share_one_call_and_later_ones_do_not(store: Store) {
     let upstream = Upstream::counting(Duration::from_millis(500)).await;
-    let (_start, one, other) = pair(&upstream, &redis_url());
+    let (_start, one, other) = pair(&store, &upstream, &redis_url());
     let book = one.book("Moby-Dick").await;
     one.summarise(&book, "").await.expect(200);
     let first = async { one.summarise(&book, "?refresh=true").await.expect(200) };
@@ -84,10 +100,9 @@ async fn refreshes_at_once_over_two_instances_share_one_call_and_later_ones_do_n
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_holder_is_followed_by_one_call() {
+async fn a_killed_holder_is_followed_by_one_call(store: Store) {
     let upstream = slow_at_first(Duration::from_secs(120)).await;
-    let (start, holder, other) = pair(&upstream, &redis_url());
+    let (start, holder, other) = pair(&store, &upstream, &redis_url());
     let third = start.serve();
     let book = other.book("Moby-Dick").await;
     let lost = holder.request(reqwest::Method::POST, &format!("/api/v1/books/{book}/generate-summary"));
@@ -114,10 +129,9 @@ async fn a_killed_holder_is_followed_by_one_call() {
     assert!(waited < LASTS + SLACK, "{waited:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_holder_that_lost_its_lease_does_not_store_over_the_next_ones_result() {
+async fn a_holder_that_lost_its_lease_does_not_store_over_the_next_ones_result(store: Store) {
     let upstream = slow_at_first(LASTS).await;
-    let (_start, holder, other) = pair(&upstream, &redis_url());
+    let (_start, holder, other) = pair(&store, &upstream, &redis_url());
     let book = other.book("Moby-Dick").await;
     let late = async { holder.summarise(&book, "").await.expect(200) };
     let next = async {
@@ -141,10 +155,9 @@ async fn a_holder_that_lost_its_lease_does_not_store_over_the_next_ones_result()
     assert_eq!(upstream.calls().await, 2);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_longer_than_the_lease_is_made_once() {
+async fn a_call_longer_than_the_lease_is_made_once(store: Store) {
     let upstream = Upstream::counting(LASTS + LASTS / 2).await;
-    let (_start, one, other) = pair(&upstream, &redis_url());
+    let (_start, one, other) = pair(&store, &upstream, &redis_url());
     let book = one.book("Moby-Dick").await;
     let ask = |number| if number % 2 == 0 { one.summarise(&book, "") } else { other.summarise(&book, "") };
     let replies = join_all((0..20).map(ask)).await;
@@ -160,10 +173,9 @@ async fn a_call_longer_than_the_lease_is_made_once() {
     assert_eq!(counted.map(|count| count as u64), [2, 1, 0]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_callers_leaving_frees_the_lease_at_once() {
+async fn a_callers_leaving_frees_the_lease_at_once(store: Store) {
     let upstream = slow_at_first(Duration::from_secs(120)).await;
-    let (_start, one, other) = pair(&upstream, &redis_url());
+    let (_start, one, other) = pair(&store, &upstream, &redis_url());
     let book = other.book("Moby-Dick").await;
     let leaving = one.request(reqwest::Method::POST, &format!("/api/v1/books/{book}/generate-summary"));
     let leaving = leaving.timeout(Duration::from_millis(500)).send();
@@ -174,16 +186,14 @@ async fn a_callers_leaving_frees_the_lease_at_once() {
     assert!(began.elapsed() < LASTS, "{:?}: the lease was waited out", began.elapsed());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_at_once_read_a_cold_book_from_the_store_once() {
-    let start = Start::without_provider().environment("REDIS_URL", &redis_url());
+async fn a_thousand_at_once_read_a_cold_book_from_the_store_once(store: Store) {
+    let start = store.share(Start::without_provider().environment("REDIS_URL", &redis_url()));
     let reads = thousand_cold_reads(&start.serve()).await;
     assert!((reads - 1.0).abs() < 1e-9, "{reads} reads");
 }
 
-#[tokio::test]
-async fn what_one_instance_writes_the_other_reads() {
-    let start = Start::without_provider().environment("REDIS_URL", &redis_url());
+async fn what_one_instance_writes_the_other_reads(store: Store) {
+    let start = store.share(Start::without_provider().environment("REDIS_URL", &redis_url()));
     let (one, other) = (start.serve(), start.serve());
     let book = one.book("Moby-Dick").await;
     let path = format!("/api/v1/books/{book}");
@@ -202,4 +212,36 @@ async fn what_one_instance_writes_the_other_reads() {
     assert!(hits >= 25.0, "{hits} hits: the cache is not used");
     other.delete(&path).await.expect(204);
     one.get(&path).await.problem(404, "book_not_found");
+}
+
+/// One test a clause for the store that `$store` makes.
+macro_rules! instances {
+    ($store:expr; $($clause:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $clause() {
+                super::$clause($store).await;
+            }
+        )*
+    };
+    ($store:expr) => {
+        instances! { $store;
+            a_thousand_over_two_instances_pay_once_and_nothing_after_a_flush
+            refreshes_at_once_over_two_instances_share_one_call_and_later_ones_do_not
+            a_killed_holder_is_followed_by_one_call
+            a_holder_that_lost_its_lease_does_not_store_over_the_next_ones_result
+            a_call_longer_than_the_lease_is_made_once
+            a_callers_leaving_frees_the_lease_at_once
+            a_thousand_at_once_read_a_cold_book_from_the_store_once
+            what_one_instance_writes_the_other_reads
+        }
+    };
+}
+
+mod embedded {
+    instances! { super::Store::Embedded }
+}
+
+mod mongodb {
+    instances! { super::Store::MongoDb(super::Scratch::new()) }
 }
