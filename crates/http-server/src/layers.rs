@@ -3,27 +3,23 @@
 //! Plain tower layers and not axum's `from_fn`, which boxes a future and clones what is inside for
 //! every request; `make bench-api` shows what the layers cost together.
 
-use std::any::Any;
-
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use common_models::Problem;
 use http::{Method, StatusCode, Uri};
 use telemetry::server::Scheme;
-use telemetry::{Failure, Metrics, RouteSlot, ServerLayer};
+use telemetry::{Metrics, RouteSlot, ServerLayer};
 use tower::ServiceBuilder;
 use tower::util::{MapRequestLayer, option_layer};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::connection::Layered;
 use crate::cors;
 use crate::listener::ListenSettings;
-use crate::problem::{InstanceLayer, ProblemResponse};
+use crate::problem::ProblemResponse;
 
 mod compression;
-mod deadline;
+mod gate;
 mod hosts;
 mod load;
 mod paths;
@@ -41,21 +37,16 @@ pub(crate) fn wrap(
     let routes = router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(settings.limits.body_bytes))
         .layer(MapRequestLayer::new(name_route));
     ServiceBuilder::new()
         // Held until the answer's body has ended or was dropped.
         .layer(under_way)
         .layer(ServerLayer::new(metrics, scheme).access_events_one_in(settings.access_events_one_in))
         .layer(compression::layer())
-        .layer(InstanceLayer)
-        .layer(hosts::HostsLayer::new(settings))
         .layer(option_layer(cors::layer(&settings.cors_allowed_origins)))
-        .layer(load::ShedLayer)
-        .map_response(|response: http::Response<_>| response.map(Body::new))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(deadline::DeadlineLayer::new(settings.limits.request_deadline))
-        .layer(paths::PathsLayer)
+        .layer(gate::GateLayer::new(settings))
+        // Where a route sets no other.
+        .layer(DefaultBodyLimit::max(settings.limits.body_bytes))
         .service(routes)
 }
 
@@ -88,21 +79,4 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Response {
         )),
     )
     .into_response()
-}
-
-fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words");
-    let mut response = ProblemResponse(internal()).into_response();
-    response.extensions_mut().insert(Failure { kind: "panic", detail: text.to_owned() });
-    response
-}
-
-/// The problem of a failure that is ours, without its inner detail.
-pub(crate) fn internal() -> Problem {
-    Problem::new(500, "internal_error", "Something went wrong inside the service")
-        .with_detail("The failure was logged under this trace id; trying again may help.")
 }

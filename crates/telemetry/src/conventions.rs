@@ -30,19 +30,12 @@ pub const OPERATION_CHAT: &str = "chat";
 /// Whether a simulator answered; not part of the conventions.
 pub const SIMULATED: &str = "simulated";
 
-/// The methods that may be a label; everything else is `_OTHER`.
+/// The methods that may be a label; the last stands for everything else.
+pub const METHODS: [&str; 10] =
+    ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "_OTHER"];
+
+/// The label of a method.
 #[must_use]
 pub fn method_label(method: &http::Method) -> &'static str {
-    match *method {
-        http::Method::GET => "GET",
-        http::Method::POST => "POST",
-        http::Method::PUT => "PUT",
-        http::Method::PATCH => "PATCH",
-        http::Method::DELETE => "DELETE",
-        http::Method::HEAD => "HEAD",
-        http::Method::OPTIONS => "OPTIONS",
-        http::Method::TRACE => "TRACE",
-        http::Method::CONNECT => "CONNECT",
-        _ => "_OTHER",
-    }
+    METHODS.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }

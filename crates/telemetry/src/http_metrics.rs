@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundHistogram, BoundUpDownCounter, Histogram, Meter, UpDownCounter};
 
-use crate::conventions as names;
+use crate::conventions::{self as names, METHODS};
 use crate::metrics::histogram;
 use crate::server::Scheme;
 use crate::table;
@@ -19,13 +19,14 @@ use crate::table;
 /// The one label of every path that no route matches.
 pub(crate) const UNMATCHED: &str = "unmatched";
 
-/// What tells the series of a route apart where nothing failed.
-type Outcome = (&'static str, Scheme, u16);
+/// What tells the series of a route apart where nothing failed: method, scheme and status.
+type Outcome = (usize, Scheme, u16);
 
 /// A route template with the handles of its series.
 pub(crate) struct Route {
     template: Arc<str>,
-    durations: RwLock<HashMap<Outcome, BoundHistogram<f64>>>,
+    /// A handful, in the order in which they came up.
+    durations: RwLock<Vec<(Outcome, BoundHistogram<f64>)>>,
 }
 
 impl Route {
@@ -44,8 +45,8 @@ impl fmt::Debug for Route {
 pub(crate) struct HttpMetrics {
     duration: Histogram<f64>,
     active: UpDownCounter<i64>,
-    /// By method and scheme: as few as there are of both.
-    active_handles: RwLock<HashMap<(&'static str, Scheme), BoundUpDownCounter<i64>>>,
+    /// By method and scheme.
+    active_handles: [[OnceLock<BoundUpDownCounter<i64>>; 2]; METHODS.len()],
     /// By template: as many as the service has routes.
     routes: RwLock<HashMap<Arc<str>, Arc<Route>>>,
     unmatched: Arc<Route>,
@@ -61,7 +62,7 @@ impl HttpMetrics {
                 .with_description(active.help)
                 .with_unit(active.unit)
                 .build(),
-            active_handles: RwLock::default(),
+            active_handles: Default::default(),
             routes: RwLock::default(),
             unmatched: Arc::new(Route { template: Arc::from(UNMATCHED), durations: RwLock::default() }),
         }
@@ -69,11 +70,13 @@ impl HttpMetrics {
 
     /// The route of this template, which must be one of the service's own and no path.
     pub(crate) fn route(&self, template: &str) -> Arc<Route> {
-        kept(&self.routes, template, || {
-            let template = Arc::from(template);
-            let route = Route { template: Arc::clone(&template), durations: RwLock::default() };
-            (template, Arc::new(route))
-        })
+        if let Some(route) = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(template) {
+            return Arc::clone(route);
+        }
+        let template: Arc<str> = Arc::from(template);
+        let route = Arc::new(Route { template: Arc::clone(&template), durations: RwLock::default() });
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(routes.entry(template).or_insert(route))
     }
 
     /// The route of paths that no route matches.
@@ -87,14 +90,16 @@ impl HttpMetrics {
     }
 
     fn active(&self, method: &'static str, scheme: Scheme, change: i64) {
-        let handle = kept(&self.active_handles, &(method, scheme), || {
-            let labels = [
-                KeyValue::new(names::HTTP_REQUEST_METHOD, method),
-                KeyValue::new(names::URL_SCHEME, scheme.as_str()),
-            ];
-            ((method, scheme), self.active.bind(&labels))
-        });
-        handle.add(change);
+        let handles = self.active_handles.get(index(method)).and_then(|row| row.get(scheme as usize));
+        if let Some(handle) = handles {
+            let bind = || {
+                self.active.bind(&[
+                    KeyValue::new(names::HTTP_REQUEST_METHOD, method),
+                    KeyValue::new(names::URL_SCHEME, scheme.as_str()),
+                ])
+            };
+            handle.get_or_init(bind).add(change);
+        }
     }
 
     /// A request is done. `status` is absent when the client left before an answer.
@@ -110,15 +115,34 @@ impl HttpMetrics {
         self.active(method, scheme, -1);
         let seconds = duration.as_secs_f64();
         if let (Some(status), None) = (status, error_type) {
-            let outcome = (method, scheme, status);
-            let handle = kept(&route.durations, &outcome, || {
-                (outcome, self.duration.bind(&labels(method, scheme, route, Some(status), None)))
-            });
-            handle.record(seconds);
+            self.succeeded(method, scheme, route, status, seconds);
         } else {
             self.duration.record(seconds, &labels(method, scheme, route, status, error_type));
         }
     }
+
+    /// Records by a handle that is looked up once.
+    fn succeeded(&self, method: &'static str, scheme: Scheme, route: &Route, status: u16, seconds: f64) {
+        let outcome = (index(method), scheme, status);
+        // A panic in between leaves a sound list.
+        let handles = route.durations.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, handle)) = handles.iter().find(|(kept, _)| *kept == outcome) {
+            return handle.record(seconds);
+        }
+        drop(handles);
+        let handle = self.duration.bind(&labels(method, scheme, route, Some(status), None));
+        handle.record(seconds);
+        let mut handles = route.durations.write().unwrap_or_else(PoisonError::into_inner);
+        // Two at once may both have bound one: to the same series, so either will do.
+        if !handles.iter().any(|(kept, _)| *kept == outcome) {
+            handles.push((outcome, handle));
+        }
+    }
+}
+
+/// Where a method stands among those that may be a label.
+fn index(method: &'static str) -> usize {
+    METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1)
 }
 
 fn labels(
@@ -136,19 +160,4 @@ fn labels(
     labels.extend(status.map(|status| KeyValue::new(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status))));
     labels.extend(error_type.map(|kind| KeyValue::new(names::ERROR_TYPE, kind)));
     labels
-}
-
-/// What is kept under a key, or is made and kept.
-fn kept<K, Q, V>(map: &RwLock<HashMap<K, V>>, key: &Q, make: impl FnOnce() -> (K, V)) -> V
-where
-    K: std::hash::Hash + Eq + std::borrow::Borrow<Q>,
-    Q: std::hash::Hash + Eq + ?Sized,
-    V: Clone,
-{
-    // A panic in between leaves a sound map.
-    if let Some(value) = map.read().unwrap_or_else(PoisonError::into_inner).get(key) {
-        return value.clone();
-    }
-    let (key, value) = make();
-    map.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(value).clone()
 }

@@ -1,77 +1,28 @@
 //! Keeps out pages of other sites: a name that an attacker points at loopback, and a browser's
 //! cross-origin write.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use common_models::Problem;
-use futures::future::Either;
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderValue, Method, Uri};
-use tower::{Layer, Service};
 
 use crate::ProblemResponse;
 use crate::cors::Origin;
 use crate::listener::ListenSettings;
 
 /// The host names under which a service answers, and the origins whose pages may write.
-#[derive(Clone)]
-pub(super) struct HostsLayer(Arc<Hosts>);
-
-impl HostsLayer {
-    pub(super) fn new(settings: &ListenSettings) -> Self {
-        Self(Arc::new(Hosts::new(settings)))
-    }
-}
-
-impl<S> Layer<S> for HostsLayer {
-    type Service = KnownHosts<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        KnownHosts { inner, hosts: Arc::clone(&self.0) }
-    }
-}
-
-/// A service that answers under its own names only.
-#[derive(Clone)]
-pub(super) struct KnownHosts<S> {
-    inner: S,
-    hosts: Arc<Hosts>,
-}
-
-impl<S> Service<Request> for KnownHosts<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Either<S::Future, std::future::Ready<Result<Response, Infallible>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        match self.hosts.refuse(&request) {
-            None => Either::Left(self.inner.call(request)),
-            Some(problem) => Either::Right(std::future::ready(Ok(ProblemResponse(problem).into_response()))),
-        }
-    }
-}
-
-struct Hosts {
+pub(super) struct Hosts {
     any: bool,
     names: Vec<String>,
     origins: Vec<Origin>,
 }
 
 impl Hosts {
-    fn new(settings: &ListenSettings) -> Self {
+    pub(super) fn new(settings: &ListenSettings) -> Self {
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
         if !settings.address.is_unspecified() {
             names.push(match settings.address {
@@ -89,7 +40,11 @@ impl Hosts {
     }
 
     /// Why this request is none for us, if it is not.
-    fn refuse(&self, request: &Request) -> Option<Problem> {
+    pub(super) fn refuse(&self, request: &Request) -> Option<Response> {
+        self.problem(request).map(|problem| ProblemResponse(problem).into_response())
+    }
+
+    fn problem(&self, request: &Request) -> Option<Problem> {
         let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
         // HTTP/2 has it in the URI.
         let named = named.or_else(|| request.uri().authority().map(Authority::as_str));

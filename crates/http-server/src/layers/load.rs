@@ -13,7 +13,6 @@ use std::task::{Context, Poll, ready};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use common_models::Problem;
-use futures::future::Either;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use http_body::{Body, Frame, SizeHint};
@@ -155,40 +154,9 @@ impl<B: Body> Body for Held<B> {
     }
 }
 
-/// Turns requests away for which there is no place.
-#[derive(Clone, Copy)]
-pub(super) struct ShedLayer;
-
-impl<S> Layer<S> for ShedLayer {
-    type Service = Shed<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Shed(inner)
-    }
-}
-
-/// A service that sees only requests for which there is a place.
-#[derive(Clone)]
-pub(super) struct Shed<S>(S);
-
-impl<S> Service<Request> for Shed<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Either<S::Future, std::future::Ready<Result<Response, Infallible>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        match request.extensions().get::<Overloaded>() {
-            None => Either::Left(self.0.call(request)),
-            Some(_) => Either::Right(std::future::ready(Ok(turned_away()))),
-        }
-    }
+/// Turns a request away for which there is no place.
+pub(super) fn refuse(request: &Request) -> Option<Response> {
+    request.extensions().get::<Overloaded>().map(|_| turned_away())
 }
 
 fn turned_away() -> Response {

@@ -1,52 +1,14 @@
 //! Paths and queries before any route sees them: what no route could read is refused, and under
 //! `/api/` case does not matter, for clients of the original write `/api/v1/Books`.
 
-use std::convert::Infallible;
-use std::task::{Context, Poll};
-
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
 use common_models::Problem;
-use futures::future::Either;
 use http::Uri;
-use tower::{Layer, Service};
 
 use crate::ProblemResponse;
 
-/// Refuses and lowers paths.
-#[derive(Clone, Copy)]
-pub(super) struct PathsLayer;
-
-impl<S> Layer<S> for PathsLayer {
-    type Service = Paths<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Paths(inner)
-    }
-}
-
-/// A service that sees sound paths only.
-#[derive(Clone)]
-pub(super) struct Paths<S>(S);
-
-impl<S> Service<Request> for Paths<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Either<S::Future, std::future::Ready<Result<Response, Infallible>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        match unsound(request.uri()) {
-            None => Either::Left(self.0.call(lower_api_path(request))),
-            Some(problem) => Either::Right(std::future::ready(Ok(ProblemResponse(problem).into_response()))),
-        }
-    }
+/// Refuses what is no text.
+pub(super) fn refuse(uri: &Uri) -> Option<ProblemResponse> {
+    unsound(uri).map(ProblemResponse)
 }
 
 /// What is wrong with a path or query, if anything.
@@ -75,7 +37,8 @@ fn decoded(text: &str) -> (bool, bool) {
     (std::str::from_utf8(&bytes).is_ok(), bytes.contains(&0))
 }
 
-fn lower_api_path<B>(mut request: http::Request<B>) -> http::Request<B> {
+/// The same request with its path in lower case, if it is one of the API.
+pub(super) fn lower_api_path<B>(mut request: http::Request<B>) -> http::Request<B> {
     let path = request.uri().path();
     let is_api = path.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("/api/"));
     if is_api && path.bytes().any(|byte| byte.is_ascii_uppercase()) {
