@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration lint fmt deny fuzz soak-fuzz soak-writers soak-history soak-crash bench clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration lint fmt deny fuzz soak-fuzz soak-writers soak-history soak-crash bench bench-api clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -75,6 +75,10 @@ soak-crash: ## 50 times kill -9 during 100,000 writes, on each store (MONGODB_UR
 bench: ## The figures of this version: added time of a summary, memory at rest, time to ready
 	$(CARGO) build --workspace --bins --profile release
 	$(CARGO) run --profile release -p bookstore-api --example bench
+
+bench-api: ## The figures of the API: a cached read layer by layer and through REDIS_URL, gzip, metric series, lists
+	$(CARGO) build --workspace --bins --profile release
+	$(CARGO) run --profile release -p bookstore-api --example bench_api -- $(SECTIONS)
 
 clean-data: ## Remove .run: logs, reports and data of local processes
 	rm -rf .run
