@@ -4,7 +4,7 @@
     fuzz.py [--examples N] [--seed N] [--mongodb] [-- options of schemathesis]
 
 SCHEMATHESIS_BIN names schemathesis, else it is looked for on PATH (`pip install schemathesis==4.32.5`).
-The store is embedded and fresh; with --mongodb a fresh database at MONGODB_URI. The simulated provider
+The store is embedded and fresh; with --mongodb a fresh database at MONGODB_URI, which stays there. The simulated provider
 and llm-simulator in Ollama's place answer summaries. Exits non-zero on any finding. Python's standard
 library only.
 """
