@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration lint fmt deny fuzz soak-fuzz soak-writers soak-history soak-crash bench bench-api clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz soak-fuzz soak-writers soak-history soak-crash bench bench-api clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -44,6 +44,9 @@ test: ## All tests that need nothing from outside: embedded stores, the simulato
 
 test-integration: ## The same and more against real servers: those that the environment names, else by compose
 	@$(PYTHON) .make/integration.py $(CARGO) test --workspace --features bookstore-api/integration,perf-service/integration,llm-simulator/integration
+
+test-mongod: ## How MongoDB finds things: every list and search by an index. Needs MongoDB's own server
+	@$(PYTHON) .make/integration.py --only mongo $(CARGO) test -p bookstore-api --features bookstore-api/mongod --test it mongo_plans
 
 soak-history: ## 100,000 reads and writes over two instances that share Redis: none may be stale
 	@$(PYTHON) .make/integration.py --only redis $(CARGO) test -p bookstore-api --features bookstore-api/soak --test it -- --nocapture history::instances::a_hundred_thousand

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Sees to it that the real servers of the integration tests are there, then runs the command given:
 
-    integration.py [--only redis,toxiproxy,ollama,docker,k6] COMMAND...
+    integration.py [--only mongo,redis,toxiproxy,ollama,docker,k6] COMMAND...
 
-The environment names them: REDIS_URL, TOXIPROXY_URL, OLLAMA_BASE_URL, DOCKER_HOST, K6_BIN. What it
-does not name is started by compose (Redis, toxiproxy, Ollama), found at its usual place (Docker), or
-fetched (k6). Tests that stop or flush a Redis start one of their own: `redis-server` and `redis-cli`
+The environment names them: MONGODB_URI, REDIS_URL, TOXIPROXY_URL, OLLAMA_BASE_URL, DOCKER_HOST, K6_BIN.
+What it does not name is started by compose (MongoDB, Redis, toxiproxy, Ollama), found at its usual place
+(Docker), or fetched (k6). Each test has a database of its own in MongoDB, and drops it. Tests that stop or flush a Redis start one of their own: `redis-server` and `redis-cli`
 must be installed. A server that cannot be had fails the tests; nothing is skipped. Python's standard
 library only.
 """
@@ -16,7 +16,7 @@ import secrets
 import subprocess
 import sys
 
-ALL = ("redis", "toxiproxy", "ollama", "docker", "k6")
+ALL = ("mongo", "redis", "toxiproxy", "ollama", "docker", "k6")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = os.environ.get("OLLAMA_MODEL", "llama3.2")
 
@@ -50,6 +50,8 @@ def by_compose(environment, variable, server, url):
 
 def main(wanted, command):
     environment = dict(os.environ)
+    if "mongo" in wanted:
+        by_compose(environment, "MONGODB_URI", "mongo", "mongodb://127.0.0.1:27017")
     if "redis" in wanted:
         by_compose(environment, "REDIS_URL", "redis", "redis://127.0.0.1:6379")
     if "toxiproxy" in wanted:
@@ -67,8 +69,9 @@ def main(wanted, command):
         environment["K6_BIN"] = found.stdout.strip()
     for name in ("TOXIPROXY_URL", "OLLAMA_BASE_URL", "DOCKER_HOST", "K6_BIN", "BOOKS_CSV"):
         say(f"{name} = {environment.get(name, 'not set')}")
-    # It may hold a password.
-    say(f"REDIS_URL is {'set' if environment.get('REDIS_URL') else 'not set'}")
+    # They may hold a password.
+    for name in ("MONGODB_URI", "REDIS_URL"):
+        say(f"{name} is {'set' if environment.get(name) else 'not set'}")
     os.execvpe(command[0], command, environment)
 
 
