@@ -3,14 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::TryStreamExt;
+use mongodb::Cursor;
 use mongodb::bson::{self, Document, doc};
 use serde::de::DeserializeOwned;
 
-use super::MongoStore;
 use super::documents::{
     AuthorDerived, AuthorDocument, BookDerived, BookDocument, IdDocument, SummaryDocument, SummaryKey,
 };
 use super::upkeep::before;
+use super::{DEADLINE, MongoStore, within};
 use crate::prompt;
 use crate::store::{CheckReport, Finding, StoreError};
 
@@ -64,7 +65,7 @@ impl MongoStore {
     ) -> Result<HashMap<bson::Uuid, String>, StoreError> {
         let mut names = HashMap::new();
         let mut found = self.authors().clone_with_type::<Document>().find(Document::new()).await?;
-        while let Some(document) = found.try_next().await? {
+        while let Some(document) = next(&mut found).await? {
             let Some(id) = id_of(&document, "author", findings) else { continue };
             let Some(author) = readable::<AuthorDocument>(document, id, "unreadable_author", findings) else {
                 continue;
@@ -95,7 +96,7 @@ impl MongoStore {
         let mut books = HashMap::new();
         let (mut isbns, mut rows) = (HashSet::new(), HashSet::new());
         let mut found = self.books().clone_with_type::<Document>().find(Document::new()).await?;
-        while let Some(document) = found.try_next().await? {
+        while let Some(document) = next(&mut found).await? {
             let Some(id) = id_of(&document, "book", findings) else { continue };
             let derived: Option<BookDerived> = bson::deserialize_from_document(document.clone()).ok();
             if let Ok(row) = document.get_str("importKey")
@@ -160,7 +161,7 @@ impl MongoStore {
         // Books whose summary was seen, and those that have one to show.
         let (mut seen, mut fitting) = (HashSet::new(), HashSet::new());
         let mut found = self.summaries().find(Document::new()).await?;
-        while let Some(summary) = found.try_next().await? {
+        while let Some(summary) = next(&mut found).await? {
             count += 1;
             let SummaryDocument { key, text, pending, .. } = summary;
             let Some(shown) = books.get(&key.book) else {
@@ -195,6 +196,13 @@ impl MongoStore {
         }
         Ok(count)
     }
+}
+
+/// The next document: reading everything may take long, the next batch of it may not.
+async fn next<T: DeserializeOwned + Send + Sync + Unpin>(
+    found: &mut Cursor<T>,
+) -> Result<Option<T>, StoreError> {
+    within(DEADLINE, async { Ok(found.try_next().await?) }).await
 }
 
 fn id_of(document: &Document, what: &str, findings: &mut Findings) -> Option<bson::Uuid> {

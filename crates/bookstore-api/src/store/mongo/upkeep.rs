@@ -1,5 +1,7 @@
 //! Upkeep of the MongoDB store: what has expired goes, what a writer left half done is completed.
 
+use std::time::{Duration, Instant};
+
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures::TryStreamExt;
@@ -10,8 +12,10 @@ use super::summaries::unfinished;
 use super::{BATCH_DEADLINE, LONG_DEADLINE, MongoStore, SETTLED, within};
 use crate::store::{CheckReport, Record, RecordKind, Records, Restored, StoreError, Upkeep};
 
-/// Most half-done things of a kind that one round completes; the rest waits for the next.
+/// Most half-done things of a kind that one round looks at, and how long it goes on: the rest waits for
+/// the next.
 const AT_A_TIME: i64 = 1_000;
+const ROUND: Duration = Duration::from_secs(15);
 
 #[async_trait]
 impl Upkeep for MongoStore {
@@ -33,15 +37,15 @@ impl Upkeep for MongoStore {
     }
 
     async fn tend(&self) -> Result<(), StoreError> {
-        within(LONG_DEADLINE, async {
+        within(BATCH_DEADLINE, async {
             let ended = doc! { "expiresAt": { "$lte": date(now()) } };
             self.claims().delete_many(ended.clone()).await?;
             self.jobs().delete_many(ended).await?;
             // By the clock of whoever wrote the mark, and only long after: nobody is still at it.
-            let before = before();
-            self.complete_renames(before).await?;
-            self.complete_deletions(before).await?;
-            self.complete_summaries(before).await
+            let (before, until) = (before(), Instant::now() + ROUND);
+            self.complete_renames(before, until).await?;
+            self.complete_deletions(before, until).await?;
+            self.complete_summaries(before, until).await
         })
         .await
     }
@@ -54,9 +58,12 @@ pub(super) fn before() -> DateTime {
 }
 
 impl MongoStore {
-    async fn complete_renames(&self, before: DateTime) -> Result<(), StoreError> {
+    async fn complete_renames(&self, before: DateTime, until: Instant) -> Result<(), StoreError> {
         let left = self.authors().find(doc! { "pending": { "$lte": before } }).limit(AT_A_TIME).await?;
         for author in left.try_collect::<Vec<AuthorDocument>>().await? {
+            if Instant::now() > until {
+                break;
+            }
             let books = self.settle_books_of(author.id).await?;
             // Only if nobody renamed them meanwhile: that has a mark of its own.
             let same = doc! { "_id": author.id, "pending": author.pending };
@@ -66,9 +73,12 @@ impl MongoStore {
         Ok(())
     }
 
-    async fn complete_deletions(&self, before: DateTime) -> Result<(), StoreError> {
+    async fn complete_deletions(&self, before: DateTime, until: Instant) -> Result<(), StoreError> {
         let left = self.tombstones().find(doc! { "at": { "$lte": before } }).limit(AT_A_TIME).await?;
         for tombstone in left.try_collect::<Vec<TombstoneDocument>>().await? {
+            if Instant::now() > until {
+                break;
+            }
             // Who is there was not deleted after all.
             if self.living(&[tombstone.id]).await?.is_empty() {
                 self.see_to_books_of_deleted(&tombstone).await?;
@@ -78,9 +88,12 @@ impl MongoStore {
         Ok(())
     }
 
-    async fn complete_summaries(&self, before: DateTime) -> Result<(), StoreError> {
+    async fn complete_summaries(&self, before: DateTime, until: Instant) -> Result<(), StoreError> {
         let left = self.summaries().find(unfinished(before)).limit(AT_A_TIME).await?;
         for summary in left.try_collect::<Vec<SummaryDocument>>().await? {
+            if Instant::now() > until {
+                break;
+            }
             if self.show_summary(&summary).await? {
                 let same = doc! { "_id": document(&summary.key)?, "pending": summary.pending };
                 self.summaries().update_one(same, doc! { "$unset": { "pending": "" } }).await?;
