@@ -49,7 +49,7 @@ test-mongod: ## How MongoDB finds things: every list and search by an index. Nee
 	@$(PYTHON) .make/integration.py --only mongo $(CARGO) test -p bookstore-api --features bookstore-api/mongod --test it mongo_plans
 
 soak-history: ## 100,000 reads and writes over two instances that share Redis: none may be stale
-	@$(PYTHON) .make/integration.py --only redis $(CARGO) test -p bookstore-api --features bookstore-api/soak --test it -- --nocapture history::instances::a_hundred_thousand
+	@$(PYTHON) .make/integration.py --only redis $(CARGO) test -p bookstore-api --features bookstore-api/soak --test it -- --nocapture --exact history::instances::a_hundred_thousand_operations
 
 lint: ## rustfmt, clippy without warnings, the k6 scripts, the Python scripts
 	$(CARGO) fmt --all --check
