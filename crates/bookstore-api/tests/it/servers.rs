@@ -37,6 +37,10 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().unwrap()
+}
+
 /// A way to a server, on which a test puts faults. Gone when dropped.
 pub struct Proxy {
     client: reqwest::Client,
@@ -48,7 +52,7 @@ pub struct Proxy {
 impl Proxy {
     /// A way to `upstream`, a host and port.
     pub async fn to(upstream: &str) -> Self {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().unwrap();
+        let client = client();
         let toxiproxy = named("TOXIPROXY_URL", "toxiproxy");
         let name = namespace();
         let proxy = json!({ "name": name, "listen": "127.0.0.1:0", "upstream": upstream, "enabled": true });
@@ -111,9 +115,10 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        let (client, url) = (self.client.clone(), format!("{}/proxies/{}", self.toxiproxy, self.name));
-        // In a thread of its own: the test's runtime may be ending.
+        let url = format!("{}/proxies/{}", self.toxiproxy, self.name);
+        // In a thread of its own, with connections of its own: the test's runtime waits here.
         let _ = std::thread::spawn(move || {
+            let client = client();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let _ = runtime.block_on(async { client.delete(url).send().await });
         })
