@@ -152,10 +152,11 @@ def main():
             if api.process.poll() is not None:
                 say(f"bookstore-api ended by itself with {api.process.returncode}")
                 code = code or 1
-            panics = [line for line in api.log.read_text(errors="replace").splitlines() if "panic" in line]
-            for line in panics[:5]:
-                say(line)
-            code = code or int(bool(panics))
+            errors = [line for line in api.log.read_text(errors="replace").splitlines()
+                      if '"ERROR"' in line or "panic" in line]
+            for line in errors[:10]:
+                say(line[:1000])
+            code = code or int(bool(errors))
         finally:
             for service in reversed(services):
                 service.stop()
