@@ -17,7 +17,7 @@ use crate::cache::memory::MemoryCache;
 use crate::cache::redis::RedisCache;
 use crate::cache_aside::CacheAside;
 use crate::catalog::Catalog;
-use crate::http::{self, Api};
+use crate::http::{self, Api, Parts};
 use crate::import::{ImportError, Importer};
 use crate::import_jobs::ImportJobs;
 use crate::leases::Leases;
@@ -158,8 +158,9 @@ impl App {
         writes.spawn(tend(store.clone(), stop.clone()));
         let imports = ImportJobs::new(&importer, store.clone(), writes.clone(), stop.clone());
         let require_if_match = settings.require_if_match;
-        let api = Api { catalog, summaries, imports, store, cache: cache.clone(), require_if_match, stop };
-        let router = http::router(api, metrics, token(settings)?);
+        let parts =
+            Parts { catalog, summaries, imports, store, cache: cache.clone(), require_if_match, stop };
+        let router = http::router(Api::from(parts), metrics, token(settings)?);
         Ok(Self { router, importer, cache, writes })
     }
 

@@ -1,5 +1,6 @@
 //! Every route of the service, readable as a table.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -32,9 +33,26 @@ mod lists;
 mod merge_patch;
 mod summaries;
 
-/// What handlers work with.
+/// What handlers work with. It is cloned several times a request, and so no more than a reference.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Parts>);
+
+impl From<Parts> for Api {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The use cases and what they stand on.
+pub struct Parts {
     /// Books and authors.
     pub catalog: Catalog,
     /// Summaries.
