@@ -1,7 +1,6 @@
 //! The two metrics of the HTTP server, which every request records.
 //!
-//! Looking a series up by its labels costs several times what adding to it does. So each series is
-//! looked up once and its handle kept, per route for what is common: a status without an error.
+//! Series are recorded by handles, per route for what is common: a status without an error.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,6 +11,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundHistogram, BoundUpDownCounter, Histogram, Meter, UpDownCounter};
 
 use crate::conventions::{self as names, METHODS};
+use crate::handles::Handles;
 use crate::metrics::histogram;
 use crate::server::Scheme;
 use crate::table;
@@ -25,8 +25,7 @@ type Outcome = (usize, Scheme, u16);
 /// A route template with the handles of its series.
 pub(crate) struct Route {
     template: Arc<str>,
-    /// A handful, in the order in which they came up.
-    durations: RwLock<Vec<(Outcome, BoundHistogram<f64>)>>,
+    durations: Handles<Outcome, BoundHistogram<f64>>,
 }
 
 impl Route {
@@ -64,7 +63,7 @@ impl HttpMetrics {
                 .build(),
             active_handles: Default::default(),
             routes: RwLock::default(),
-            unmatched: Arc::new(Route { template: Arc::from(UNMATCHED), durations: RwLock::default() }),
+            unmatched: Arc::new(Route { template: Arc::from(UNMATCHED), durations: Handles::default() }),
         }
     }
 
@@ -74,7 +73,7 @@ impl HttpMetrics {
             return Arc::clone(route);
         }
         let template: Arc<str> = Arc::from(template);
-        let route = Arc::new(Route { template: Arc::clone(&template), durations: RwLock::default() });
+        let route = Arc::new(Route { template: Arc::clone(&template), durations: Handles::default() });
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(routes.entry(template).or_insert(route))
     }
@@ -115,27 +114,11 @@ impl HttpMetrics {
         self.active(method, scheme, -1);
         let seconds = duration.as_secs_f64();
         if let (Some(status), None) = (status, error_type) {
-            self.succeeded(method, scheme, route, status, seconds);
+            let bind = || self.duration.bind(&labels(method, scheme, route, Some(status), None));
+            let outcome = (index(method), scheme, status);
+            route.durations.with(outcome, bind, |handle| handle.record(seconds));
         } else {
             self.duration.record(seconds, &labels(method, scheme, route, status, error_type));
-        }
-    }
-
-    /// Records by a handle that is looked up once.
-    fn succeeded(&self, method: &'static str, scheme: Scheme, route: &Route, status: u16, seconds: f64) {
-        let outcome = (index(method), scheme, status);
-        // A panic in between leaves a sound list.
-        let handles = route.durations.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, handle)) = handles.iter().find(|(kept, _)| *kept == outcome) {
-            return handle.record(seconds);
-        }
-        drop(handles);
-        let handle = self.duration.bind(&labels(method, scheme, route, Some(status), None));
-        handle.record(seconds);
-        let mut handles = route.durations.write().unwrap_or_else(PoisonError::into_inner);
-        // Two at once may both have bound one: to the same series, so either will do.
-        if !handles.iter().any(|(kept, _)| *kept == outcome) {
-            handles.push((outcome, handle));
         }
     }
 }

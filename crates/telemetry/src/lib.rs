@@ -5,6 +5,7 @@
 //! database, a provider or any use case: callers hand it plain values.
 
 pub mod conventions;
+mod handles;
 mod http_metrics;
 pub mod logs;
 pub mod metrics;

@@ -43,8 +43,8 @@ impl<W> JsonLines<W> {
     fn line(&self, event: &Event<'_>, line: &mut Vec<u8>) -> serde_json::Result<()> {
         let mut serializer = serde_json::Serializer::new(&mut *line);
         let mut object = serializer.serialize_map(None)?;
-        let now = chrono::Utc::now();
-        object.serialize_entry("timestamp", &Displayed(now.format("%Y-%m-%dT%H:%M:%S%.6fZ")))?;
+        let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        object.serialize_entry("timestamp", &now)?;
         object.serialize_entry("level", event.metadata().level().as_str())?;
         object.serialize_entry("service", self.service)?;
         object.serialize_entry("target", event.metadata().target())?;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter};
+use opentelemetry::metrics::{BoundCounter, Counter, Histogram, Meter, MeterProvider, UpDownCounter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
 
 use crate::conventions as names;
+use crate::handles::Handles;
 use crate::http_metrics::HttpMetrics;
 use crate::table::{self, Metric};
 
@@ -30,6 +31,7 @@ struct Instruments {
     llm_cost: Counter<f64>,
     llm_cost_unknown: Counter<u64>,
     cache_requests: Counter<u64>,
+    cache_request_handles: Handles<(&'static str, &'static str), BoundCounter<u64>>,
     cache_invalidation_failures: Counter<u64>,
     cache_invalidation_retries: Counter<u64>,
     cache_invalidations_pending: UpDownCounter<i64>,
@@ -156,7 +158,9 @@ impl Metrics {
 
     /// A cache was looked into: `hit`, `miss` or `error`.
     pub fn cache_request(&self, cache: &'static str, outcome: &'static str) {
-        self.add(&self.0.cache_requests, 1, "cache", cache, outcome);
+        let labels = || [KeyValue::new("cache", cache), KeyValue::new("outcome", outcome)];
+        let bind = || self.0.cache_requests.bind(&labels());
+        self.0.cache_request_handles.with((cache, outcome), bind, |handle| handle.add(1));
     }
 
     /// An invalidation failed while its write waited for it.
@@ -307,6 +311,7 @@ impl Instruments {
             llm_cost: meter.f64_counter(table::LLM_COST.name).with_description(table::LLM_COST.help).build(),
             llm_cost_unknown: counter(&meter, &table::LLM_COST_UNKNOWN),
             cache_requests: counter(&meter, &table::CACHE_REQUESTS),
+            cache_request_handles: Handles::default(),
             cache_invalidation_failures: counter(&meter, &table::CACHE_INVALIDATION_FAILURES),
             cache_invalidation_retries: counter(&meter, &table::CACHE_INVALIDATION_RETRIES),
             cache_invalidations_pending: up_down_counter(&meter, &table::CACHE_INVALIDATIONS_PENDING),
