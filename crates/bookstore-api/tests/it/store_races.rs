@@ -316,4 +316,36 @@ mod mongo {
             Ok(Written::Missing)
         ));
     }
+
+    /// A writer read the old name, was overtaken by the whole rename, wrote, and broke off.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_book_that_comes_after_a_rename_with_the_old_name_is_found() {
+        let scratch = Scratch::new();
+        let store = scratch.store().await;
+        let draft = AuthorDraft { name: "Old".to_owned(), ..AuthorDraft::default() };
+        let author = store.create_author(Uuid::now_v7(), draft).await.unwrap().item;
+        let draft =
+            BookDraft { title: "Late".to_owned(), author_ids: vec![author.id], ..BookDraft::default() };
+        let book = store.create_book(Uuid::now_v7(), draft).await.unwrap().item;
+        let books = scratch.collection("books").await;
+        let own = doc! { "_id": mongodb::bson::Uuid::from_bytes(book.id.into_bytes()) };
+        let late = books.find_one_and_delete(own).await.unwrap().unwrap();
+        let draft = AuthorDraft { name: "New".to_owned(), ..AuthorDraft::default() };
+        let Written::Done((_, changed)) =
+            store.replace_author(author.id, Expected::Any, draft).await.unwrap()
+        else {
+            panic!("the author is there")
+        };
+        assert!(changed.is_empty());
+        books.insert_one(late).await.unwrap();
+        // Not before it is certain that no such writer is left.
+        store.tend().await.unwrap();
+        let codes: Vec<&str> =
+            store.check().await.unwrap().findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, ["outdated_name"]);
+        age(&scratch).await;
+        store.tend().await.unwrap();
+        assert_eq!(store.check().await.unwrap().findings, []);
+        assert_eq!(store.book(book.id).await.unwrap().unwrap().authors[0].name, "New");
+    }
 }

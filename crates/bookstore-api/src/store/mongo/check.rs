@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::documents::{
     AuthorDerived, AuthorDocument, BookDerived, BookDocument, IdDocument, SummaryDocument, SummaryKey,
 };
-use super::upkeep::before;
+use super::upkeep::overdue;
 use super::{DEADLINE, MongoStore, within};
 use crate::prompt;
 use crate::store::{CheckReport, Finding, StoreError};
@@ -46,7 +46,7 @@ impl MongoStore {
         let names = self.check_authors(&mut findings).await?;
         let shown = self.check_books(&names, &mut findings).await?;
         let summaries = self.check_summaries(&shown, &mut findings).await?;
-        let left = self.tombstones().count_documents(doc! { "at": { "$lte": before() } }).await?;
+        let left = self.tombstones().count_documents(doc! { "at": { "$lte": overdue() } }).await?;
         if left > 0 {
             findings.add("unfinished_deletion", format!("{left} deletions of authors were left half done"));
         }
@@ -71,7 +71,7 @@ impl MongoStore {
                 continue;
             };
             names.insert(id, author.name.clone());
-            if author.pending.is_some_and(|since| since <= before()) {
+            if author.pending.is_some_and(|since| since <= overdue()) {
                 findings
                     .add("unfinished_rename", format!("the new name of author {id} may not be in all books"));
             }
@@ -171,7 +171,7 @@ impl MongoStore {
                 );
                 continue;
             };
-            if pending.is_some_and(|since| since <= before()) {
+            if pending.is_some_and(|since| since <= overdue()) {
                 findings
                     .add("unfinished_summary", format!("a summary of book {} was left half done", key.book));
             }

@@ -378,7 +378,7 @@ pub(super) struct AuthorDocument {
     updated_at: DateTime,
     #[serde(flatten)]
     pub(super) derived: AuthorDerived,
-    /// A new name that may not have reached all books yet, since when.
+    /// When the author got a new name, which may not have reached all books yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pending: Option<DateTime>,
     /// Someone is about to delete the author if no book names them; a book that does takes this away.

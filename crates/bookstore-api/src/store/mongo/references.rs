@@ -4,6 +4,8 @@
 //! renames an author writes the author first and the books after; whoever deletes one removes the author
 //! first, leaves a tombstone, and then sees to the books. Of two that race, at least one sees the other,
 //! and every write to a book is conditional on the version read, so the last one to look leaves it right.
+//! A writer that breaks off before it looks again is why a rename leaves a mark and a deletion its
+//! tombstone for a minute: longer than any write takes. Then upkeep looks over the books once more.
 
 use std::collections::HashMap;
 

@@ -51,10 +51,18 @@ impl Upkeep for MongoStore {
     }
 }
 
-/// What was marked before this and still is, was left half done.
-pub(super) fn before() -> DateTime {
-    let settled = TimeDelta::from_std(SETTLED).unwrap_or(TimeDelta::MAX);
-    date(now() - settled)
+/// What was marked before this is nobody's work any more but upkeep's.
+fn before() -> DateTime {
+    ago(SETTLED)
+}
+
+/// What was marked before this, upkeep should have seen to long ago.
+pub(super) fn overdue() -> DateTime {
+    ago(5 * SETTLED)
+}
+
+fn ago(time: Duration) -> DateTime {
+    date(now() - TimeDelta::from_std(time).unwrap_or(TimeDelta::zero()))
 }
 
 impl MongoStore {
@@ -68,7 +76,7 @@ impl MongoStore {
             // Only if nobody renamed them meanwhile: that has a mark of its own.
             let same = doc! { "_id": author.id, "pending": author.pending };
             self.authors().update_one(same, doc! { "$unset": { "pending": "" } }).await?;
-            tracing::info!(author = %author.id, books = books.len(), "an unfinished rename was completed");
+            tracing::debug!(author = %author.id, books = books.len(), "the books of a renamed author were looked over");
         }
         Ok(())
     }
