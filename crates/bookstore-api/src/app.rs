@@ -33,9 +33,9 @@ use crate::store::{Store, StoreError};
 use crate::summaries::Summaries;
 
 /// Longest wait at the end for answers that were paid for to be kept.
-const WRITES_DEADLINE: Duration = Duration::from_secs(5);
+const WRITES_DEADLINE: Duration = Duration::from_millis(1_500);
 /// Longest wait after it for invalidations that failed.
-const INVALIDATIONS_DEADLINE: Duration = Duration::from_secs(1);
+const INVALIDATIONS_DEADLINE: Duration = Duration::from_millis(500);
 /// What this service's keys in Redis begin with.
 const NAMESPACE: &str = "bookstore";
 

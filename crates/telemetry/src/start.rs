@@ -22,7 +22,7 @@ use crate::server;
 use crate::trace_ids::TraceIds;
 
 /// Longest wait for the last spans to leave.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(4);
+const FLUSH_DEADLINE: Duration = Duration::from_millis(1_500);
 /// Longest wait for one export.
 const EXPORT_DEADLINE: Duration = Duration::from_secs(3);
 
