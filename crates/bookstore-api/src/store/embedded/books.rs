@@ -320,7 +320,8 @@ pub(super) fn put(
     remove_text(connection, &key)?;
     connection
         .prepare_cached(
-            "INSERT INTO books_text (rowid, title, names, other) SELECT row, ?2, ?3, ?4 FROM books WHERE id = ?1",
+            "INSERT INTO books_text (rowid, id, title, names, other) \
+             SELECT row, id, ?2, ?3, ?4 FROM books WHERE id = ?1",
         )?
         .execute(params![
             key,

@@ -108,7 +108,7 @@ fn books(connection: &Connection, findings: &mut Findings) -> Result<(), StoreEr
     let mut statement = connection.prepare(
         "SELECT title_sort, year_sort, price_sort, rating_sort, language_sort, content_hash, \
          (SELECT json_group_array(genre ORDER BY genre) FROM book_genres WHERE book = books.id), \
-         (SELECT title || '|' || names || '|' || other FROM books_text WHERE rowid = books.row) \
+         (SELECT id || '|' || title || '|' || names || '|' || other FROM books_text WHERE rowid = books.row) \
          FROM books WHERE id = ?1",
     )?;
     for id in upkeep::ids(connection, "books")? {
@@ -126,7 +126,7 @@ fn books(connection: &Connection, findings: &mut Findings) -> Result<(), StoreEr
         let wanted = (
             (keys.title, keys.published_year, keys.price, keys.rating, keys.language, keys.content_hash),
             serde_json::to_string(&keys.genres).unwrap_or_default(),
-            Some(words.join("|")),
+            Some(format!("{id}|{}", words.join("|"))),
         );
         let found = statement.query_row([id.to_string()], |row| {
             let sorts =

@@ -110,9 +110,14 @@ impl Query<'_> {
         let table = self.table;
         let mut scored = Vec::new();
         {
+            // The words carry the id: the table itself is only needed for further conditions.
+            let join = match self.conditions.sql.len() {
+                0 | 1 => String::new(),
+                _ => format!(" CROSS JOIN {table} ON {table}.row = words.rowid"),
+            };
             let mut statement = connection.prepare_cached(&format!(
-                "SELECT {table}.id, words.title, words.names FROM {table}_text AS words \
-                 CROSS JOIN {table} ON {table}.row = words.rowid{} ORDER BY words.rowid LIMIT {}",
+                "SELECT words.id, words.title, words.names FROM {table}_text AS words{join}{} \
+                 ORDER BY words.rowid LIMIT {}",
                 self.conditions.filter(),
                 TOTAL_CAP + 1
             ))?;

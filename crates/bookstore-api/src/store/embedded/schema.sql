@@ -69,7 +69,9 @@ CREATE TABLE book_genres (
 CREATE INDEX book_genres_by_book ON book_genres (book);
 
 -- Words, cut and folded by the program: a token is whatever stands between spaces.
-CREATE VIRTUAL TABLE books_text USING fts5 (title, names, other, tokenize = 'ascii', detail = 'column');
+CREATE VIRTUAL TABLE books_text USING fts5 (
+    id UNINDEXED, title, names, other, tokenize = 'ascii', detail = 'column'
+);
 CREATE VIRTUAL TABLE authors_text USING fts5 (name, tokenize = 'ascii', detail = 'column');
 
 CREATE TABLE summaries (
