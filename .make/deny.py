@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs cargo-deny; where the advisory database cannot be reached, only that part is left out, and it says so."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ code = subprocess.run([*DENY, "check", "licenses", "bans", "sources"]).returncod
 fetched = subprocess.run([*DENY, "fetch", "db"], capture_output=True, text=True)
 if fetched.returncode:
     print("deny: the advisory database cannot be reached: advisories were NOT checked", file=sys.stderr)
+    # On one's own machine, perhaps without a network, that is a remark; where it decides, a failure.
+    code = code or int(bool(os.environ.get("CI")))
 else:
     code = subprocess.run([*DENY, "check", "advisories"]).returncode or code
 sys.exit(code)

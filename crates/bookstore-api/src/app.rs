@@ -110,6 +110,8 @@ pub struct App {
     pub router: Router,
     /// Import, for the command line.
     pub importer: Importer,
+    /// The store, for the command line.
+    pub store: Arc<dyn Store>,
     cache: CacheAside,
     writes: TaskTracker,
 }
@@ -126,7 +128,6 @@ impl App {
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let store = open_store(settings, metrics.clone()).await?;
-        store.tend().await?;
         let (cache, leases) = cache_and_leases(settings)?;
         // The first request finds a connection; or the log says now, once, that there is none.
         let _ = cache.ping().await;
@@ -158,10 +159,17 @@ impl App {
         writes.spawn(tend(store.clone(), stop.clone()));
         let imports = ImportJobs::new(&importer, store.clone(), writes.clone(), stop.clone());
         let require_if_match = settings.require_if_match;
-        let parts =
-            Parts { catalog, summaries, imports, store, cache: cache.clone(), require_if_match, stop };
+        let parts = Parts {
+            catalog,
+            summaries,
+            imports,
+            store: store.clone(),
+            cache: cache.clone(),
+            require_if_match,
+            stop,
+        };
         let router = http::router(Api::from(parts), metrics, token(settings)?);
-        Ok(Self { router, importer, cache, writes })
+        Ok(Self { router, importer, store, cache, writes })
     }
 
     /// Waits until answers that were paid for are kept.
@@ -204,11 +212,18 @@ pub async fn open_store(settings: &Settings, metrics: Metrics) -> Result<Arc<dyn
     Ok(Arc::new(ObservedStore::new(store, "sqlite", metrics)))
 }
 
-/// Tends the store every minute until `stop`.
+/// Tends the store now and every minute until `stop`.
 async fn tend(store: Arc<dyn Store>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(TENDED_EVERY)).await.is_some() {
-        if let Err(error) = store.tend().await {
-            tracing::warn!(%error, "the store could not be tended; it is tried again in a minute");
+    loop {
+        match stop.run_until_cancelled(store.tend()).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the store could not be tended; it is tried again in a minute");
+            }
+            None => return,
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(TENDED_EVERY)).await.is_none() {
+            return;
         }
     }
 }
@@ -228,12 +243,13 @@ fn providers(
     Ok(BTreeMap::from([(ProviderName::Ollama, ollama), (ProviderName::Simulated, simulated)]))
 }
 
-/// None on loopback unless one was given; elsewhere there is always one.
+/// None on loopback unless one was given; elsewhere, and where other names than loopback's lead here
+/// (a proxy on this machine), there is always one.
 fn token(settings: &Settings) -> Result<Option<ApiToken>, AppError> {
     if let Some(token) = &settings.api_token {
         return Ok(Some(ApiToken::given(token.clone())));
     }
-    if settings.listen.address.is_loopback() {
+    if settings.listen.address.is_loopback() && settings.listen.allowed_hosts.is_empty() {
         return Ok(None);
     }
     let (token, new) = ApiToken::kept_in(&settings.data_dir)?;

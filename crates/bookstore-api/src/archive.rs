@@ -5,17 +5,19 @@
 
 use std::io::{self, BufRead, Write};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Author, AuthorDraft, Book, BookDraft};
-use crate::import::{ImportError, Item, Row, Rows};
+use crate::import::{Format, ImportError, Item, Row, Rows};
 use crate::store::{BookSource, Record, RecordKind, StoreError, StoredSummary, Upkeep};
 
 /// The version of the form that this program writes and reads.
 const VERSION: u32 = 1;
 /// Records asked of the store at a time.
 const PAGE: u32 = 500;
+/// Largest version that a record may have: far from where counting on would end.
+const LARGEST_VERSION: u64 = 1 << 53;
 /// Longest line taken, in bytes: a book with everything at its largest is a tenth of it.
 const LONGEST_LINE: u64 = 1 << 20;
 
@@ -186,6 +188,10 @@ impl<R: BufRead> Lines<R> {
 }
 
 impl<R: BufRead + Send> Rows for Lines<R> {
+    fn format(&self) -> Format {
+        Format::JsonLines
+    }
+
     fn next_row(&mut self) -> Result<Option<Row>, ImportError> {
         loop {
             let text = match self.read_line()? {
@@ -224,7 +230,7 @@ impl<R: BufRead + Send> Rows for Lines<R> {
                 }
                 Ok(Line::Summary(summary)) => {
                     self.counts.count(RecordKind::Summary);
-                    row(Some(summary.book_id.to_string()), Ok(Record::Summary(summary)))
+                    row(Some(summary.book_id.to_string()), sound_summary(summary))
                 }
             };
         }
@@ -238,22 +244,40 @@ fn sound_author(author: Author) -> Result<Record, Vec<String>> {
         born_year: author.born_year,
         died_year: author.died_year,
     };
-    sound(draft.violations(), author.version).map(|()| Record::Author(author))
+    sound(draft.violations(), author.version, [author.created_at, author.updated_at])
+        .map(|()| Record::Author(author))
 }
 
 fn sound_book(line: BookLine) -> Result<Record, Vec<String>> {
     let BookLine { book, source } = line;
-    sound(BookDraft::from(&book).violations(), book.version)
+    sound(BookDraft::from(&book).violations(), book.version, [book.created_at, book.updated_at])
         .map(|()| Record::Book { book: Book { summary: None, ..book }, source })
 }
 
-fn sound(violations: Vec<crate::book::Violation>, version: u64) -> Result<(), Vec<String>> {
+fn sound_summary(summary: StoredSummary) -> Result<Record, Vec<String>> {
+    // A fence is a time in microseconds: one from the far future would keep all later summaries out.
+    let latest = u64::try_from((Utc::now() + TimeDelta::days(1)).timestamp_micros()).unwrap_or(u64::MAX);
+    if summary.fence > latest {
+        return Err(vec!["its fence lies in the future".to_owned()]);
+    }
+    Ok(Record::Summary(summary))
+}
+
+fn sound(
+    violations: Vec<crate::book::Violation>,
+    version: u64,
+    [created_at, updated_at]: [DateTime<Utc>; 2],
+) -> Result<(), Vec<String>> {
     let mut reasons: Vec<String> = violations
         .into_iter()
         .map(|violation| format!("{} {}", violation.field, violation.message))
         .collect();
-    if version == 0 || i64::try_from(version).is_err() {
-        reasons.push(format!("version {version} is none"));
+    if !(1..=LARGEST_VERSION).contains(&version) {
+        reasons.push(format!("version {version} is not between 1 and {LARGEST_VERSION}"));
+    }
+    let years = 1..=9_999;
+    if [created_at, updated_at].iter().any(|time| !years.contains(&time.year())) {
+        reasons.push("a time lies outside the years 1 to 9999".to_owned());
     }
     if reasons.is_empty() { Ok(()) } else { Err(reasons) }
 }

@@ -287,8 +287,7 @@ impl Catalog {
     pub async fn import(&self, batch: Vec<ImportDraft>) -> Result<Vec<ImportOutcome>, StoreError> {
         let store = Arc::clone(&self.books);
         let keys = |outcomes: Option<&Vec<ImportOutcome>>| {
-            let written = outcomes.into_iter().flatten().filter_map(|outcome| outcome.book);
-            written.flat_map(book_keys).collect()
+            outcomes.into_iter().flatten().flat_map(|outcome| book_keys(outcome.book)).collect()
         };
         let outcomes = self.write(async move { store.import(batch).await }, keys).await?;
         let written = outcomes.iter().filter(|outcome| outcome.written).count();

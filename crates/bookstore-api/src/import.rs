@@ -13,12 +13,16 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::book::{Book, BookDraft};
 use crate::catalog::Catalog;
+use crate::isbn::Isbn;
 use crate::store::{Record, Restored, StoreError};
 
 pub mod goodbooks;
 
 /// Rows a batch; a batch is durable as a whole.
 const BATCH: usize = 250;
+/// Longest reason in bytes, and most reasons of a row.
+const LONGEST_REASON: usize = 300;
+const MOST_REASONS: usize = 20;
 /// Amended and rejected rows that a report lists, where nobody wants fewer.
 const MOST_DETAILS: usize = 100_000;
 
@@ -41,8 +45,37 @@ impl ImportDraft {
     /// A hash of all that the row says: an equal one was imported already.
     #[must_use]
     pub fn row_hash(&self) -> String {
+        let BookDraft {
+            isbn,
+            title,
+            author_ids: _,
+            published_year,
+            language,
+            genres,
+            description,
+            price,
+            rating,
+        } = &self.draft;
         let mut hash = Sha256::new();
-        hash.update(format!("{:?}|{:?}", self.authors, self.draft));
+        // Each with its length, so that no two rows run into the same text.
+        let mut field = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        };
+        field(title);
+        field(isbn.as_ref().map_or("", Isbn::as_str));
+        field(&published_year.map_or_else(String::new, |year| year.to_string()));
+        field(language.as_deref().unwrap_or_default());
+        field(description.as_deref().unwrap_or_default());
+        let price = price.as_ref().map(|price| format!("{} {}", price.amount.normalize(), price.currency));
+        field(&price.unwrap_or_default());
+        field(&rating.map_or_else(String::new, |rating| rating.to_string()));
+        for list in [&self.authors, genres] {
+            field(&list.len().to_string());
+            for text in list {
+                field(text);
+            }
+        }
         hash.finalize().iter().fold(String::new(), |mut text, byte| {
             // Writing into a string cannot fail.
             let _ = write!(text, "{byte:02x}");
@@ -56,8 +89,8 @@ impl ImportDraft {
 pub struct ImportOutcome {
     /// Whether the book was written; else an earlier import had brought this very row.
     pub written: bool,
-    /// The book, when it was written.
-    pub book: Option<uuid::Uuid>,
+    /// The book, written now or by an import before, whose end nobody may have heard of.
+    pub book: uuid::Uuid,
     /// Authors created for it.
     pub authors_created: u64,
     /// What was dropped on writing.
@@ -133,8 +166,20 @@ pub enum Item {
     Record(Record),
 }
 
+/// The form of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// CSV in the form of goodbooks-10k.
+    Csv,
+    /// An export of this service.
+    JsonLines,
+}
+
 /// A file, row by row.
 pub trait Rows: Send {
+    /// Its form.
+    fn format(&self) -> Format;
+
     /// The next row; `None` at the end.
     ///
     /// # Errors
@@ -287,8 +332,14 @@ impl Importer {
         Ok(())
     }
 
-    fn count(&self, report: &mut ImportReport, row: ImportRow) {
+    fn count(&self, report: &mut ImportReport, mut row: ImportRow) {
         report.rows += 1;
+        // A reason may quote a cell, which may be of any size.
+        for reason in row.reasons.iter_mut().filter(|reason| reason.len() > LONGEST_REASON) {
+            reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+            reason.push('…');
+        }
+        row.reasons.truncate(MOST_REASONS);
         match row.outcome {
             RowOutcome::Imported => report.imported += 1,
             RowOutcome::Amended => report.amended += 1,

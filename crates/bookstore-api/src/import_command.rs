@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, AppError};
 use crate::archive::Lines;
 use crate::import::goodbooks::CsvRows;
-use crate::import::{ImportError, Rows, Watch};
+use crate::import::{Format, ImportError, Rows, Watch};
 use crate::settings::{Import, Settings};
 
 /// Rows between two progress lines where there is no terminal.
@@ -28,7 +28,10 @@ pub async fn run(settings: &Settings, import: &Import, metrics: Metrics) -> Resu
     let mut rows =
         open(&import.file).map_err(|why| AppError::File(format!("{}: {why}", import.file.display())))?;
     let stop = CancellationToken::new();
-    let app = App::start(settings, metrics, stop.clone()).await?;
+    // What an export brings stands for itself: the catalogue would only get in its way.
+    let seed_catalog = settings.seed_catalog && rows.format() != Format::JsonLines;
+    let settings = Settings { seed_catalog, ..settings.clone() };
+    let app = App::start(&settings, metrics, stop.clone()).await?;
     let bar = std::io::stderr().is_terminal().then(|| {
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} rows, {per_sec}, {elapsed}") {
@@ -39,6 +42,9 @@ pub async fn run(settings: &Settings, import: &Import, metrics: Metrics) -> Resu
     let mut report = ImportReport::default();
     let mut watch = Progress { bar: bar.clone(), said: 0 };
     app.importer.import(rows.as_mut(), &mut report, &mut watch).await?;
+    if rows.format() == Format::JsonLines {
+        app.store.mark_seeded().await?;
+    }
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }

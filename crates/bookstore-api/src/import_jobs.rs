@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::archive::Lines;
 use crate::import::goodbooks::CsvRows;
-use crate::import::{ImportError, Importer, Rows, Watch};
+use crate::import::{Format, ImportError, Importer, Rows, Watch};
 use crate::store::{JobStore, StoreError};
 
 /// Files that may wait or be at work at a time: each is held in memory.
@@ -36,15 +36,6 @@ const LOST_AFTER: TimeDelta = TimeDelta::seconds(60);
 const KEPT_FOR: TimeDelta = TimeDelta::days(7);
 /// How often writing the last document is tried.
 const TRIES: u32 = 5;
-
-/// The form of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// CSV in the form of goodbooks-10k.
-    Csv,
-    /// An export of this service.
-    JsonLines,
-}
 
 /// Why a job cannot be started or shown.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +67,10 @@ impl JobError {
     }
 }
 
+/// The right to hold one file in memory.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "held, never looked at")] OwnedSemaphorePermit);
+
 /// The use case.
 #[derive(Clone)]
 pub struct ImportJobs {
@@ -101,12 +96,19 @@ impl ImportJobs {
         Self { importer, store, places, turn: Arc::new(Semaphore::new(1)), tasks, stop }
     }
 
+    /// A place for a file that is about to be read.
+    ///
+    /// # Errors
+    /// When all are taken.
+    pub fn place(&self) -> Result<Place, JobError> {
+        Arc::clone(&self.places).try_acquire_owned().map(Place).map_err(|_| JobError::Busy)
+    }
+
     /// Takes a file and starts importing it as soon as it is its turn.
     ///
     /// # Errors
-    /// When its beginning cannot be read, too many wait, or the store fails.
-    pub async fn start(&self, format: Format, file: Bytes) -> Result<ImportJob, JobError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| JobError::Busy)?;
+    /// When its beginning cannot be read, or the store fails.
+    pub async fn start(&self, place: Place, format: Format, file: Bytes) -> Result<ImportJob, JobError> {
         let now = Utc::now();
         let job = ImportJob {
             id: Uuid::now_v7(),
@@ -141,7 +143,7 @@ impl ImportJobs {
         Ok(unless_lost(job, Utc::now()))
     }
 
-    async fn run(&self, mut rows: Box<dyn Rows>, mut document: Document, _place: OwnedSemaphorePermit) {
+    async fn run(&self, mut rows: Box<dyn Rows>, mut document: Document, _place: Place) {
         let mut report = ImportReport::default();
         let result = match self.wait_for_turn(&mut document).await {
             Some(_turn) => {

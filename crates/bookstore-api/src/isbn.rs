@@ -8,8 +8,22 @@ use serde::{Deserialize, Serialize};
 
 /// A valid ISBN-13, digits only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Isbn(String);
+
+impl From<Isbn> for String {
+    fn from(isbn: Isbn) -> Self {
+        isbn.0
+    }
+}
+
+impl TryFrom<String> for Isbn {
+    type Error = IsbnError;
+
+    fn try_from(text: String) -> Result<Self, IsbnError> {
+        Self::parse(&text)
+    }
+}
 
 /// Why a text is no ISBN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,13 +1,26 @@
 //! The process: settings, telemetry, work, flush. Every way out flushes.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bookstore_api::settings::{Command, CommandLine, Settings};
 use bookstore_api::{app, import_command, upkeep_command};
 use clap::Parser;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Longest wait at the very end for threads that block: a name that nobody resolves, a disk that hangs.
+const BLOCKED_DEADLINE: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let code = runtime.block_on(run());
+    runtime.shutdown_timeout(BLOCKED_DEADLINE);
+    code
+}
+
+async fn run() -> ExitCode {
     let line = CommandLine::parse();
     let (command, settings) = match Settings::read(line) {
         Ok(read) => read,

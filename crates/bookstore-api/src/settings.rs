@@ -139,7 +139,7 @@ pub struct Options {
     /// Provider of summaries when a request names none: ollama or simulated.
     #[arg(long, global = true, env = "LLM_PROVIDER", default_value = "ollama", hide_env_values = true)]
     llm_provider: String,
-    /// Seconds for a call to a provider, all in all; below 60.
+    /// Seconds for a call to a provider, all in all; at most 54, so that an answer still fits its request.
     #[arg(long, global = true, env = "LLM_DEADLINE_SECONDS", default_value = "50", hide_env_values = true)]
     llm_deadline_seconds: String,
     /// Where Ollama listens.
@@ -277,10 +277,15 @@ impl Settings {
                 ProviderName::Ollama
             }
         };
-        let llm_deadline = checked.number("LLM_DEADLINE_SECONDS", &options.llm_deadline_seconds, 1, 59);
+        let llm_deadline = checked.number("LLM_DEADLINE_SECONDS", &options.llm_deadline_seconds, 1, 54);
         let address =
             checked.parsed("BIND_ADDRESS", &options.bind_address, "an IP address such as 127.0.0.1");
-        let token = token.filter(|token| !token.is_empty());
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
+            checked.mistake(
+                "API_TOKEN: has characters that no header can carry; `openssl rand -hex 24` makes a good one",
+            );
+        }
         if token.as_ref().is_some_and(|token| token.len() < 16) {
             checked
                 .mistake("API_TOKEN: has fewer than 16 characters; `openssl rand -hex 24` makes a good one");

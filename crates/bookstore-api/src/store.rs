@@ -350,8 +350,8 @@ pub trait AuthorStore: Send + Sync {
     async fn author(&self, id: Uuid) -> Result<Option<Author>, StoreError>;
     /// Lists authors.
     async fn authors(&self, query: AuthorQuery) -> Result<Listing<Author>, StoreError>;
-    /// Replaces an author; also says which books name them. A new name changes those books: their
-    /// versions grow.
+    /// Replaces an author; also says which books name them, whether the name is new or not: it may have
+    /// been new to a write whose answer was lost. A new name changes those books: their versions grow.
     async fn replace_author(
         &self,
         id: Uuid,
@@ -375,6 +375,13 @@ pub trait SummaryStore: Send + Sync {
         &self,
         book: Uuid,
         content_hash: &str,
+        prompt_version: &str,
+        provider: Option<&str>,
+    ) -> Result<Option<StoredSummary>, StoreError>;
+    /// The latest summary of a book as it is now, under this prompt version, of one provider or of any.
+    async fn current_summary(
+        &self,
+        book: Uuid,
         prompt_version: &str,
         provider: Option<&str>,
     ) -> Result<Option<StoredSummary>, StoreError>;

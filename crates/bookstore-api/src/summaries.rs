@@ -169,24 +169,15 @@ impl Summaries {
         Ok(self.cache.read(summary_key(id, provider), self.stored(id, provider)).await?)
     }
 
-    /// What the store has that fits the book as it is now.
+    /// What the store has that fits the book as it is now: as the store has it, for a cached book may
+    /// be as old as its time to live, and what is found by it would be cached for another.
     fn stored(
         &self,
         id: Uuid,
         provider: Option<ProviderName>,
     ) -> impl Future<Output = Result<Option<StoredSummary>, StoreError>> + Send + 'static {
-        let (catalog, store) = (self.catalog.clone(), Arc::clone(&self.store));
-        async move {
-            match catalog.book_uncounted(id).await {
-                Ok(book) => {
-                    let provider = provider.map(ProviderName::as_str);
-                    store.summary(id, &book.content_hash(), prompt::VERSION, provider).await
-                }
-                Err(UseCaseError::Store(error)) => Err(error),
-                // The caller finds out by itself, with the right error.
-                Err(_) => Ok(None),
-            }
-        }
+        let store = Arc::clone(&self.store);
+        async move { store.current_summary(id, prompt::VERSION, provider.map(ProviderName::as_str)).await }
     }
 
     /// Stores a summary and brings the cache up to date from the store. A store that fails costs

@@ -88,7 +88,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(50),
             request_deadline: Duration::from_secs(60),
-            drain_deadline: Duration::from_secs(6),
+            drain_deadline: Duration::from_secs(5),
             body_bytes: 1 << 20,
             concurrent_requests: 2_048,
         }

@@ -1,18 +1,16 @@
 //! `/api/v1/books/import` and `/api/v1/imports`.
 
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request, State};
 use bytes::Bytes;
 use common_models::ImportJob;
 use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderName, StatusCode};
-use http_server::ProblemResponse;
+use http::{HeaderName, StatusCode};
 use http_server::extract::{Json, Path, body_problem};
 use uuid::Uuid;
 
 use super::Api;
 use super::errors::ApiError;
-use crate::import_jobs::Format;
+use crate::import::Format;
 
 /// Largest file taken, in bytes.
 pub(crate) const LARGEST_FILE: usize = 32 << 20;
@@ -28,20 +26,22 @@ pub(crate) const LARGEST_FILE: usize = 32 << 20;
     extensions(("x-problem-codes" = json!(["unusable_file", "store_unavailable", "too_many_imports"]))))]
 pub(crate) async fn import(
     State(api): State<Api>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Result<(StatusCode, [(HeaderName, String); 1], Json<ImportJob>), ApiError>, ProblemResponse> {
-    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    request: Request,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<ImportJob>), ApiError> {
+    let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let format = match media.split(';').next().unwrap_or("").trim().to_ascii_lowercase().as_str() {
         "text/csv" => Format::Csv,
         "application/x-ndjson" | "application/jsonl" => Format::JsonLines,
-        _ => return Ok(Err(ApiError::UnknownImportFormat)),
+        _ => return Err(ApiError::UnknownImportFormat),
     };
-    let body = body.map_err(|rejection| body_problem(&rejection))?;
-    Ok(api.imports.start(format, body).await.map_err(ApiError::from).map(|job| {
-        let location = format!("/api/v1/imports/{}", job.id);
-        (StatusCode::ACCEPTED, [(LOCATION, location)], Json(job))
-    }))
+    // Before the body: as many files as there are places are held in memory, and no more.
+    let place = api.imports.place()?;
+    let body = Bytes::from_request(request, &())
+        .await
+        .map_err(|rejection| ApiError::Body(Box::new(body_problem(&rejection).0)))?;
+    let job = api.imports.start(place, format, body).await?;
+    let location = format!("/api/v1/imports/{}", job.id);
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(job)))
 }
 
 /// Read an import

@@ -1,17 +1,20 @@
 //! CSV in the form of goodbooks-10k, as dirty as it comes: each row becomes a draft, mended where
 //! it can be, or the reasons why there is none.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use csv::{ByteRecord, ReaderBuilder};
 use unicode_normalization::UnicodeNormalization;
 
-use super::{ImportDraft, ImportError, Item, Row, Rows, name_key};
-use crate::book::BookDraft;
+use super::{Format, ImportDraft, ImportError, Item, Row, Rows, name_key};
+use crate::book::{AuthorDraft, BookDraft};
 use crate::isbn::{Isbn, is_floating};
 
 /// The source of rows in the form of goodbooks-10k.
 pub const GOODBOOKS: &str = "goodbooks";
+/// Authors of a book that are kept; as many as the API takes.
+const MOST_AUTHORS: usize = 50;
 /// Columns that must be there.
 const COLUMNS: [&str; 8] = [
     "book_id",
@@ -86,6 +89,10 @@ impl<R: Read> CsvRows<R> {
 }
 
 impl<R: Read + Send> Rows for CsvRows<R> {
+    fn format(&self) -> Format {
+        Format::Csv
+    }
+
     fn next_row(&mut self) -> Result<Option<Row>, ImportError> {
         let mut record = ByteRecord::new();
         let more = self
@@ -159,20 +166,27 @@ impl Columns {
 /// Several names in one cell, separated by commas; doubled ones count once.
 fn authors(cell: &str, warnings: &mut Vec<String>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
+    let mut known = HashSet::new();
     for name in cell.split(',') {
         let name: String = name.split_whitespace().collect::<Vec<_>>().join(" ").nfc().collect();
         if name.is_empty() {
             continue;
         }
-        if name.chars().count() > 200 {
-            warnings.push("an author's name has more than 200 characters and was dropped".to_owned());
-        } else if !names.iter().any(|known| name_key(known) == name_key(&name)) {
-            names.push(name);
+        if names.len() == MOST_AUTHORS {
+            warnings.push(format!("more than {MOST_AUTHORS} authors, the first of them were kept"));
+            break;
         }
-    }
-    if names.len() > 50 {
-        warnings.push(format!("{} authors, the first 50 were kept", names.len()));
-        names.truncate(50);
+        if !known.insert(name_key(&name)) {
+            continue;
+        }
+        // What could not be written through the API could not be taken back from an export either.
+        let draft = AuthorDraft { name, ..AuthorDraft::default() };
+        match draft.violations().first() {
+            None => names.push(draft.name),
+            Some(violation) => {
+                warnings.push(format!("an author was dropped: the name {}", violation.message));
+            }
+        }
     }
     if names.is_empty() {
         warnings.push("no author".to_owned());

@@ -66,6 +66,7 @@ pub enum OpenError {
 pub struct EmbeddedStore {
     file: PathBuf,
     writer: Arc<Mutex<Connection>>,
+    writing: Arc<Semaphore>,
     readers: Arc<Mutex<Vec<Connection>>>,
     reading: Arc<Semaphore>,
 }
@@ -107,6 +108,7 @@ impl EmbeddedStore {
         Ok(Self {
             file,
             writer: Arc::new(Mutex::new(writer)),
+            writing: Arc::new(Semaphore::new(1)),
             readers: Arc::new(Mutex::new(readers)),
             reading: Arc::new(Semaphore::new(READERS)),
         })
@@ -158,27 +160,33 @@ impl EmbeddedStore {
         .unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
     }
 
-    /// Runs `work` in a transaction that is committed, durably, when it succeeds. The work goes on
-    /// to its end even when the caller has given up waiting.
+    /// Runs `work` in a transaction that is committed, durably, when it succeeds. Work that has begun
+    /// goes on to its end even when the caller has given up waiting; what still waits for its turn by
+    /// then never begins, and waiting takes no thread that readers need.
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let writer = Arc::clone(&self.writer);
-        let write = tokio::task::spawn_blocking(move || {
-            let mut connection = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let transaction = connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(|error| failed(&error))?;
-            let result = work(&transaction)?;
-            transaction.commit().map_err(|error| failed(&error))?;
-            Ok(result)
-        });
-        match tokio::time::timeout(DEADLINE, write).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(StoreError::Unavailable(error.to_string())),
-            Err(_) => Err(StoreError::Timeout),
-        }
+        let (writer, writing) = (Arc::clone(&self.writer), Arc::clone(&self.writing));
+        let write = async move {
+            let turn = writing
+                .acquire_owned()
+                .await
+                .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))?;
+            tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                let mut connection = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                let transaction = connection
+                    .transaction_with_behavior(TransactionBehavior::Immediate)
+                    .map_err(|error| failed(&error))?;
+                let result = work(&transaction)?;
+                transaction.commit().map_err(|error| failed(&error))?;
+                Ok(result)
+            })
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
+        };
+        tokio::time::timeout(DEADLINE, write).await.unwrap_or(Err(StoreError::Timeout))
     }
 }
 

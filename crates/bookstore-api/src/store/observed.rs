@@ -143,6 +143,15 @@ impl<S: SummaryStore> SummaryStore for ObservedStore<S> {
         self.observe("summary", self.inner.summary(book, content_hash, prompt_version, provider)).await
     }
 
+    async fn current_summary(
+        &self,
+        book: Uuid,
+        prompt_version: &str,
+        provider: Option<&str>,
+    ) -> Result<Option<StoredSummary>, StoreError> {
+        self.observe("current_summary", self.inner.current_summary(book, prompt_version, provider)).await
+    }
+
     async fn keep_summary(&self, summary: StoredSummary) -> Result<Kept, StoreError> {
         self.observe("keep_summary", self.inner.keep_summary(summary)).await
     }

@@ -355,7 +355,8 @@ async fn an_export_is_taken_back_whole() {
     assert_eq!(other.get("/api/v1/books?limit=100&sort=title").await.expect(200)["items"], before["items"]);
     let again = imported(&other, "application/x-ndjson", export.clone()).await;
     assert_eq!(again["unchanged"], again["rows"], "{again}");
-    let third = Start::without_provider();
+    // A fresh store's own catalogue does not get in the way of the one that comes.
+    let third = Start::with_catalog();
     let said = stdout(&import(&third, &file));
     assert!(said.contains("0 amended, 0 rejected, 0 unchanged"), "{said}");
     let checked = stdout(&third.run(&["check"]));
@@ -405,4 +406,47 @@ fn a_check_finds_what_does_not_fit_together() {
     for code in ["outdated_book", "missing_index", "orphaned_text"] {
         assert!(said.contains(code), "{said}");
     }
+}
+
+#[tokio::test]
+async fn records_that_nothing_could_have_written_are_rejected() {
+    let service = Start::without_provider().serve();
+    let book = |number: u32, change: Value| -> String {
+        let mut book = json!({
+            "id": format!("018f0000-0000-7000-8000-00000000000{number}"), "title": "T", "authors": [],
+            "genres": [], "version": 1, "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
+        });
+        book.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        json!({ "book": book }).to_string()
+    };
+    let lines = [
+        json!({ "export": { "version": 1, "exportedAt": "2026-01-01T00:00:00Z" } }).to_string(),
+        book(1, json!({ "isbn": "x" })),
+        book(2, json!({ "version": u64::MAX })),
+        book(3, json!({ "updatedAt": "+12026-01-01T00:00:00Z" })),
+        book(4, json!({ "title": "" })),
+        book(5, json!({ "isbn": "978-0-14-243724-7" })),
+    ];
+    let file = lines.join("\n");
+    // Lines that cannot be read are not among the counted.
+    let end = json!({ "end": { "authors": 0, "books": 4, "summaries": 0 } });
+    let report = imported(&service, "application/x-ndjson", format!("{file}\n{end}\n")).await;
+    assert_eq!((&report["rejected"], &report["imported"]), (&json!(4), &json!(1)), "{report}");
+    let books = service.get("/api/v1/books").await.expect(200);
+    assert_eq!((&books["total"], &books["items"][0]["isbn"]), (&json!(1), &json!("9780142437247")));
+    service.delete("/api/v1/books/018f0000-0000-7000-8000-000000000005").await.expect(204);
+}
+
+#[tokio::test]
+async fn cells_of_any_size_are_bounded_in_time_and_in_the_report() {
+    let service = Start::without_provider().serve();
+    let names = (0..100_000).map(|number| format!("n{number}")).collect::<Vec<_>>().join(",");
+    let code = "x".repeat(20_000);
+    let file = format!("{HEADER}1,,,\"{names}\",1900,Many,eng,4\n2,,,\"A\u{1b}[31m,B\",1900,Red,{code},4\n");
+    let report = imported(&service, "text/csv", file).await;
+    assert_eq!(report["amended"], 2, "{report}");
+    assert!(report.to_string().len() < 3_000, "{}", report.to_string().len());
+    let books = service.get("/api/v1/books?sort=title").await.expect(200);
+    let names = |book: usize| books["items"][book]["authors"].as_array().unwrap().len();
+    assert_eq!((names(0), names(1)), (50, 1));
 }

@@ -57,7 +57,8 @@ impl AuthorStore for EmbeddedStore {
                 ..before
             };
             put(connection, &author)?;
-            let books = if renamed { rewrite_books(connection, id)? } else { Vec::new() };
+            // Who repeats a rename whose answer was lost has to hear of these books again.
+            let books = if renamed { rewrite_books(connection, id)? } else { book_ids(connection, id)? };
             Ok(Written::Done((author, books)))
         })
         .await
@@ -206,12 +207,17 @@ pub(super) fn rewrite_books(connection: &Connection, author: Uuid) -> Result<Vec
 
 /// The books that name an author.
 fn books_of(connection: &Connection, author: Uuid) -> Result<Vec<Book>, StoreError> {
+    let ids = book_ids(connection, author)?.into_iter();
+    ids.filter_map(|id| rows::book(connection, id).transpose()).collect()
+}
+
+fn book_ids(connection: &Connection, author: Uuid) -> Result<Vec<Uuid>, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT DISTINCT book FROM book_authors WHERE author = ?1 ORDER BY book")?;
     let mut found = statement.query([author.to_string()])?;
-    let mut books = Vec::new();
+    let mut ids = Vec::new();
     while let Some(row) = found.next()? {
-        books.extend(rows::book(connection, rows::id(&row.get::<_, String>(0)?)?)?);
+        ids.push(rows::id(&row.get::<_, String>(0)?)?);
     }
-    Ok(books)
+    Ok(ids)
 }

@@ -15,10 +15,11 @@ pub(super) fn one(connection: &Connection, import: &ImportDraft) -> Result<Impor
         .prepare_cached("SELECT id, row_hash FROM books WHERE source = ?1 AND source_id = ?2")?
         .query_row([&import.source, &import.source_id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if let Some((_, Some(hash))) = &known
+    if let Some((id, Some(hash))) = &known
         && *hash == row_hash
     {
-        return Ok(ImportOutcome { written: false, book: None, authors_created: 0, warnings: Vec::new() });
+        let book = rows::id(id)?;
+        return Ok(ImportOutcome { written: false, book, authors_created: 0, warnings: Vec::new() });
     }
     let own = known.as_ref().map(|(id, _)| rows::id(id)).transpose()?;
     let mut draft = import.draft.clone();
@@ -46,7 +47,7 @@ pub(super) fn one(connection: &Connection, import: &ImportDraft) -> Result<Impor
         }
         None => books::create(connection, Uuid::now_v7(), draft, Some(&source))?,
     };
-    Ok(ImportOutcome { written: true, book: Some(book.id), authors_created, warnings })
+    Ok(ImportOutcome { written: true, book: book.id, authors_created, warnings })
 }
 
 /// The author of this name, whatever its case and spacing; a new one where there is none.

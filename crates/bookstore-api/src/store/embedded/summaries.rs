@@ -28,11 +28,29 @@ impl SummaryStore for EmbeddedStore {
                 )?
                 .query_row(params![book.to_string(), hash, version, provider], |row| row.get(0))
                 .optional()?;
-            document
-                .map(|text| {
-                    serde_json::from_str(&text).map_err(|error| StoreError::Corrupt(error.to_string()))
-                })
-                .transpose()
+            document.as_deref().map(read).transpose()
+        })
+        .await
+    }
+
+    async fn current_summary(
+        &self,
+        book: Uuid,
+        prompt_version: &str,
+        provider: Option<&str>,
+    ) -> Result<Option<StoredSummary>, StoreError> {
+        let (version, provider) = (prompt_version.to_owned(), provider.map(str::to_owned));
+        self.read(move |connection| {
+            let document: Option<String> = connection
+                .prepare_cached(
+                    "SELECT document FROM summaries WHERE book = ?1 \
+                     AND content_hash = (SELECT content_hash FROM books WHERE id = ?1) \
+                     AND prompt_version = ?2 AND (?3 IS NULL OR provider = ?3) \
+                     ORDER BY generated_at DESC LIMIT 1",
+                )?
+                .query_row(params![book.to_string(), version, provider], |row| row.get(0))
+                .optional()?;
+            document.as_deref().map(read).transpose()
         })
         .await
     }
@@ -51,6 +69,10 @@ impl SummaryStore for EmbeddedStore {
         })
         .await
     }
+}
+
+fn read(document: &str) -> Result<StoredSummary, StoreError> {
+    serde_json::from_str(document).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// Writes a summary unless one with a larger fence is there; whether it was written.

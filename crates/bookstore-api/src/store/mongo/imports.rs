@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::TryStreamExt;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::ErrorKind;
 use uuid::Uuid;
 
@@ -47,8 +47,8 @@ impl Resolved {
     }
 }
 
-fn unchanged() -> ImportOutcome {
-    ImportOutcome { written: false, book: None, authors_created: 0, warnings: Vec::new() }
+const fn unchanged(book: Uuid) -> ImportOutcome {
+    ImportOutcome { written: false, book, authors_created: 0, warnings: Vec::new() }
 }
 
 fn source(row: &ImportDraft) -> BookSource {
@@ -75,8 +75,10 @@ impl MongoStore {
             }
             // What comes before it first: it may hold, or free, an ISBN.
             outcomes.extend(self.insert_rows(&std::mem::take(&mut fresh)).await?);
-            if known.get(key).is_some_and(|hash| *hash == row.row_hash()) {
-                outcomes.push(unchanged());
+            if let Some((hash, book)) = known.get(key)
+                && *hash == row.row_hash()
+            {
+                outcomes.push(unchanged(*book));
             } else {
                 outcomes.push(self.import_row(row).await?);
             }
@@ -85,8 +87,8 @@ impl MongoStore {
         Ok(outcomes)
     }
 
-    /// The hash of each of these rows that was imported before.
-    async fn imported(&self, keys: &[String]) -> Result<HashMap<String, String>, StoreError> {
+    /// The hash and the book of each of these rows that was imported before.
+    async fn imported(&self, keys: &[String]) -> Result<HashMap<String, (String, Uuid)>, StoreError> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
@@ -101,9 +103,13 @@ impl MongoStore {
         let text = |found: Option<&str>| found.unwrap_or_default().to_owned();
         Ok(rows
             .iter()
-            .map(|row| {
+            .filter_map(|row| {
+                let book = match row.get("_id") {
+                    Some(Bson::Binary(binary)) => uuid(binary.to_uuid().ok()?),
+                    _ => return None,
+                };
                 let hash = row.get_document("source").ok().and_then(|source| source.get_str("rowHash").ok());
-                (text(row.get_str("importKey").ok()), text(hash))
+                Some((text(row.get_str("importKey").ok()), (text(hash), book)))
             })
             .collect())
     }
@@ -131,7 +137,7 @@ impl MongoStore {
             let (authors, authors_created) = resolved.of(&row.authors);
             let book = drafted(blank(book, created_at(book).unwrap_or_else(now)), draft, authors);
             documents.push(new_book(&book, Some(&source(row)))?);
-            outcomes.push(ImportOutcome { written: true, book: Some(book.id), authors_created, warnings });
+            outcomes.push(ImportOutcome { written: true, book: book.id, authors_created, warnings });
         }
         let inserted =
             self.books().clone_with_type::<Document>().insert_many(&documents).ordered(false).await;
@@ -183,12 +189,10 @@ impl MongoStore {
         for attempt in 0..ATTEMPTS {
             let known = doc! { "importKey": import_key(&row.source, &row.source_id) };
             let known = self.books().find_one(known).projection(book_fields()).max_time(READ).await?;
-            if known
-                .as_ref()
-                .and_then(|book| book.source.as_ref())
-                .is_some_and(|there| there.row_hash == source.row_hash)
+            if let Some(book) = &known
+                && book.source.as_ref().is_some_and(|there| there.row_hash == source.row_hash)
             {
-                return Ok(unchanged());
+                return Ok(unchanged(uuid(book.id)));
             }
             let (mut draft, mut warnings) = (row.draft.clone(), Vec::new());
             let holders = self.isbn_holders(&draft.isbn.iter().collect::<Vec<_>>()).await?;
@@ -218,12 +222,7 @@ impl MongoStore {
             if let Some(written) = written
                 && let Fate::Stands(book) = self.settle_references(written).await?
             {
-                return Ok(ImportOutcome {
-                    written: true,
-                    book: Some(uuid(book.id)),
-                    authors_created,
-                    warnings,
-                });
+                return Ok(ImportOutcome { written: true, book: uuid(book.id), authors_created, warnings });
             }
             pause(attempt).await;
         }

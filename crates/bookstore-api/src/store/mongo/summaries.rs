@@ -25,6 +25,20 @@ impl SummaryStore for MongoStore {
         .await
     }
 
+    async fn current_summary(
+        &self,
+        book: Uuid,
+        prompt_version: &str,
+        provider: Option<&str>,
+    ) -> Result<Option<StoredSummary>, StoreError> {
+        within(DEADLINE, async {
+            let Some(current) = self.book_document(id(book)).await? else { return Ok(None) };
+            let found = self.latest_summary(book, &current.content_hash, prompt_version, provider).await?;
+            found.map(SummaryDocument::summary).transpose()
+        })
+        .await
+    }
+
     async fn keep_summary(&self, summary: StoredSummary) -> Result<Kept, StoreError> {
         within(DEADLINE, async {
             let book = self.book_document(id(summary.book_id)).await?;

@@ -36,12 +36,19 @@ pub async fn a_summary_is_kept_for_the_book_it_was_made_from(store: impl Store +
         store.summary(book.id, &book.content_hash(), prompt::VERSION, provider).await.unwrap()
     };
     assert_eq!(find(&book, None).await, None);
+    let current = async |provider: Option<&str>| {
+        store.current_summary(book.id, prompt::VERSION, provider).await.unwrap()
+    };
+    assert_eq!(current(None).await, None);
     let first = summary(&book, "ollama", "A whale.", 1);
     assert_eq!(store.keep_summary(first.clone()).await.unwrap(), Kept::Kept);
     assert_eq!(find(&book, None).await, Some(first.clone()));
     assert_eq!(find(&book, Some("ollama")).await, Some(first.clone()));
     assert_eq!(find(&book, Some("claude")).await, None);
     assert_eq!(store.summary(book.id, &book.content_hash(), "0", None).await.unwrap(), None);
+
+    assert_eq!(current(None).await, Some(first.clone()));
+    assert_eq!((current(Some("ollama")).await, current(Some("claude")).await), (Some(first.clone()), None));
 
     // A second provider overwrites nothing; the latest is what is shown.
     let second = summary(&book, "claude", "A white whale.", 2);
@@ -59,6 +66,7 @@ pub async fn a_summary_is_kept_for_the_book_it_was_made_from(store: impl Store +
     // The book changes: what is stored is stale, and what comes late is not kept.
     let edited = replace(&store, book.id, draft("Moby-Dick; or, The Whale")).await;
     assert_eq!((edited.summary.as_ref(), find(&edited, None).await), (None, None));
+    assert_eq!(current(None).await, None);
     assert_eq!(store.keep_summary(summary(&book, "ollama", "Late.", 4)).await.unwrap(), Kept::Outdated);
     assert_eq!(store.book(book.id).await.unwrap().unwrap().summary, None);
     // It changes back: what was paid for fits again.

@@ -44,7 +44,7 @@ pub async fn what_is_exported_can_be_restored(store: impl Store + 'static) {
         draft: draft("Emma"),
         warnings: Vec::new(),
     };
-    let imported = store.import(vec![row.clone()]).await.unwrap()[0].book.unwrap();
+    let imported = store.import(vec![row.clone()]).await.unwrap()[0].book;
     let exported = records(&store).await;
     assert_eq!(exported.len(), 2 + 3 + 2);
     let books_before = all(&store, Default::default()).await;
