@@ -2,7 +2,7 @@
 //! contradicts anything.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bookstore_api::book::{AuthorDraft, BookDraft};
@@ -45,10 +45,11 @@ fn draft(chance: &mut Chance, authors: &[Uuid]) -> BookDraft {
 }
 
 /// One write by chance. Refusals are fine; failures are not.
-async fn write(store: &impl Store, chance: &mut Chance, authors: &[Uuid], books: &[Uuid]) {
+async fn write(store: &impl Store, chance: &mut Chance, pools: &Pools) {
+    let (authors, books) = (&pools.authors.latest(), &pools.books.latest());
     let mode = [BooksOfDeleted::Refuse, BooksOfDeleted::Detach, BooksOfDeleted::Delete];
     let result = match chance.below(20) {
-        0..=4 => store.create_book(chance.of(books), draft(chance, authors)).await.map(|_| ()),
+        0..=4 => store.create_book(pools.books.fresh(), draft(chance, authors)).await.map(|_| ()),
         5..=8 => {
             let draft = draft(chance, authors);
             store.replace_book(chance.of(books), Expected::Any, draft).await.map(|_| ())
@@ -66,7 +67,7 @@ async fn write(store: &impl Store, chance: &mut Chance, authors: &[Uuid], books:
         15 | 16 => {
             let draft =
                 AuthorDraft { name: format!("Name {}", chance.below(1_000)), ..AuthorDraft::default() };
-            store.create_author(chance.of(authors), draft).await.map(|_| ())
+            store.create_author(pools.authors.fresh(), draft).await.map(|_| ())
         }
         17 => {
             let row = |number: u64| ImportDraft {
@@ -116,20 +117,47 @@ fn summary(book: &bookstore_api::book::Book, text: String, second: u64) -> Store
     }
 }
 
-fn ids(count: usize) -> Arc<[Uuid]> {
-    (0..count).map(|_| Uuid::now_v7()).collect()
+/// Ids that were given: writers turn to the latest of them.
+struct Ids(Mutex<Vec<Uuid>>, usize);
+
+impl Ids {
+    fn new(latest: usize) -> Self {
+        Self(Mutex::new((0..latest).map(|_| Uuid::now_v7()).collect()), latest)
+    }
+
+    fn fresh(&self) -> Uuid {
+        let id = Uuid::now_v7();
+        self.0.lock().unwrap().push(id);
+        id
+    }
+
+    fn latest(&self) -> Vec<Uuid> {
+        let ids = self.0.lock().unwrap();
+        ids[ids.len() - self.1..].to_vec()
+    }
+}
+
+struct Pools {
+    authors: Ids,
+    books: Ids,
+}
+
+impl Pools {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { authors: Ids::new(4), books: Ids::new(8) })
+    }
 }
 
 /// Eight writers at once on few authors and books.
 async fn race<S: Store + Clone + 'static>(store: &S) {
-    let (authors, books) = (ids(4), ids(8));
+    let pools = Pools::new();
     let mut writers = JoinSet::new();
     for writer in 0..8 {
-        let (store, authors, books) = (store.clone(), Arc::clone(&authors), Arc::clone(&books));
+        let (store, pools) = (store.clone(), Arc::clone(&pools));
         writers.spawn(async move {
             let mut chance = Chance(0x9e37_79b9_7f4a_7c15 + writer);
             for _ in 0..60 {
-                write(&store, &mut chance, &authors, &books).await;
+                write(&store, &mut chance, &pools).await;
             }
         });
     }
@@ -232,16 +260,16 @@ mod mongo {
     async fn what_breaks_off_is_completed() {
         let scratch = Scratch::new();
         let store = scratch.store().await;
-        let (authors, books) = (ids(4), ids(8));
+        let pools = Pools::new();
         let mut writers = JoinSet::new();
         for writer in 0..8 {
-            let (store, authors, books) = (store.clone(), Arc::clone(&authors), Arc::clone(&books));
+            let (store, pools) = (store.clone(), Arc::clone(&pools));
             writers.spawn(async move {
                 let mut chance = Chance(0x2545_f491_4f6c_dd1d + writer);
                 let mut broken = 0;
                 for _ in 0..80 {
                     let patience = Duration::from_micros(chance.below(12_000));
-                    let write = write(&store, &mut chance, &authors, &books);
+                    let write = write(&store, &mut chance, &pools);
                     broken += u32::from(tokio::time::timeout(patience, write).await.is_err());
                 }
                 broken
@@ -287,7 +315,8 @@ mod mongo {
         "pending": long_ago, "version": 2_i64 } };
         authors.update_one(doc! { "_id": raw(author_ids[0]) }, new_name).await.unwrap();
         for (author, books) in [(author_ids[1], false), (author_ids[2], true)] {
-            let stone = doc! { "_id": raw(author), "token": mongodb::bson::Uuid::new(), "deleteBooks": books, "at": long_ago };
+            let stone = doc! { "_id": raw(author), "token": mongodb::bson::Uuid::new(), "of": "author",
+            "deleteBooks": books, "at": long_ago };
             tombstones.insert_one(stone).await.unwrap();
             authors.delete_one(doc! { "_id": raw(author) }).await.unwrap();
         }

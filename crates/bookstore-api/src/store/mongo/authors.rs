@@ -5,7 +5,7 @@ use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReturnDocument;
 use uuid::Uuid;
 
-use super::documents::{AuthorDocument, TombstoneDocument, author_change, date, id, now, uuid};
+use super::documents::{AuthorDocument, Buried, TombstoneDocument, author_change, date, id, now, uuid};
 use super::{ATTEMPTS, DEADLINE, MongoStore, READ, contended, duplicate, pause, within};
 use crate::book::{Author, AuthorDraft};
 use crate::import::name_key;
@@ -195,6 +195,7 @@ impl MongoStore {
         // Before the author: a book that names nobody can always be told why.
         let tombstone = TombstoneDocument {
             id: author,
+            of: Buried::Author,
             token,
             delete_books: books == BooksOfDeleted::Delete,
             at: date(now()),

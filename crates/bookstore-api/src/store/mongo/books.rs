@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use mongodb::bson::{self, DateTime, Document, doc};
 use uuid::Uuid;
 
-use super::documents::{BookDocument, blank, drafted, id, new_book, now, uuid};
+use super::documents::{BookDocument, Buried, TombstoneDocument, blank, drafted, id, new_book, now};
 use super::indexes::ISBN;
 use super::references::Fate;
 use super::{ATTEMPTS, BATCH_DEADLINE, DEADLINE, MongoStore, contended, duplicate, pause, within};
@@ -163,25 +163,35 @@ impl MongoStore {
         // Before the book: a repeated creation must not bring it back once it is gone.
         let outcome = ClaimOutcome::Book(found.book()?);
         let claimed = self.settle_deleted(key, token, &outcome).await?;
-        // Before the book, too: whoever breaks off leaves summaries that upkeep looks at.
-        self.summaries()
-            .update_many(
-                doc! { "_id.book": key },
-                doc! { "$set": { "pending": super::documents::date(now()) } },
-            )
-            .await?;
+        // Before the book, too: whoever breaks off leaves summaries that upkeep looks at. One that is kept
+        // meanwhile sees that the book is gone, or has a mark of its own.
+        let tombstone = TombstoneDocument {
+            id: key,
+            of: Buried::Book,
+            token,
+            delete_books: false,
+            at: super::documents::date(now()),
+        };
+        self.tombstones().replace_one(doc! { "_id": key }, &tombstone).upsert(true).await?;
         let deleted =
             self.books().delete_one(doc! { "_id": key, "version": version }).await?.deleted_count > 0;
         if deleted {
-            self.summaries().delete_many(doc! { "_id.book": key }).await?;
+            self.delete_summaries_of(key).await?;
             if claimed {
                 // Another deletion that came to nothing may have taken the mark back.
                 self.settle_deleted(key, token, &outcome).await?;
             }
         } else if claimed {
+            // The tombstone stays: another deletion may rely on it. Upkeep sees that the book is there.
             self.unsettle(key, token).await?;
         }
-        tracing::debug!(book = %uuid(key), deleted, "book deletion");
         Ok(deleted)
+    }
+
+    /// Deletes the summaries of a book that is gone, and then its tombstone.
+    pub(super) async fn delete_summaries_of(&self, book: bson::Uuid) -> Result<(), StoreError> {
+        self.summaries().delete_many(doc! { "_id.book": book }).await?;
+        self.tombstones().delete_one(doc! { "_id": book }).await?;
+        Ok(())
     }
 }

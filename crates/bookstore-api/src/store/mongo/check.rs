@@ -48,7 +48,7 @@ impl MongoStore {
         let summaries = self.check_summaries(&shown, &mut findings).await?;
         let left = self.tombstones().count_documents(doc! { "at": { "$lte": overdue() } }).await?;
         if left > 0 {
-            findings.add("unfinished_deletion", format!("{left} deletions of authors were left half done"));
+            findings.add("unfinished_deletion", format!("{left} deletions were left half done"));
         }
         Ok(CheckReport {
             authors: names.len() as u64,

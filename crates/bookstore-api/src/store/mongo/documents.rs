@@ -89,6 +89,7 @@ pub(super) struct LatestSummary {
     pub(super) requested_model: String,
     pub(super) text: String,
     pub(super) generated_at: DateTime,
+    pub(super) fence: i64,
 }
 
 /// A book without what is derived from it.
@@ -467,12 +468,22 @@ pub(super) fn author_change(author: &Author) -> Result<(Document, Document), Sto
     Ok((set, unset))
 }
 
-/// An author who was deleted, kept until no write can be under way any more that still names them.
-/// A collection of its own, so that lists and counts of authors need no filter.
+/// Whose tombstone it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Buried {
+    Author,
+    Book,
+}
+
+/// Something that is deleted, or about to be: of a book until its summaries are gone, of an author until no
+/// write can be under way any more that still names them. A collection of its own, so that lists and counts
+/// need no filter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct TombstoneDocument {
     #[serde(rename = "_id")]
     pub(super) id: bson::Uuid,
+    pub(super) of: Buried,
     /// Which deletion made it.
     pub(super) token: bson::Uuid,
     /// Whether books go with the author.
@@ -586,6 +597,7 @@ impl SummaryDocument {
             requested_model: self.key.requested_model.clone(),
             text: self.text.clone(),
             generated_at: self.generated_at,
+            fence: self.fence,
         }
     }
 }

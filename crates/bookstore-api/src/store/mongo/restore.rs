@@ -100,8 +100,6 @@ impl MongoStore {
             .collect();
         let keys: Vec<bson::Uuid> = authors.iter().map(|author| id(author.id)).collect();
         let there = self.living(&keys).await?;
-        // Who is there again is deleted no more.
-        self.tombstones().delete_many(doc! { "_id": { "$in": &keys } }).await?;
         let mut seen = HashSet::new();
         let fresh: Vec<&Author> = authors
             .iter()

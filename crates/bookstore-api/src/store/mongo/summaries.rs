@@ -5,7 +5,7 @@ use mongodb::bson::{Document, doc};
 use uuid::Uuid;
 
 use super::documents::{BookDocument, SummaryDocument, document, id};
-use super::{DEADLINE, MongoStore, READ, duplicate, within};
+use super::{ATTEMPTS, DEADLINE, MongoStore, READ, contended, duplicate, pause, within};
 use crate::prompt;
 use crate::store::{Kept, StoreError, StoredSummary, SummaryStore};
 
@@ -89,36 +89,67 @@ impl MongoStore {
     /// Shows a summary in its book, if it fits and none later is shown, and takes its mark away. Without
     /// its book it is deleted: then the answer is no.
     pub(super) async fn show_summary(&self, summary: &SummaryDocument) -> Result<bool, StoreError> {
-        let key = &summary.key;
-        let shown = doc! {
-            "_id": key.book,
-            "contentHash": &key.content_hash,
-            "$or": [
-                { "latestSummary": { "$exists": false } },
-                { "latestSummary.promptVersion": { "$ne": &key.prompt_version } },
-                { "latestSummary.generatedAt": { "$lte": summary.generated_at } },
-                // It replaced this very one.
-                { "latestSummary.provider": &key.provider, "latestSummary.requestedModel": &key.requested_model },
-            ],
-        };
-        if key.prompt_version == prompt::VERSION {
-            let show = doc! { "$set": { "latestSummary": document(&summary.latest())? } };
-            self.books().update_one(shown, show).await?;
+        let mut summary = summary.clone();
+        for attempt in 0..ATTEMPTS {
+            if summary.key.prompt_version == prompt::VERSION {
+                let show = doc! { "$set": { "latestSummary": document(&summary.latest())? } };
+                self.books().update_one(shows_older(&summary), show).await?;
+            }
+            let own = document(&summary.key)?;
+            let Some(book) = self.book_document(summary.key.book).await? else {
+                self.summaries().delete_one(doc! { "_id": own }).await?;
+                return Ok(false);
+            };
+            match self.summaries().find_one(doc! { "_id": own }).max_time(READ).await? {
+                // Another call has replaced it: that one is to be shown, and whoever looks last sees to it.
+                Some(there) if there.latest() != summary.latest() => summary = there,
+                _ => {
+                    if settled(&book, &summary) {
+                        self.unmark(&summary).await?;
+                    }
+                    return Ok(true);
+                }
+            }
+            pause(attempt).await;
         }
-        let own = document(key)?;
-        let Some(book) = self.book_document(key.book).await? else {
-            self.summaries().delete_one(doc! { "_id": own }).await?;
-            return Ok(false);
+        Err(contended("the summary"))
+    }
+
+    /// Takes the mark of this very summary away.
+    pub(super) async fn unmark(&self, summary: &SummaryDocument) -> Result<(), StoreError> {
+        let same = doc! {
+            "_id": document(&summary.key)?,
+            "pending": summary.pending,
+            "fence": summary.fence,
+            "generatedAt": summary.generated_at,
         };
-        if settled(&book, summary) {
-            self.summaries()
-                .update_one(
-                    doc! { "_id": own, "pending": summary.pending },
-                    doc! { "$unset": { "pending": "" } },
-                )
-                .await?;
-        }
-        Ok(true)
+        self.summaries().update_one(same, doc! { "$unset": { "pending": "" } }).await?;
+        Ok(())
+    }
+}
+
+/// The book that a summary fits, if what it shows is older, or is what this one has replaced.
+fn shows_older(summary: &SummaryDocument) -> Document {
+    let key = &summary.key;
+    doc! {
+        "_id": key.book,
+        "contentHash": &key.content_hash,
+        "$or": [
+            { "latestSummary": { "$exists": false } },
+            { "latestSummary.promptVersion": { "$ne": &key.prompt_version } },
+            {
+                "latestSummary.provider": &key.provider,
+                "latestSummary.requestedModel": &key.requested_model,
+                "latestSummary.fence": { "$lte": summary.fence },
+            },
+            {
+                "latestSummary.generatedAt": { "$lte": summary.generated_at },
+                "$or": [
+                    { "latestSummary.provider": { "$ne": &key.provider } },
+                    { "latestSummary.requestedModel": { "$ne": &key.requested_model } },
+                ],
+            },
+        ],
     }
 }
 

@@ -7,9 +7,10 @@ use chrono::TimeDelta;
 use futures::TryStreamExt;
 use mongodb::bson::{DateTime, doc};
 
-use super::documents::{AuthorDocument, SummaryDocument, TombstoneDocument, date, document, now};
+use super::documents::{AuthorDocument, Buried, SummaryDocument, TombstoneDocument, date, now, uuid};
 use super::summaries::unfinished;
 use super::{BATCH_DEADLINE, LONG_DEADLINE, MongoStore, SETTLED, within};
+use crate::prompt;
 use crate::store::{CheckReport, Record, RecordKind, Records, Restored, StoreError, Upkeep};
 
 /// Most half-done things of a kind that one round looks at, and how long it goes on: the rest waits for
@@ -87,12 +88,35 @@ impl MongoStore {
             if Instant::now() > until {
                 break;
             }
-            // Who is there was not deleted after all.
-            if self.living(&[tombstone.id]).await?.is_empty() {
-                self.see_to_books_of_deleted(&tombstone).await?;
+            match tombstone.of {
+                Buried::Author => self.complete_author_deletion(&tombstone).await?,
+                Buried::Book => self.complete_book_deletion(&tombstone).await?,
             }
-            self.tombstones().delete_one(doc! { "_id": tombstone.id, "token": tombstone.token }).await?;
         }
+        Ok(())
+    }
+
+    async fn complete_author_deletion(&self, tombstone: &TombstoneDocument) -> Result<(), StoreError> {
+        if self.living(&[tombstone.id]).await?.is_empty() {
+            self.see_to_books_of_deleted(tombstone).await?;
+        } else {
+            // Not deleted after all, or made again since, perhaps by another name.
+            self.settle_books_of(tombstone.id).await?;
+        }
+        self.tombstones().delete_one(doc! { "_id": tombstone.id, "token": tombstone.token }).await?;
+        Ok(())
+    }
+
+    async fn complete_book_deletion(&self, tombstone: &TombstoneDocument) -> Result<(), StoreError> {
+        let Some(book) = self.book_document(tombstone.id).await? else {
+            return self.delete_summaries_of(tombstone.id).await;
+        };
+        // Not deleted after all, or made again since.
+        let (id, hash) = (uuid(book.id), &book.content_hash);
+        if let Some(summary) = self.latest_summary(id, hash, prompt::VERSION, None).await? {
+            self.show_summary(&summary).await?;
+        }
+        self.tombstones().delete_one(doc! { "_id": tombstone.id, "token": tombstone.token }).await?;
         Ok(())
     }
 
@@ -103,8 +127,7 @@ impl MongoStore {
                 break;
             }
             if self.show_summary(&summary).await? {
-                let same = doc! { "_id": document(&summary.key)?, "pending": summary.pending };
-                self.summaries().update_one(same, doc! { "$unset": { "pending": "" } }).await?;
+                self.unmark(&summary).await?;
             }
         }
         Ok(())
