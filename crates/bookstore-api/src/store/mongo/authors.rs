@@ -1,6 +1,7 @@
 //! Authors in MongoDB: renaming and deleting reach their books, whatever breaks off.
 
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
 use mongodb::bson::{self, Document, doc};
 use mongodb::options::ReturnDocument;
 use uuid::Uuid;
@@ -147,11 +148,9 @@ impl MongoStore {
             .find_one_and_update(doc! { "_id": id(author.id), "version": number(before.version) }, change)
             .return_document(ReturnDocument::After)
             .await?;
-        if written.is_none() {
-            return Ok(None);
-        }
-        if !renamed {
-            return Ok(Some(Vec::new()));
+        let Some(written) = written else { return Ok(None) };
+        if !renamed && written.pending.is_none() {
+            return Ok(Some(self.books_naming(id(author.id)).await?.into_iter().map(uuid).collect()));
         }
         // The mark stays, as a tombstone does: a writer that read the old name may write a book yet and
         // break off before it looks again. Upkeep goes over the books once more when that is past.
@@ -223,9 +222,9 @@ impl MongoStore {
             return self.settle_books_of(tombstone.id).await;
         }
         let books: Vec<Uuid> = self.books_naming(tombstone.id).await?.into_iter().map(uuid).collect();
-        for book in &books {
-            self.remove_book(*book).await?;
-        }
+        // Some at a time: each takes several round trips.
+        let remove = |book: Uuid| async move { self.remove_book(book).await };
+        futures::stream::iter(books.clone()).map(remove).buffer_unordered(8).try_collect::<()>().await?;
         Ok(books)
     }
 }
