@@ -199,9 +199,9 @@ impl MongoStore {
             delete_books: books == BooksOfDeleted::Delete,
             at: date(now()),
         };
-        self.tombstones().replace_one(doc! { "_id": author }, &tombstone).upsert(true).await?;
+        self.bury(&tombstone).await?;
         if self.authors().delete_one(condition).await?.deleted_count == 0 {
-            self.tombstones().delete_one(doc! { "_id": author, "token": token }).await?;
+            // The tombstone stays: another deletion may rely on it. Upkeep sees that the author is there.
             if claimed {
                 self.unsettle(author, token).await?;
             }

@@ -172,7 +172,7 @@ impl MongoStore {
             delete_books: false,
             at: super::documents::date(now()),
         };
-        self.tombstones().replace_one(doc! { "_id": key }, &tombstone).upsert(true).await?;
+        self.bury(&tombstone).await?;
         let deleted =
             self.books().delete_one(doc! { "_id": key, "version": version }).await?.deleted_count > 0;
         if deleted {

@@ -49,6 +49,24 @@ impl MongoStore {
         self.database.collection("tombstones")
     }
 
+    /// Writes a tombstone, over an earlier one of the same thing. Not an upsert: of two at the same moment
+    /// one would fail, and a server that is not MongoDB's own may get its indexes wrong.
+    pub(super) async fn bury(&self, tombstone: &TombstoneDocument) -> Result<(), StoreError> {
+        for attempt in 0..ATTEMPTS {
+            match self.tombstones().insert_one(tombstone).await {
+                Ok(_) => return Ok(()),
+                Err(error) if duplicate(&error).is_none() => return Err(error.into()),
+                Err(_) => {}
+            }
+            let earlier = doc! { "_id": tombstone.id };
+            if self.tombstones().replace_one(earlier, tombstone).await?.matched_count > 0 {
+                return Ok(());
+            }
+            pause(attempt).await;
+        }
+        Err(contended("what is deleted"))
+    }
+
     /// Those of these authors that there are.
     pub(super) async fn living(
         &self,

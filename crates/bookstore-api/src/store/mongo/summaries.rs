@@ -76,14 +76,24 @@ impl MongoStore {
     /// Writes a summary, marked as not shown yet, unless one with a larger fence is there; whether it was
     /// written.
     pub(super) async fn put_summary(&self, summary: &SummaryDocument) -> Result<bool, StoreError> {
-        // Where the one that is there has a larger fence this matches nothing, tries to insert, and is
-        // told that the key is taken.
-        let older = doc! { "_id": document(&summary.key)?, "fence": { "$lte": summary.fence } };
-        match self.summaries().replace_one(older, summary).upsert(true).await {
-            Ok(_) => Ok(true),
-            Err(error) if duplicate(&error).is_some() => Ok(false),
-            Err(error) => Err(error.into()),
+        let own = document(&summary.key)?;
+        for attempt in 0..ATTEMPTS {
+            match self.summaries().insert_one(summary).await {
+                Ok(_) => return Ok(true),
+                Err(error) if duplicate(&error).is_none() => return Err(error.into()),
+                Err(_) => {}
+            }
+            let older = doc! { "_id": &own, "fence": { "$lte": summary.fence } };
+            if self.summaries().replace_one(older, summary).await?.matched_count > 0 {
+                return Ok(true);
+            }
+            if self.summaries().find_one(doc! { "_id": &own }).max_time(READ).await?.is_some() {
+                return Ok(false);
+            }
+            // It was there and is gone again.
+            pause(attempt).await;
         }
+        Err(contended("the summary"))
     }
 
     /// Shows a summary in its book, if it fits and none later is shown, and takes its mark away. Without
