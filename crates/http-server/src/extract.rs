@@ -8,7 +8,7 @@ use common_models::{FieldError, Problem};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::ProblemResponse;
 use crate::arriving::TooSlow;
@@ -46,11 +46,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-/// Reads JSON of a type.
+/// Reads a JSON object of a type.
 ///
 /// # Errors
-/// The problem to answer: not well-formed, or the member that is of the wrong type or name.
+/// The problem to answer: not well-formed, no object, or the member that is of the wrong type or name.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Box<Problem>> {
+    // A type with named members would be read from an array too, by their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+    {
+        return Err(Box::new(
+            Problem::new(422, "validation_failed", "The request is not valid").with_errors(vec![
+                FieldError {
+                    field: String::new(),
+                    code: "type".to_owned(),
+                    message: "the body is an array; an object belongs here".to_owned(),
+                },
+            ]),
+        ));
+    }
     let mut parser = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| json_problem(&error))?;
     parser.end().map_err(|error| malformed(&error))?;

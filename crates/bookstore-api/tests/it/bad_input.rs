@@ -308,3 +308,12 @@ async fn ids_that_are_none() {
     }
     is_well(&service).await;
 }
+
+#[tokio::test]
+async fn an_array_is_no_book() {
+    let service = Start::without_provider().serve();
+    for body in [json!([]), json!([null, "Title"])] {
+        let problem = service.post("/api/v1/books", &body).await.problem(422, "validation_failed");
+        assert_eq!(problem["errors"][0]["code"], "type", "{problem}");
+    }
+}

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+#[cfg(feature = "integration")]
 use std::time::Duration;
 
 use bookstore_api::book::{AuthorDraft, BookDraft};
