@@ -67,11 +67,14 @@ pub(crate) struct Connections {
     streams: Streams,
 }
 
-/// Runs the streams of HTTP/2 connections; none outlives [`Connections::end`].
+/// Runs the streams of HTTP/2 connections; none outlives [`Connections::end`], nor the time for its
+/// answer: who never opens its window would otherwise hold a request's place for ever, out of sight
+/// of the body, which nobody asks for anything then.
 #[derive(Clone)]
 struct Streams {
     tasks: TaskTracker,
     cut: CancellationToken,
+    allowed: Duration,
 }
 
 impl<F> hyper::rt::Executor<F> for Streams
@@ -79,13 +82,18 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     fn execute(&self, stream: F) {
+        let stream = timeout(self.allowed, stream);
         self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(stream));
     }
 }
 
 impl Connections {
     pub(crate) fn new(limits: Limits, stop: CancellationToken) -> Self {
-        let streams = Streams { tasks: TaskTracker::new(), cut: CancellationToken::new() };
+        let streams = Streams {
+            tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            allowed: limits.request_deadline.saturating_add(limits.answer_timeout),
+        };
         Self { limits, stop, streams }
     }
 
@@ -134,7 +142,7 @@ impl Connections {
 
     /// Cuts what is left of HTTP/2 streams.
     pub(crate) async fn end(self) {
-        let Streams { tasks, cut } = self.streams;
+        let Streams { tasks, cut, .. } = self.streams;
         tasks.close();
         cut.cancel();
         let _ = timeout(CUT_DEADLINE, tasks.wait()).await;

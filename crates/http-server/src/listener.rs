@@ -74,6 +74,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// From a request's head to its answer's head.
     pub request_deadline: Duration,
+    /// From an answer's head to the end of its body; a client that reads slower is cut.
+    pub answer_timeout: Duration,
     /// For requests under way when the service stops.
     pub drain_deadline: Duration,
     /// Largest request body in bytes, where a route sets no other.
@@ -88,6 +90,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(50),
             request_deadline: Duration::from_secs(60),
+            answer_timeout: Duration::from_secs(60),
             drain_deadline: Duration::from_secs(5),
             body_bytes: 1 << 20,
             concurrent_requests: 2_048,

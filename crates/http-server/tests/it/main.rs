@@ -6,9 +6,13 @@ mod bad_input;
 #[cfg(test)]
 mod checks;
 #[cfg(test)]
+mod frames;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod load;
+#[cfg(test)]
+mod slow_readers;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]

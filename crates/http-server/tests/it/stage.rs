@@ -29,6 +29,7 @@ pub const fn limits() -> Limits {
         header_timeout: LONG,
         body_timeout: LONG,
         request_deadline: LONG,
+        answer_timeout: LONG,
         drain_deadline: LONG,
         body_bytes: 1_000,
         concurrent_requests: 1_000,

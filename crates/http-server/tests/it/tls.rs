@@ -22,7 +22,7 @@ fn certificate(folder: &Path) -> std::path::PathBuf {
     folder.join("tls-development.crt")
 }
 
-async fn service(folder: &Path, router: Router, limits: Limits) -> Running {
+pub async fn service(folder: &Path, router: Router, limits: Limits) -> Running {
     let identity = TlsIdentity::self_signed(folder.to_owned());
     let tls = Some(TlsSettings { port: 0, identity });
     let hosts = vec!["books.example".to_owned()];
@@ -31,14 +31,14 @@ async fn service(folder: &Path, router: Router, limits: Limits) -> Running {
 }
 
 /// A client that trusts the development certificate and nothing else.
-fn client(folder: &Path) -> reqwest::ClientBuilder {
+pub fn client(folder: &Path) -> reqwest::ClientBuilder {
     let pem = std::fs::read(certificate(folder)).unwrap();
     let trusted = reqwest::Certificate::from_pem(&pem).unwrap();
     reqwest::Client::builder().timeout(PATIENCE).no_proxy().tls_certs_only([trusted])
 }
 
 /// A connection after its handshake, on which nothing was sent yet.
-async fn shaken(service: &Running, folder: &Path, protocol: &[u8]) -> TlsStream<TcpStream> {
+pub async fn shaken(service: &Running, folder: &Path, protocol: &[u8]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate(folder)).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
