@@ -1,5 +1,6 @@
 //! Answers of `application/problem+json`.
 
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use common_models::Problem;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -43,4 +44,13 @@ pub(crate) fn with_instance(mut response: Response, uri: &Uri) -> Response {
     }
     *whole.extensions_mut() = parts.extensions;
     whole
+}
+
+/// An answer to HEAD: its body's length, without the body.
+pub(crate) fn without_body(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = http_body::Body::size_hint(&body).exact().filter(|length| *length > 0) {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    Response::from_parts(parts, Body::empty())
 }

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use common_models::Problem;
 use futures::FutureExt;
 use futures::future::CatchUnwind;
-use http::Uri;
+use http::{Method, Uri};
 use pin_project_lite::pin_project;
 use telemetry::Failure;
 use tokio::time::{Timeout, timeout};
@@ -26,7 +26,7 @@ use super::hosts::Hosts;
 use super::{load, paths};
 use crate::ProblemResponse;
 use crate::listener::ListenSettings;
-use crate::problem::with_instance;
+use crate::problem::{with_instance, without_body};
 
 /// Puts the gate before a service.
 #[derive(Clone)]
@@ -70,6 +70,7 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let (uri, deadline) = (request.uri().clone(), self.rules.deadline);
+        let head = request.method() == Method::HEAD;
         let refused = (self.rules.hosts.refuse(&request))
             .or_else(|| load::refuse(&request))
             .or_else(|| paths::refuse(request.uri()).map(IntoResponse::into_response));
@@ -84,7 +85,7 @@ where
                 }
             }
         };
-        Passing { way, uri, deadline }
+        Passing { way, uri, head, deadline }
     }
 }
 
@@ -102,6 +103,7 @@ pin_project! {
         #[pin]
         way: Way<F>,
         uri: Uri,
+        head: bool,
         deadline: Duration,
     }
 }
@@ -125,7 +127,9 @@ where
         };
         // Polled again after it was answered, which nobody does.
         let Some(response) = response else { return Poll::Pending };
-        Poll::Ready(Ok(with_instance(response, this.uri)))
+        let response = with_instance(response, this.uri);
+        // The routes leave the body out themselves; problems get theirs here.
+        Poll::Ready(Ok(if *this.head { without_body(response) } else { response }))
     }
 }
 

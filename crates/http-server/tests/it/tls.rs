@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::frames::{DATA, END_STREAM, Frames, HEADERS, RST_STREAM};
 use crate::stage::{PATIENCE, Running, SHORT, gate, hello, limits, start_with, until_closed};
 
 fn certificate(folder: &Path) -> std::path::PathBuf {
@@ -100,6 +101,34 @@ async fn hosts_and_problems_are_the_same_over_http_2() {
     };
     assert_eq!(ask("books.example").await, (404, "route_not_found".to_owned(), "/API/x".into()));
     assert_eq!(ask("evil.example").await, (421, "host_not_allowed".to_owned(), "/API/x".into()));
+}
+
+#[tokio::test]
+async fn problems_for_head_have_a_length_and_no_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path(), hello(), limits()).await;
+    let mut frames = Frames::begin(shaken(&service, folder.path(), b"h2").await, 65_535).await;
+    let asked = [("books.example", "/nowhere"), ("evil.example", "/hello"), ("books.example", "/hello")];
+    for ((host, path), stream) in asked.into_iter().zip([1, 3, 5]) {
+        frames.ask(stream, "HEAD", host, path).await;
+        let frame = frames.until(&[HEADERS, DATA, RST_STREAM]).await;
+        assert_eq!((frame.kind, frame.stream), (HEADERS, stream));
+        assert!(frame.flags & END_STREAM != 0, "a body follows the head of {host}{path}");
+    }
+    for (host, path, status) in [("books.example", "/nowhere", 404), ("evil.example", "/hello", 421)] {
+        let ask = async |method: &str| {
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let answer = until_closed(service.sent(&request).await).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            (length.parse::<usize>().unwrap(), body.len())
+        };
+        let (whole, empty) = (ask("GET").await, ask("HEAD").await);
+        assert_eq!((whole.0, whole.1, empty.1), (empty.0, empty.0, 0));
+    }
+    let text = service.metrics.render();
+    assert!(!text.contains(r#"error_type="cut""#) && !text.contains("cancelled"), "{text}");
 }
 
 #[tokio::test]
