@@ -5,6 +5,7 @@
 //! and not by looking at the first bytes, for which there is no deadline either.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,9 +16,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,7 @@ where
 /// What all connections share.
 pub(crate) struct Connections {
     limits: Limits,
+    /// From here on a connection ends with what it was asked.
     stop: CancellationToken,
     streams: Streams,
 }
@@ -102,13 +104,12 @@ impl Connections {
         &self,
         stream: TcpStream,
         service: S,
-        watcher: Watcher,
     ) -> impl Future<Output = ()> + use<S> {
-        let limits = self.limits;
+        let (limits, stop) = (self.limits, self.stop.clone());
         async move {
             // Small answers should leave at once; without it they are only slower.
             let _ = stream.set_nodelay(true);
-            one(stream, service, limits, watcher).await;
+            one(stream, service, limits, stop).await;
         }
     }
 
@@ -118,24 +119,20 @@ impl Connections {
         stream: TcpStream,
         acceptor: TlsAcceptor,
         service: S,
-        watcher: Watcher,
     ) -> impl Future<Output = ()> + use<S> {
         let (limits, stop, streams) = (self.limits, self.stop.clone(), self.streams.clone());
         async move {
             let _ = stream.set_nodelay(true);
-            let stream = tokio::select! {
-                shaken = timeout(limits.header_timeout, acceptor.accept(stream)) => match shaken {
-                    Ok(Ok(stream)) => stream,
-                    Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
-                    Err(_) => return tracing::debug!("a handshake did not end in time"),
-                },
-                // Nothing was asked yet, so nothing is lost.
-                () = stop.cancelled() => return,
+            // A stop does not end it: the request may be on its way already.
+            let stream = match timeout(limits.header_timeout, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
+                Err(_) => return tracing::debug!("a handshake did not end in time"),
             };
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                two(stream, service, limits, streams, watcher).await;
+                two(stream, service, limits, streams, stop).await;
             } else {
-                one(stream, service, limits, watcher).await;
+                one(stream, service, limits, stop).await;
             }
         }
     }
@@ -149,21 +146,56 @@ impl Connections {
     }
 }
 
-async fn one<S, I>(stream: I, service: S, limits: Limits, watcher: Watcher)
+/// Tells that a connection was asked something.
+#[derive(Default)]
+struct First {
+    seen: AtomicBool,
+    told: Notify,
+}
+
+impl First {
+    fn tell(&self) {
+        if !self.seen.load(Ordering::Relaxed) {
+            self.seen.store(true, Ordering::Relaxed);
+            self.told.notify_one();
+        }
+    }
+}
+
+async fn one<S, I>(stream: I, service: S, limits: Limits, stop: CancellationToken)
 where
     S: Layered,
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {
-    let service = service.map_request(move |request| arrive(request, limits.body_timeout));
+    let first = Arc::new(First::default());
+    let service = {
+        let first = Arc::clone(&first);
+        service.map_request(move |request| {
+            first.tell();
+            arrive(request, limits.body_timeout)
+        })
+    };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    if let Err(error) = watcher.watch(connection).await {
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    // hyper closes one at once on which it has read nothing yet, though a request may be there.
+    let stopping = async {
+        stop.cancelled().await;
+        first.told.notified().await;
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
 }
 
-async fn two<S, I>(stream: I, service: S, limits: Limits, streams: Streams, watcher: Watcher)
+async fn two<S, I>(stream: I, service: S, limits: Limits, streams: Streams, stop: CancellationToken)
 where
     S: Layered,
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
@@ -182,7 +214,7 @@ where
         .max_header_list_size(HEAD_BYTES)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     // hyper has no deadline for a client that agrees on HTTP/2 and then says nothing.
     let silent = async {
         tokio::time::sleep(limits.header_timeout).await;
@@ -190,8 +222,18 @@ where
             std::future::pending::<()>().await;
         }
     };
+    let served = async {
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            // Streams that are on their way are still taken: the protocol sees to it.
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
     tokio::select! {
-        ended = watcher.watch(connection) => if let Err(error) = ended {
+        ended = served => if let Err(error) = ended {
             tracing::debug!(%error, "a connection broke");
         },
         () = silent => tracing::debug!("a connection asked nothing in time"),

@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::server::graceful::GracefulShutdown;
 use telemetry::Metrics;
 use telemetry::server::Scheme;
 use tokio::net::{TcpListener, TcpStream};
@@ -210,7 +209,6 @@ pub async fn serve(
     let service =
         |scheme| layers::wrap(router.clone(), metrics.clone(), &settings, scheme, under_way.clone());
     let (open, sealed) = (service(Scheme::Http), service(Scheme::Https));
-    let graceful = GracefulShutdown::new();
     let connections = Connections::new(limits, stop.clone());
     let mut tasks = JoinSet::new();
     if let Some(secure) = &secure {
@@ -225,11 +223,11 @@ pub async fn serve(
         };
         match (accepted, acceptor) {
             (Ok((stream, _)), None) => {
-                tasks.spawn(connections.plain(stream, open.clone(), graceful.watcher()));
+                tasks.spawn(connections.plain(stream, open.clone()));
             }
             (Ok((stream, _)), Some(acceptor)) => {
                 let acceptor = acceptor.clone();
-                tasks.spawn(connections.secure(stream, acceptor, sealed.clone(), graceful.watcher()));
+                tasks.spawn(connections.secure(stream, acceptor, sealed.clone()));
             }
             (Err(error), _) => {
                 // Out of file descriptors, mostly: it passes when a connection closes.
@@ -240,14 +238,17 @@ pub async fn serve(
         while tasks.try_join_next().is_some() {}
     }
     // Those that the kernel has accepted for us would be reset, and their requests with them.
-    for _ in 0..BACKLOG {
-        let Some(stream) = waiting(&plain) else { break };
-        tasks.spawn(connections.plain(stream, open.clone(), graceful.watcher()));
+    for stream in backlog(plain) {
+        tasks.spawn(connections.plain(stream, open.clone()));
     }
-    drop((plain, secure));
+    if let Some(Secure { socket, acceptor, .. }) = secure {
+        for stream in backlog(socket) {
+            tasks.spawn(connections.secure(stream, acceptor.clone(), sealed.clone()));
+        }
+    }
     tracing::info!("draining");
     tokio::select! {
-        () = graceful.shutdown() => tracing::info!("drained"),
+        () = ended(&mut tasks) => tracing::info!("drained"),
         () = idle(&under_way) => {
             tracing::info!(connections = tasks.len(), "drained but for connections without a request");
         }
@@ -263,13 +264,27 @@ pub async fn serve(
     Ok(())
 }
 
-/// A connection that is there already.
-fn waiting(socket: &TcpListener) -> Option<TcpStream> {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match socket.poll_accept(&mut context) {
-        std::task::Poll::Ready(Ok((stream, _))) => Some(stream),
-        _ => None,
-    }
+/// The connections that are there already; afterwards there will be no others. Asked of the kernel
+/// itself: tokio would hand out only so many in a row.
+fn backlog(socket: TcpListener) -> Vec<TcpStream> {
+    let taken = socket.into_std().map(|socket| {
+        let waiting = std::iter::from_fn(|| socket.accept().ok()).take(BACKLOG);
+        waiting
+            .filter_map(|(stream, _)| {
+                stream.set_nonblocking(true).ok()?;
+                TcpStream::from_std(stream).ok()
+            })
+            .collect()
+    });
+    taken.unwrap_or_else(|error| {
+        tracing::warn!(%error, "connections that were waiting are lost");
+        Vec::new()
+    })
+}
+
+/// Resolves when all connections have.
+async fn ended(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
 }
 
 /// Resolves when nothing was under way for a while.

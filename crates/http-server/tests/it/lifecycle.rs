@@ -1,5 +1,6 @@
 //! Deadlines, panics and the stop.
 
+use std::io::Write;
 use std::time::Duration;
 
 use axum::Router;
@@ -51,6 +52,44 @@ async fn a_request_under_way_at_the_stop_is_answered_and_new_ones_are_not() {
     let response = response.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.text().await.unwrap(), "through");
+    service.stopped().await;
+}
+
+#[tokio::test]
+async fn whoever_waits_in_the_kernel_at_the_stop_is_answered() {
+    let mut service = start(hello(), limits()).await;
+    // None is accepted before the stop: nothing else is polled until then.
+    let asked: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(service.address).unwrap();
+            stream.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            stream.set_nonblocking(true).unwrap();
+            stream
+        })
+        .collect();
+    service.cancel();
+    for stream in asked {
+        let answer = until_closed(tokio::net::TcpStream::from_std(stream).unwrap()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer:?}");
+    }
+    service.stopped().await;
+}
+
+#[tokio::test]
+async fn a_first_request_that_comes_at_the_stop_is_answered() {
+    let mut service = start(hello(), limits()).await;
+    let mut silent = service.sent("").await;
+    let mut half = service.sent("GET /hello HTTP/1.1\r\n").await;
+    // Long enough to be accepted; nothing breaks where they are not.
+    tokio::time::sleep(SHORT / 3).await;
+    service.cancel();
+    tokio::time::sleep(SHORT / 3).await;
+    silent.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    half.write_all(b"Host: localhost\r\n\r\n").await.unwrap();
+    for stream in [silent, half] {
+        let answer = until_closed(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer:?}");
+    }
     service.stopped().await;
 }
 

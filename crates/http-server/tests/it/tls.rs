@@ -40,6 +40,11 @@ pub fn client(folder: &Path) -> reqwest::ClientBuilder {
 
 /// A connection after its handshake, on which nothing was sent yet.
 pub async fn shaken(service: &Running, folder: &Path, protocol: &[u8]) -> TlsStream<TcpStream> {
+    shake(TcpStream::connect(service.secure.unwrap()).await.unwrap(), folder, protocol).await
+}
+
+/// The handshake on a connection.
+pub async fn shake(stream: TcpStream, folder: &Path, protocol: &[u8]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate(folder)).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -49,7 +54,6 @@ pub async fn shaken(service: &Running, folder: &Path, protocol: &[u8]) -> TlsStr
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
-    let stream = TcpStream::connect(service.secure.unwrap()).await.unwrap();
     let name = ServerName::try_from("books.example").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
@@ -208,4 +212,30 @@ async fn the_drain_deadline_cuts_streams_that_hang() {
     let (response, ()) = tokio::join!(request, stop);
     assert!(response.is_err_and(|error| !error.is_timeout()), "nobody answered it");
     assert!(service.metrics.render().contains(r#"error_type="cancelled""#), "its handler was dropped");
+}
+
+#[tokio::test]
+async fn what_shakes_hands_at_the_stop_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = service(folder.path(), hello(), limits()).await;
+    let address = service.secure.unwrap();
+    let taken = TcpStream::connect(address).await.unwrap();
+    // Long enough to be accepted; nothing breaks where it is not.
+    tokio::time::sleep(SHORT / 3).await;
+    // These wait in the kernel: nothing is polled until the service is told to stop.
+    let waiting: Vec<_> = (0..3).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    service.cancel();
+    let mut streams = vec![taken];
+    for stream in waiting {
+        stream.set_nonblocking(true).unwrap();
+        streams.push(TcpStream::from_std(stream).unwrap());
+    }
+    for stream in streams {
+        let mut frames = Frames::begin(shake(stream, folder.path(), b"h2").await, 65_535).await;
+        frames.ask(1, "GET", "books.example", "/hello").await;
+        assert_eq!(frames.until(&[HEADERS, RST_STREAM]).await.kind, HEADERS);
+        let data = frames.until(&[DATA, RST_STREAM]).await;
+        assert_eq!((data.kind, data.flags & END_STREAM), (DATA, END_STREAM));
+    }
+    service.stopped().await;
 }
