@@ -25,28 +25,39 @@ use crate::ProblemResponse;
 /// Counts the requests under way; all listeners of a service share one.
 #[derive(Clone)]
 pub(crate) struct UnderWay {
-    count: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     most: usize,
+}
+
+/// Requests now under way: those that count towards the limit, and the others.
+#[derive(Default)]
+struct Counts {
+    limited: AtomicUsize,
+    exempt: AtomicUsize,
 }
 
 impl UnderWay {
     /// At most so many at once, health checks and metrics aside.
     pub(crate) fn new(most: usize) -> Self {
-        Self { count: Arc::default(), most }
+        Self { counts: Arc::default(), most }
     }
 
-    /// How many there are now.
+    /// How many there are now, of either kind.
     pub(crate) fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.counts.limited.load(Ordering::Acquire) + self.counts.exempt.load(Ordering::Acquire)
     }
 }
 
 /// A place among the requests under way, given back when dropped.
-struct Place(Arc<AtomicUsize>);
+struct Place {
+    counts: Arc<Counts>,
+    exempt: bool,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let count = if self.exempt { &self.counts.exempt } else { &self.counts.limited };
+        count.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -69,8 +80,8 @@ pub(crate) struct Counted<S> {
     under_way: UnderWay,
 }
 
-/// Whether a request has its place whatever the load: an operator has to see what is going on, and
-/// a busy service is no dead one.
+/// Whether a request is answered whatever the load, and takes no place away from others: an operator
+/// has to see what is going on, and a busy service is no dead one.
 fn exempt(path: &str) -> bool {
     path == "/metrics" || path == "/health" || path.starts_with("/health/")
 }
@@ -88,11 +99,12 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let before = self.under_way.count.fetch_add(1, Ordering::AcqRel);
-        let place = Place(Arc::clone(&self.under_way.count));
-        if before >= self.under_way.most && !exempt(request.uri().path()) {
+        let (counts, exempt) = (Arc::clone(&self.under_way.counts), exempt(request.uri().path()));
+        let count = if exempt { &counts.exempt } else { &counts.limited };
+        if count.fetch_add(1, Ordering::AcqRel) >= self.under_way.most && !exempt {
             request.extensions_mut().insert(Overloaded);
         }
+        let place = Place { counts, exempt };
         Holding { inner: self.inner.call(request), place: Some(place) }
     }
 }

@@ -67,3 +67,29 @@ async fn a_place_is_held_until_the_body_has_ended_or_was_dropped() {
     assert_eq!(whole.len(), 1_000 << 16);
     until(200).await;
 }
+
+#[tokio::test]
+async fn health_checks_and_metrics_take_no_place_away() {
+    let (router, entered, leave) = gate();
+    let slow = {
+        let (entered, leave) = (std::sync::Arc::clone(&entered), std::sync::Arc::clone(&leave));
+        get(async move || {
+            entered.notify_one();
+            leave.notified().await;
+            "ready"
+        })
+    };
+    let router = router.route("/health/ready", slow);
+    let mut service = start(router, Limits { concurrent_requests: 1, ..limits() }).await;
+    let ask = async {
+        entered.notified().await;
+        assert_eq!(service.get("/hello").send().await.unwrap().status(), 200);
+        // A stop waits for it all the same.
+        service.cancel();
+        tokio::time::sleep(crate::stage::SHORT).await;
+        leave.notify_one();
+    };
+    let (ready, ()) = tokio::join!(service.get("/health/ready").send(), ask);
+    assert_eq!(ready.unwrap().text().await.unwrap(), "ready");
+    service.stopped().await;
+}
