@@ -22,11 +22,16 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::{BoxError, Service, ServiceExt};
 
 use crate::arriving::Arriving;
 use crate::listener::Limits;
+
+mod socket;
+mod streams;
+
+use socket::{Blocked, HeadTimer, Socket};
+use streams::Streams;
 
 /// Streams that one HTTP/2 connection may have open.
 const STREAMS: u32 = 250;
@@ -36,8 +41,10 @@ const HEAD_BYTES: u32 = 32 << 10;
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// How long it may take to say so.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for streams that were cut to notice it.
-const CUT_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a connection without streams may take to hear that it is over.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// Largest head of an HTTP/1 request in bytes, and how much of an answer waits for its client.
+const BUFFER: usize = 128 << 10;
 
 /// The routes with all their layers.
 pub(crate) trait Layered:
@@ -69,33 +76,9 @@ pub(crate) struct Connections {
     streams: Streams,
 }
 
-/// Runs the streams of HTTP/2 connections; none outlives [`Connections::end`], nor the time for its
-/// answer: who never opens its window would otherwise hold a request's place for ever, out of sight
-/// of the body, which nobody asks for anything then.
-#[derive(Clone)]
-struct Streams {
-    tasks: TaskTracker,
-    cut: CancellationToken,
-    allowed: Duration,
-}
-
-impl<F> hyper::rt::Executor<F> for Streams
-where
-    F: Future<Output: Send + 'static> + Send + 'static,
-{
-    fn execute(&self, stream: F) {
-        let stream = timeout(self.allowed, stream);
-        self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(stream));
-    }
-}
-
 impl Connections {
     pub(crate) fn new(limits: Limits, stop: CancellationToken) -> Self {
-        let streams = Streams {
-            tasks: TaskTracker::new(),
-            cut: CancellationToken::new(),
-            allowed: limits.request_deadline.saturating_add(limits.answer_timeout),
-        };
+        let streams = Streams::new(&limits);
         Self { limits, stop, streams }
     }
 
@@ -107,9 +90,9 @@ impl Connections {
     ) -> impl Future<Output = ()> + use<S> {
         let (limits, stop) = (self.limits, self.stop.clone());
         async move {
-            // Small answers should leave at once; without it they are only slower.
-            let _ = stream.set_nodelay(true);
-            one(stream, service, limits, stop).await;
+            let socket = Socket::new(stream, limits.write_timeout);
+            let blocked = socket.blocked();
+            one(socket, blocked, service, limits, stop).await;
         }
     }
 
@@ -122,9 +105,10 @@ impl Connections {
     ) -> impl Future<Output = ()> + use<S> {
         let (limits, stop, streams) = (self.limits, self.stop.clone(), self.streams.clone());
         async move {
-            let _ = stream.set_nodelay(true);
+            let socket = Socket::new(stream, limits.write_timeout);
+            let blocked = socket.blocked();
             // A stop does not end it: the request may be on its way already.
-            let stream = match timeout(limits.header_timeout, acceptor.accept(stream)).await {
+            let stream = match timeout(limits.header_timeout, acceptor.accept(socket)).await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
                 Err(_) => return tracing::debug!("a handshake did not end in time"),
@@ -132,17 +116,14 @@ impl Connections {
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                 two(stream, service, limits, streams, stop).await;
             } else {
-                one(stream, service, limits, stop).await;
+                one(stream, blocked, service, limits, stop).await;
             }
         }
     }
 
     /// Cuts what is left of HTTP/2 streams.
     pub(crate) async fn end(self) {
-        let Streams { tasks, cut, .. } = self.streams;
-        tasks.close();
-        cut.cancel();
-        let _ = timeout(CUT_DEADLINE, tasks.wait()).await;
+        self.streams.end().await;
     }
 }
 
@@ -162,7 +143,7 @@ impl First {
     }
 }
 
-async fn one<S, I>(stream: I, service: S, limits: Limits, stop: CancellationToken)
+async fn one<S, I>(stream: I, blocked: Arc<Blocked>, service: S, limits: Limits, stop: CancellationToken)
 where
     S: Layered,
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
@@ -176,12 +157,16 @@ where
         })
     };
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+    http.timer(HeadTimer { allowed: limits.header_timeout, blocked: Arc::clone(&blocked) })
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(BUFFER);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
-    // hyper closes one at once on which it has read nothing yet, though a request may be there.
+    // hyper closes one at once on which it has read nothing yet, though a request may be there, and
+    // one whose answer it has buffered, though that may not have left.
     let stopping = async {
         stop.cancelled().await;
         first.told.notified().await;
+        blocked.over().await;
     };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -200,14 +185,8 @@ where
     S: Layered,
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {
-    let asked = Arc::new(AtomicBool::new(false));
-    let service = {
-        let asked = Arc::clone(&asked);
-        service.map_request(move |request| {
-            asked.store(true, Ordering::Relaxed);
-            arrive(request, limits.body_timeout)
-        })
-    };
+    let (streams, activity) = streams.of_connection();
+    let service = service.map_request(move |request| arrive(request, limits.body_timeout));
     let mut http = http2::Builder::new(streams);
     http.timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -215,28 +194,32 @@ where
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
-    // hyper has no deadline for a client that agrees on HTTP/2 and then says nothing.
-    let silent = async {
-        tokio::time::sleep(limits.header_timeout).await;
-        if asked.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        // Streams that are on their way are still taken: the protocol sees to it.
+        () = stop.cancelled() => None,
+        // hyper has no deadline for a client that agrees on HTTP/2 and then says nothing.
+        () = activity.none(limits.header_timeout, limits.idle_timeout) => {
+            if !activity.ever() {
+                return tracing::debug!("a connection asked nothing in time");
+            }
+            None
         }
     };
-    let served = async {
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            // Streams that are on their way are still taken: the protocol sees to it.
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = activity.none(GOODBYE, GOODBYE), if !stop.is_cancelled() => {
+                    return tracing::debug!("a connection without streams did not end by itself");
+                }
             }
         }
     };
-    tokio::select! {
-        ended = served => if let Err(error) = ended {
-            tracing::debug!(%error, "a connection broke");
-        },
-        () = silent => tracing::debug!("a connection asked nothing in time"),
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
     }
 }
 

@@ -5,12 +5,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use telemetry::Metrics;
 use telemetry::server::Scheme;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -75,12 +77,25 @@ pub struct Limits {
     pub request_deadline: Duration,
     /// From an answer's head to the end of its body; a client that reads slower is cut.
     pub answer_timeout: Duration,
+    /// For a client to make room for any more of its answer.
+    pub write_timeout: Duration,
+    /// For an HTTP/2 connection without streams; over HTTP/1 the deadline of the next head.
+    pub idle_timeout: Duration,
     /// For requests under way when the service stops.
     pub drain_deadline: Duration,
     /// Largest request body in bytes, where a route sets no other.
     pub body_bytes: usize,
     /// Requests under way at once, to the end of their answers' bodies; more are turned away.
     pub concurrent_requests: usize,
+    /// Connections open at once; more wait in the kernel.
+    pub connections: usize,
+}
+
+impl Limits {
+    /// From a request's head to the end of its answer's body.
+    pub(crate) const fn answer_deadline(&self) -> Duration {
+        self.request_deadline.saturating_add(self.answer_timeout)
+    }
 }
 
 impl Default for Limits {
@@ -91,8 +106,11 @@ impl Default for Limits {
             request_deadline: Duration::from_secs(60),
             answer_timeout: Duration::from_secs(60),
             drain_deadline: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
             body_bytes: 1 << 20,
             concurrent_requests: 2_048,
+            connections: 8_192,
         }
     }
 }
@@ -205,7 +223,7 @@ pub async fn serve(
 ) -> Result<(), ListenError> {
     let Listener { plain, address, secure, settings } = listener;
     let limits = settings.limits;
-    let under_way = UnderWay::new(limits.concurrent_requests);
+    let under_way = UnderWay::new(&limits);
     let service =
         |scheme| layers::wrap(router.clone(), metrics.clone(), &settings, scheme, under_way.clone());
     let (open, sealed) = (service(Scheme::Http), service(Scheme::Https));
@@ -215,7 +233,12 @@ pub async fn serve(
         tracing::info!(address = %secure.address, "listening for HTTPS");
     }
     tracing::info!(%address, "listening");
+    let mut places = Places::new(limits.connections);
     loop {
+        let place = tokio::select! {
+            place = places.free() => place,
+            () = stop.cancelled() => break,
+        };
         let (accepted, acceptor) = tokio::select! {
             accepted = plain.accept() => (accepted, None),
             accepted = Secure::accept(secure.as_ref()) => accepted,
@@ -223,11 +246,11 @@ pub async fn serve(
         };
         match (accepted, acceptor) {
             (Ok((stream, _)), None) => {
-                tasks.spawn(connections.plain(stream, open.clone()));
+                tasks.spawn(holding(place, connections.plain(stream, open.clone())));
             }
             (Ok((stream, _)), Some(acceptor)) => {
                 let acceptor = acceptor.clone();
-                tasks.spawn(connections.secure(stream, acceptor, sealed.clone()));
+                tasks.spawn(holding(place, connections.secure(stream, acceptor, sealed.clone())));
             }
             (Err(error), _) => {
                 // Out of file descriptors, mostly: it passes when a connection closes.
@@ -262,6 +285,36 @@ pub async fn serve(
     tasks.shutdown().await;
     connections.end().await;
     Ok(())
+}
+
+/// Places for connections.
+struct Places {
+    free: Arc<Semaphore>,
+    told: bool,
+}
+
+impl Places {
+    fn new(most: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))), told: false }
+    }
+
+    /// A place, as soon as there is one. The semaphore is never closed, so there always is.
+    async fn free(&mut self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
+            return Some(place);
+        }
+        if !self.told {
+            self.told = true;
+            tracing::warn!("as many connections as it takes are open; more wait until one closes");
+        }
+        Arc::clone(&self.free).acquire_owned().await.ok()
+    }
+}
+
+/// A connection in its place.
+async fn holding(place: Option<OwnedSemaphorePermit>, connection: impl Future<Output = ()>) {
+    connection.await;
+    drop(place);
 }
 
 /// The connections that are there already; afterwards there will be no others. Asked of the kernel

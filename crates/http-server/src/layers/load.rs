@@ -9,24 +9,31 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use common_models::Problem;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use telemetry::Failure;
-use tower::{Layer, Service};
+use tower::{BoxError, Layer, Service};
 
 use crate::ProblemResponse;
+use crate::listener::Limits;
+
+/// Largest part of a body in bytes that leaves at once.
+const PIECE: usize = 64 << 10;
 
 /// Counts the requests under way; all listeners of a service share one.
 #[derive(Clone)]
 pub(crate) struct UnderWay {
     counts: Arc<Counts>,
     most: usize,
+    allowed: Duration,
 }
 
 /// Requests now under way: those that count towards the limit, and the others.
@@ -37,9 +44,9 @@ struct Counts {
 }
 
 impl UnderWay {
-    /// At most so many at once, health checks and metrics aside.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { counts: Arc::default(), most }
+    /// At most so many at once, health checks and metrics aside, each for so long at most.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { counts: Arc::default(), most: limits.concurrent_requests, allowed: limits.answer_deadline() }
     }
 
     /// How many there are now, of either kind.
@@ -89,6 +96,7 @@ fn exempt(path: &str) -> bool {
 impl<S, B> Service<Request> for Counted<S>
 where
     S: Service<Request, Response = http::Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     type Response = http::Response<Held<B>>;
     type Error = Infallible;
@@ -105,7 +113,7 @@ where
             request.extensions_mut().insert(Overloaded);
         }
         let place = Place { counts, exempt };
-        Holding { inner: self.inner.call(request), place: Some(place) }
+        Holding { inner: self.inner.call(request), place: Some(place), allowed: self.under_way.allowed }
     }
 }
 
@@ -115,6 +123,7 @@ pin_project! {
         #[pin]
         inner: F,
         place: Option<Place>,
+        allowed: Duration,
     }
 }
 
@@ -127,44 +136,85 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answer = ready!(this.inner.poll(context));
-        let place = this.place.take();
-        Poll::Ready(answer.map(|answer| answer.map(|inner| Held { inner, place })))
+        let (place, allowed) = (this.place.take(), *this.allowed);
+        let held = |inner| Held { inner, place, allowed, by: None, rest: Bytes::new() };
+        Poll::Ready(answer.map(|answer| answer.map(held)))
     }
 }
 
 pin_project! {
-    /// A body that holds its request's place until it ends or is dropped.
+    /// A body that holds its request's place until it ends or is dropped. It leaves piece by piece:
+    /// what a connection has taken is out of sight, and should not be much.
     pub(crate) struct Held<B> {
         #[pin]
         inner: B,
         place: Option<Place>,
+        allowed: Duration,
+        // A body of one piece needs no clock.
+        by: Option<Instant>,
+        rest: Bytes,
     }
 }
 
-impl<B: Body> Body for Held<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+impl<B> Body for Held<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(context));
-        if frame.is_none() {
-            this.place.take();
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        // HTTP/2 has a timer for it; over HTTP/1 a client that reads nothing at all is cut sooner.
+        if this.by.is_some_and(|by| Instant::now() >= by) {
+            return Poll::Ready(Some(Err(TooSlow(*this.allowed).into())));
         }
-        Poll::Ready(frame)
+        let mut bytes = if this.rest.is_empty() {
+            match ready!(this.inner.as_mut().poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) => bytes,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => {
+                    this.place.take();
+                    return Poll::Ready(None);
+                }
+            }
+        } else {
+            std::mem::take(this.rest)
+        };
+        if bytes.len() > PIECE {
+            *this.rest = bytes.split_off(PIECE);
+        }
+        if this.by.is_none() && !(this.rest.is_empty() && this.inner.is_end_stream()) {
+            *this.by = Some(Instant::now() + *this.allowed);
+        }
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let (inner, rest) = (self.inner.size_hint(), self.rest.len() as u64);
+        let mut whole = SizeHint::new();
+        whole.set_lower(inner.lower().saturating_add(rest));
+        if let Some(upper) = inner.upper() {
+            whole.set_upper(upper.saturating_add(rest));
+        }
+        whole
     }
 }
+
+/// The answer was not read in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was not read within {} s", .0.as_secs_f64())]
+struct TooSlow(Duration);
 
 /// Turns a request away for which there is no place.
 pub(super) fn refuse(request: &Request) -> Option<Response> {

@@ -11,6 +11,7 @@ pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 /// Flag of the last frame of a stream.
 pub const END_STREAM: u8 = 1;
@@ -58,8 +59,16 @@ impl Frames {
         self.send(HEADERS, 5, stream, &head).await;
     }
 
-    /// The next frame, or none where the connection has ended.
+    /// The next frame, or none where the connection has ended. Pings are answered.
     pub async fn next(&mut self) -> Option<Frame> {
+        let (frame, payload) = self.read().await?;
+        if frame.kind == PING && frame.flags == 0 {
+            self.send(PING, 1, 0, &payload).await;
+        }
+        Some(frame)
+    }
+
+    async fn read(&mut self) -> Option<(Frame, Vec<u8>)> {
         timeout(PATIENCE, async {
             let mut head = [0; 9];
             self.0.read_exact(&mut head).await.ok()?;
@@ -67,7 +76,7 @@ impl Frames {
             let mut payload = vec![0; usize::try_from(length).unwrap()];
             self.0.read_exact(&mut payload).await.ok()?;
             let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            Some(Frame { kind: head[3], flags: head[4], stream })
+            Some((Frame { kind: head[3], flags: head[4], stream }, payload))
         })
         .await
         .expect("nothing comes")

@@ -30,9 +30,12 @@ pub const fn limits() -> Limits {
         body_timeout: LONG,
         request_deadline: LONG,
         answer_timeout: LONG,
+        write_timeout: LONG,
+        idle_timeout: LONG,
         drain_deadline: LONG,
         body_bytes: 1_000,
         concurrent_requests: 1_000,
+        connections: 1_000,
     }
 }
 
