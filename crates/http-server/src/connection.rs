@@ -82,13 +82,18 @@ impl Connections {
         Self { limits, stop, streams }
     }
 
+    /// The stop for one connection. Its own, because each time it is polled a lock is taken.
+    fn stop(&self) -> CancellationToken {
+        self.stop.child_token()
+    }
+
     /// A connection that speaks HTTP/1.1 in the open.
     pub(crate) fn plain<S: Layered>(
         &self,
         stream: TcpStream,
         service: S,
     ) -> impl Future<Output = ()> + use<S> {
-        let (limits, stop) = (self.limits, self.stop.clone());
+        let (limits, stop) = (self.limits, self.stop());
         async move {
             let socket = Socket::new(stream, limits.write_timeout);
             let blocked = socket.blocked();
@@ -103,7 +108,7 @@ impl Connections {
         acceptor: TlsAcceptor,
         service: S,
     ) -> impl Future<Output = ()> + use<S> {
-        let (limits, stop, streams) = (self.limits, self.stop.clone(), self.streams.clone());
+        let (limits, stop, streams) = (self.limits, self.stop(), self.streams.clone());
         async move {
             let socket = Socket::new(stream, limits.write_timeout);
             let blocked = socket.blocked();

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hyper::rt::Timer;
+use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -130,11 +131,11 @@ pub(super) struct HeadTimer {
 
 impl Timer for HeadTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(HeadSleep { sleep: Box::pin(sleep(duration)), timer: self.clone() })
+        Box::pin(HeadSleep { sleep: sleep(duration), timer: self.clone() })
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(HeadSleep { sleep: Box::pin(sleep_until(deadline.into())), timer: self.clone() })
+        Box::pin(HeadSleep { sleep: sleep_until(deadline.into()), timer: self.clone() })
     }
 
     fn now(&self) -> Instant {
@@ -142,10 +143,13 @@ impl Timer for HeadTimer {
     }
 }
 
-/// Begins anew where the client is still reading.
-struct HeadSleep {
-    sleep: Pin<Box<Sleep>>,
-    timer: HeadTimer,
+pin_project! {
+    /// Begins anew where the client is still reading.
+    struct HeadSleep {
+        #[pin]
+        sleep: Sleep,
+        timer: HeadTimer,
+    }
 }
 
 impl hyper::rt::Sleep for HeadSleep {}
@@ -153,14 +157,15 @@ impl hyper::rt::Sleep for HeadSleep {}
 impl Future for HeadSleep {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
         loop {
-            ready!(self.sleep.as_mut().poll(context));
-            if !self.timer.blocked.is() {
+            ready!(this.sleep.as_mut().poll(context));
+            if !this.timer.blocked.is() {
                 return Poll::Ready(());
             }
-            let next = tokio::time::Instant::now() + self.timer.allowed;
-            self.sleep.as_mut().reset(next);
+            let next = tokio::time::Instant::now() + this.timer.allowed;
+            this.sleep.as_mut().reset(next);
         }
     }
 }
