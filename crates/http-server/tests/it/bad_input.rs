@@ -87,7 +87,7 @@ async fn json_that_is_deep_huge_or_none() {
         |media: &'static str, body: String| service.post("/books").header("Content-Type", media).body(body);
     problem(send("application/json", "[".repeat(100_000)), 400, "malformed_json").await;
     let nested = "[".repeat(100_000) + &"]".repeat(100_000);
-    problem(send("application/json", nested), 400, "malformed_json").await;
+    problem(send("application/json", nested), 422, "validation_failed").await;
     let objects = "{\"a\":".repeat(100_000) + "1" + &"}".repeat(100_000);
     problem(send("application/json", objects), 400, "malformed_json").await;
     problem(send("application/json", format!("[{}1]", "1,".repeat(1 << 20))), 413, "body_too_large").await;
