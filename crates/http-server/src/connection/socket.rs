@@ -169,3 +169,30 @@ impl Future for HeadSleep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use hyper::rt::Timer;
+    use tokio::time::timeout;
+
+    use super::{Blocked, HeadTimer};
+
+    #[tokio::test]
+    async fn nobody_is_silent_who_still_reads_and_a_stop_waits_for_it() {
+        let (short, patience) = (Duration::from_millis(20), Duration::from_secs(20));
+        let blocked = Arc::<Blocked>::default();
+        let timer = HeadTimer { allowed: short, blocked: Arc::clone(&blocked) };
+        blocked.now.store(true, Ordering::Relaxed);
+        let mut silence = timer.sleep(short);
+        assert!(timeout(short * 10, &mut silence).await.is_err(), "it was cut while it was reading");
+        assert!(timeout(short, blocked.over()).await.is_err(), "the stop did not wait");
+        blocked.now.store(false, Ordering::Relaxed);
+        blocked.freed.notify_one();
+        timeout(patience, silence).await.expect("the deadline does not come");
+        timeout(patience, blocked.over()).await.expect("the stop waits for ever");
+    }
+}
