@@ -1,7 +1,7 @@
 //! Settings: the command line and the environment, read once, with all mistakes reported together.
 //!
 //! The only file that reads the environment. Must not know what the settings are for beyond their
-//! bounds.
+//! bounds. Long because each setting stands here three times: declared, checked, and wrong in a test.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,7 +1,8 @@
 //! What is stored: the shapes of MongoDB's documents, private to this adapter, and their conversion.
 //!
 //! Ids are UUIDs in BSON (subtype 4), which sort by creation; money is Decimal128; times are BSON
-//! dates, whole milliseconds. An absent field is left out.
+//! dates, whole milliseconds. An absent field is left out. Long because every shape stands here beside
+//! its conversions: whoever changes one has to see the other.
 
 use chrono::Utc;
 use mongodb::bson::{self, DateTime, Decimal128, Document, doc};
