@@ -1,7 +1,8 @@
 //! Random histories: each store does what a plain model in memory does, step by step.
 //!
 //! The model knows what the ports promise and nothing of indexes, sort keys or conditional writes. It takes
-//! times and new ids from the store's answers, and checks everything else.
+//! times and new ids from the store's answers, and checks everything else. Long because a model, its steps
+//! and what each must answer are of one piece.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
