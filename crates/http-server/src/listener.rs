@@ -66,6 +66,15 @@ impl Default for ListenSettings {
     }
 }
 
+impl ListenSettings {
+    /// Whether nobody but this machine's own programs can be asking: it listens on loopback and answers
+    /// to loopback's names only. Another name means that something leads others here, such as a proxy.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.address.is_loopback() && self.allowed_hosts.is_empty()
+    }
+}
+
 /// Deadlines and sizes of what a service accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

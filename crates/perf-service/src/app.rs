@@ -231,7 +231,7 @@ fn token(settings: &Settings) -> Result<Option<ApiToken>, AppError> {
     if let Some(token) = &settings.api_token {
         return Ok(Some(ApiToken::given(token.clone())));
     }
-    if settings.listen.address.is_loopback() {
+    if settings.listen.is_private() {
         return Ok(None);
     }
     let (token, new) = ApiToken::kept_in(&settings.data_dir)?;

@@ -251,6 +251,13 @@ async fn on_all_addresses_writes_need_the_token_and_no_log_shows_it() {
 }
 
 #[tokio::test]
+async fn behind_another_name_writes_need_the_token_on_loopback_too() {
+    let service = Start::without_provider().argument("--allowed-hosts", "books.example").serve();
+    service.post("/api/v1/books", &json!({ "title": "X" })).await.problem(401, "token_required");
+    service.get("/api/v1/books").await.expect(200);
+}
+
+#[tokio::test]
 async fn without_a_token_one_is_made_kept_privately_and_shown_once() {
     let start = Start::without_provider().argument("--bind-address", "0.0.0.0");
     let service = start.serve();
