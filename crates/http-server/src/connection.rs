@@ -27,9 +27,11 @@ use tower::{BoxError, Service, ServiceExt};
 use crate::arriving::Arriving;
 use crate::listener::Limits;
 
+mod reset;
 mod socket;
 mod streams;
 
+pub use reset::Reset;
 use socket::{Blocked, HeadTimer, Socket};
 use streams::Streams;
 
@@ -96,8 +98,8 @@ impl Connections {
         let (limits, stop) = (self.limits, self.stop());
         async move {
             let socket = Socket::new(stream, limits.write_timeout);
-            let blocked = socket.blocked();
-            one(socket, blocked, service, limits, stop).await;
+            let (blocked, reset) = (socket.blocked(), socket.reset());
+            one(socket, blocked, reset, service, limits, stop).await;
         }
     }
 
@@ -111,7 +113,7 @@ impl Connections {
         let (limits, stop, streams) = (self.limits, self.stop(), self.streams.clone());
         async move {
             let socket = Socket::new(stream, limits.write_timeout);
-            let blocked = socket.blocked();
+            let (blocked, reset) = (socket.blocked(), socket.reset());
             // A stop does not end it: the request may be on its way already.
             let stream = match timeout(limits.header_timeout, acceptor.accept(socket)).await {
                 Ok(Ok(stream)) => stream,
@@ -121,7 +123,7 @@ impl Connections {
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                 two(stream, service, limits, streams, stop).await;
             } else {
-                one(stream, blocked, service, limits, stop).await;
+                one(stream, blocked, reset, service, limits, stop).await;
             }
         }
     }
@@ -148,8 +150,14 @@ impl First {
     }
 }
 
-async fn one<S, I>(stream: I, blocked: Arc<Blocked>, service: S, limits: Limits, stop: CancellationToken)
-where
+async fn one<S, I>(
+    stream: I,
+    blocked: Arc<Blocked>,
+    reset: Reset,
+    service: S,
+    limits: Limits,
+    stop: CancellationToken,
+) where
     S: Layered,
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {
@@ -158,7 +166,9 @@ where
         let first = Arc::clone(&first);
         service.map_request(move |request| {
             first.tell();
-            arrive(request, limits.body_timeout)
+            let mut request = arrive(request, limits.body_timeout);
+            request.extensions_mut().insert(reset.clone());
+            request
         })
     };
     let mut http = http1::Builder::new();

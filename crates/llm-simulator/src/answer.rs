@@ -12,34 +12,77 @@ use crate::question::{Fingerprint, Question};
 use crate::{text, tokens};
 
 /// Why an answer ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// It is complete, or reached a stop text.
+    /// It is complete.
     Finished,
+    /// It reached this stop text, which is not part of it.
+    Sequence(String),
     /// It reached the longest answer the client allows.
     Length,
+    /// The model would not answer.
+    Refused,
+}
+
+/// Tokens of a question and its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the question, those from a cache included.
+    pub input_tokens: u64,
+    /// Those of them that the provider had in its cache.
+    pub cached_input_tokens: u64,
+    /// Tokens of the answer.
+    pub output_tokens: u64,
+}
+
+/// A piece of the text, as a stream sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Where it ends in the text, in bytes; it begins where the one before ends.
+    pub end: usize,
+    /// When it is due, counted from the request.
+    pub due: Duration,
+}
+
+/// When an answer is due, counted from the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Until the first token, or until the end where there is none.
+    pub first_token: Duration,
+    /// Until the last token.
+    pub whole: Duration,
 }
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     text: String,
-    /// Where each token of the text ends, in bytes.
-    ends: Vec<usize>,
-    schedule: Schedule,
-    input_tokens: u64,
+    chunks: Vec<Chunk>,
+    timing: Timing,
+    usage: Usage,
     stop: Stop,
 }
 
 impl Answer {
-    /// Draws the answer to a question with this fingerprint.
+    /// Draws the answer to a question with this fingerprint, asked while so many answers, this one
+    /// included, are under way.
     #[must_use]
-    pub fn draw(question: &Question, fingerprint: &Fingerprint, profile: &Profile) -> Self {
+    pub fn draw(
+        question: &Question,
+        fingerprint: &Fingerprint,
+        profile: &Profile,
+        concurrency: usize,
+    ) -> Self {
+        let _ = concurrency;
+        let input_tokens = question.input_tokens();
         let length = profile.draw_length(&mut Draws::of(fingerprint, Quantity::Length));
         let mut text = text::write(question, length, &mut Draws::of(fingerprint, Quantity::Text));
         let stops = question.stop.iter().filter(|stop| !stop.is_empty());
-        if let Some(end) = stops.filter_map(|stop| text.find(stop)).min() {
+        let reached = stops.filter_map(|stop| Some((text.find(stop)?, stop))).min_by_key(|(at, _)| *at);
+        let mut stop = Stop::Finished;
+        if let Some((end, reached)) = reached {
             text.truncate(end);
+            stop = Stop::Sequence(reached.clone());
         }
         let mut ends: Vec<usize> = tokens::split(&text)
             .scan(0, |end, piece| {
@@ -50,11 +93,51 @@ impl Answer {
         // A schema may ask for more than one text.
         let most = question.max_output_tokens.unwrap_or(u64::MAX).min(LONGEST_ANSWER * 2);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let stop = if ends.len() > most { Stop::Length } else { Stop::Finished };
-        ends.truncate(most);
-        text.truncate(ends.last().copied().unwrap_or_default());
-        let input_tokens = question.turns.iter().map(|turn| tokens::count(&turn.text)).sum::<u64>().max(1);
-        Self { schedule: Schedule::draw(fingerprint, profile, ends.len()), text, ends, input_tokens, stop }
+        if ends.len() > most {
+            stop = Stop::Length;
+            ends.truncate(most);
+            text.truncate(ends.last().copied().unwrap_or_default());
+        }
+        let schedule = Schedule::draw(fingerprint, profile, ends.len());
+        let chunks = ends
+            .iter()
+            .enumerate()
+            .filter_map(|(index, end)| Some(Chunk { end: *end, due: schedule.due(index)? }))
+            .collect();
+        let timing = Timing { first_token: schedule.first_token(), whole: schedule.whole() };
+        let usage = Usage { input_tokens, cached_input_tokens: 0, output_tokens: ends.len() as u64 };
+        Self { text, chunks, timing, usage, stop }
+    }
+
+    /// An answer that was given before. Chunks whose ends do not rise, or are no ends of characters
+    /// of the text, are left out; what is left of the text comes with the last one.
+    #[must_use]
+    pub fn recorded(text: String, chunks: Vec<Chunk>, timing: Timing, usage: Usage, stop: Stop) -> Self {
+        let mut last = 0;
+        let mut chunks: Vec<Chunk> = chunks
+            .into_iter()
+            .filter(|chunk| {
+                let sound = chunk.end > last && text.is_char_boundary(chunk.end);
+                if sound {
+                    last = chunk.end;
+                }
+                sound
+            })
+            .collect();
+        match chunks.last_mut() {
+            Some(chunk) => chunk.end = text.len(),
+            None if !text.is_empty() => chunks.push(Chunk { end: text.len(), due: timing.first_token }),
+            None => {}
+        }
+        Self { text, chunks, timing, usage, stop }
+    }
+
+    /// The same question refused: nothing is said, when the first token would have come.
+    #[must_use]
+    pub fn refused(self) -> Self {
+        let timing = Timing { whole: self.timing.first_token, ..self.timing };
+        let usage = Usage { output_tokens: 0, ..self.usage };
+        Self { text: String::new(), chunks: Vec::new(), timing, usage, stop: Stop::Refused }
     }
 
     /// The whole text.
@@ -63,59 +146,53 @@ impl Answer {
         &self.text
     }
 
-    /// One token of the text and when it is due, counted from the request.
+    /// How many chunks it comes in.
     #[must_use]
-    pub fn token(&self, index: usize) -> Option<(&str, Duration)> {
+    pub const fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// One chunk of the text and when it is due, counted from the request.
+    #[must_use]
+    pub fn chunk(&self, index: usize) -> Option<(&str, Duration)> {
         let start = match index.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
+            Some(before) => self.chunks.get(before)?.end,
             None => 0,
         };
-        Some((self.text.get(start..*self.ends.get(index)?)?, self.schedule.due(index)?))
+        let chunk = self.chunks.get(index)?;
+        Some((self.text.get(start..chunk.end)?, chunk.due))
     }
 
-    /// When everything is due, counted from the request.
+    /// When it is due.
     #[must_use]
-    pub const fn schedule(&self) -> &Schedule {
-        &self.schedule
+    pub const fn timing(&self) -> Timing {
+        self.timing
     }
 
-    /// Tokens of the question; one at least.
+    /// Its tokens.
     #[must_use]
-    pub const fn input_tokens(&self) -> u64 {
-        self.input_tokens
-    }
-
-    /// Tokens of the text.
-    #[must_use]
-    pub const fn output_tokens(&self) -> u64 {
-        self.ends.len() as u64
+    pub const fn usage(&self) -> Usage {
+        self.usage
     }
 
     /// Why it ends.
     #[must_use]
-    pub const fn stop(&self) -> Stop {
-        self.stop
+    pub const fn stop(&self) -> &Stop {
+        &self.stop
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use statistics::LogNormal;
 
     use super::{Answer, Stop};
-    use crate::profile::{Delay, Profile};
+    use crate::profile::Profile;
     use crate::question::{Question, Turn};
     use crate::tokens;
 
     fn profile() -> Profile {
-        Profile {
-            source: "test".to_owned(),
-            first_token: Delay::from_median_and_p95(120.0, 360.0).unwrap(),
-            gap: Delay::from_median_and_p95(8.0, 20.0).unwrap(),
-            output_tokens: LogNormal::from_median_and_p95(90.0, 180.0).unwrap(),
-            error_rate: 0.0,
-        }
+        Profile::log_normal("test", (120.0, 360.0), (8.0, 20.0), (90.0, 180.0)).unwrap()
     }
 
     fn question() -> Question {
@@ -127,36 +204,36 @@ mod tests {
     }
 
     fn draw(question: &Question) -> Answer {
-        Answer::draw(question, &question.fingerprint(1), &profile())
+        Answer::draw(question, &question.fingerprint(1), &profile(), 1)
     }
 
     fn pieces(answer: &Answer) -> String {
-        (0..).map_while(|index| answer.token(index)).map(|(piece, _)| piece).collect()
+        (0..).map_while(|index| answer.chunk(index)).map(|(piece, _)| piece).collect()
     }
 
     #[test]
     fn the_same_question_has_the_same_answer() {
         assert_eq!(draw(&question()), draw(&question()));
-        let other = Answer::draw(&question(), &question().fingerprint(2), &profile());
+        let other = Answer::draw(&question(), &question().fingerprint(2), &profile(), 1);
         assert_ne!(draw(&question()), other);
     }
 
     #[test]
     fn an_answer_is_the_same_in_every_process_and_release() {
         let answer = draw(&question());
-        let first = answer.schedule().first_token().as_millis();
+        let first = answer.timing().first_token.as_millis();
         let beginning: String = answer.text().chars().take(60).collect();
         let expected = "Dune is a warm book about friendship and change. Readers who";
-        assert_eq!((first, answer.output_tokens(), beginning.as_str()), (415, 78, expected));
+        assert_eq!((first, answer.usage().output_tokens, beginning.as_str()), (415, 78, expected));
     }
 
     #[test]
     fn counts_are_those_of_the_texts() {
         let answer = draw(&question());
-        assert_eq!(answer.input_tokens(), 2);
-        assert_eq!(answer.output_tokens(), tokens::count(answer.text()));
+        assert_eq!(answer.usage().input_tokens, 2);
+        assert_eq!(answer.usage().output_tokens, tokens::count(answer.text()));
         assert_eq!(pieces(&answer), answer.text());
-        assert_eq!(answer.stop(), Stop::Finished);
+        assert_eq!(answer.stop(), &Stop::Finished);
     }
 
     #[test]
@@ -164,10 +241,10 @@ mod tests {
         let mut question = question();
         question.max_output_tokens = Some(7);
         let answer = draw(&question);
-        assert_eq!((answer.output_tokens(), answer.stop()), (7, Stop::Length));
+        assert_eq!((answer.usage().output_tokens, answer.stop()), (7, &Stop::Length));
         assert_eq!(tokens::count(answer.text()), 7);
         question.max_output_tokens = Some(1_000);
-        assert_eq!(draw(&question).stop(), Stop::Finished);
+        assert_eq!(draw(&question).stop(), &Stop::Finished);
     }
 
     #[test]
@@ -176,7 +253,7 @@ mod tests {
         question.stop = vec![String::new(), " is ".to_owned(), ".".to_owned()];
         let answer = draw(&question);
         assert!(!answer.text().contains('.') && !answer.text().contains(" is "), "{}", answer.text());
-        assert_eq!(answer.stop(), Stop::Finished);
+        assert!(matches!(answer.stop(), Stop::Sequence(_)));
         assert_eq!(pieces(&answer), answer.text());
     }
 
@@ -187,10 +264,10 @@ mod tests {
             question.turns[0].text = text;
             question.max_output_tokens = most;
             let answer = draw(&question);
-            prop_assert!(answer.output_tokens() >= 1);
-            prop_assert!(most.is_none_or(|most| answer.output_tokens() <= most));
+            prop_assert!(answer.usage().output_tokens >= 1);
+            prop_assert!(most.is_none_or(|most| answer.usage().output_tokens <= most));
             prop_assert_eq!(pieces(&answer), answer.text());
-            prop_assert!(answer.schedule().whole() >= answer.schedule().first_token());
+            prop_assert!(answer.timing().whole >= answer.timing().first_token);
         }
     }
 }

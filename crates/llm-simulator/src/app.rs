@@ -11,12 +11,34 @@ use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::{self, Shared};
-use crate::settings::Settings;
+use crate::settings::{RecordArguments, ReplayArguments, Settings};
 use crate::simulator::Simulator;
 
 /// Longest wait for an answer's head: whole answers of a slow profile take as long as they would
 /// streamed, and it is the client's deadline that is to be tested, not ours.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// What the process is to its clients.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// A provider that draws its answers.
+    Simulate,
+    /// A provider that gives recorded answers.
+    Replay(ReplayArguments),
+    /// A proxy in front of a provider that records what goes by.
+    Record(RecordArguments),
+}
+
+/// Why it cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// It cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Not there yet.
+    #[error("record and replay are not there yet")]
+    Later,
+}
 
 /// A simulator that listens.
 pub struct App {
@@ -28,21 +50,19 @@ impl App {
     /// Binds the socket. `stop` ends [`App::run`].
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// When the address cannot be bound, or what its role needs is not there.
     pub async fn start(
         settings: &Settings,
+        role: Role,
         metrics: Metrics,
         stop: CancellationToken,
-    ) -> Result<Self, ListenError> {
-        let Settings { seed, profile, models, .. } = settings.clone();
-        tracing::info!(
-            seed,
-            profile = profile.source,
-            error_rate = profile.error_rate,
-            ?models,
-            "simulating"
-        );
-        let simulator = Arc::new(Simulator::new(seed, profile, models));
+    ) -> Result<Self, AppError> {
+        if !matches!(role, Role::Simulate) {
+            return Err(AppError::Later);
+        }
+        let Settings { seed, profiles, models, .. } = settings.clone();
+        tracing::info!(seed, profile = profiles.default_profile().source, ?models, "simulating");
+        let simulator = Arc::new(Simulator::new(seed, profiles, models));
         let listener = http_server::bind(&ListenSettings {
             address: settings.bind_address,
             port: settings.http_port,

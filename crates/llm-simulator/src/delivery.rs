@@ -1,53 +1,97 @@
-//! An answer handed over in time, and what is recorded of it.
+//! An answer handed over in time, with the trouble that was asked for, and what is recorded of it.
 //!
-//! Owns the clock of an answer: each token against its own deadline, counted from the request, so
+//! Owns the clock of an answer: each chunk against its own deadline, counted from the request, so
 //! that late wake-ups do not add up. Records the answer when it is finished or dropped, so that a
 //! client that leaves is counted and nothing goes on without it. Must not know a wire protocol.
+//!
+//! What an answer tells of its own timing is what was drawn, not what a clock says: the same
+//! question has the same answer, byte for byte.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use telemetry::Metrics;
-use tokio::time::{Instant, sleep_until};
+use futures_timer::Delay;
+use telemetry::{Metrics, SimulatedAnswer};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Stop, Timing, Usage};
+use crate::call::Call;
+use crate::failure::Trouble;
+use crate::simulator::Place;
+
+/// The part of the time to the first token that counts as loading the model, at most: it is in
+/// memory already.
+const LOAD: Duration = Duration::from_millis(1);
 
 /// An answer on its way.
 pub struct Delivery {
     answer: Answer,
+    trouble: Option<Trouble>,
     started: Instant,
-    /// How many tokens were handed over.
+    /// How many chunks were handed over.
     handed: usize,
-    /// When the first token, or the end, came.
-    first: Option<Instant>,
     record: Record,
+    /// Under way until dropped.
+    _place: Place,
 }
 
-/// How long an answer really took. The parts add up to the whole.
+/// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
-    /// From the request to the end.
-    pub total: Duration,
-    /// The part that counts as loading the model.
-    pub load: Duration,
-    /// From there to the first token: reading the prompt.
-    pub prompt: Duration,
-    /// From the first token to the end.
-    pub output: Duration,
+pub enum Step<'a> {
+    /// A chunk of the text.
+    Chunk(&'a str),
+    /// A chunk that is to arrive as something that cannot be read.
+    Malformed(&'a str),
+    /// The end; nothing follows.
+    End,
+    /// The connection is closed without an end; nothing follows.
+    Cut,
+    /// The connection is reset; nothing follows.
+    Reset,
+}
+
+/// What an answer says of itself at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Its tokens, or what it is to tell in their place.
+    pub usage: Usage,
+    /// Why it ends.
+    pub stop: Stop,
+    /// How long it took, by the drawn schedule.
+    pub timing: Timing,
+}
+
+impl Ending {
+    /// The part of the time to the first token that counts as loading the model; the rest is
+    /// reading the prompt.
+    #[must_use]
+    pub fn load(&self) -> Duration {
+        LOAD.min(self.timing.first_token / 10)
+    }
 }
 
 impl Delivery {
-    /// Starts the clock. `protocol` and `model` are the labels under which it is recorded.
+    /// Starts the clock. `model` is what the answer counts as in metrics.
     #[must_use]
-    pub fn start(answer: Answer, protocol: &'static str, model: &str, metrics: Metrics) -> Self {
+    pub fn start(
+        answer: Answer,
+        trouble: Option<Trouble>,
+        call: &Call,
+        model: &str,
+        place: Place,
+        metrics: Metrics,
+    ) -> Self {
+        let answer = if trouble == Some(Trouble::Refusal) { answer.refused() } else { answer };
+        metrics.simulator_under_way(call.protocol.as_str(), 1);
         let record = Record {
             metrics,
-            protocol,
+            protocol: call.protocol.as_str(),
             model: model.to_owned(),
-            input_tokens: answer.input_tokens(),
-            output_tokens: 0,
-            outcome: "cut",
+            outcome: "abandoned",
+            started: Instant::now(),
+            first_token: None,
+            lateness: Duration::ZERO,
+            usage: Usage { output_tokens: 0, ..answer.usage() },
         };
-        Self { answer, started: Instant::now(), handed: 0, first: None, record }
+        Self { answer, trouble, started: record.started, handed: 0, record, _place: place }
     }
 
     /// What is delivered.
@@ -56,39 +100,113 @@ impl Delivery {
         &self.answer
     }
 
+    /// What is to go wrong.
+    #[must_use]
+    pub const fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
     /// Waits for the first token, or for the end where there is none.
     pub async fn first(&mut self) {
-        if self.first.is_none() {
-            sleep_until(self.started + self.answer.schedule().first_token()).await;
-            self.first = Some(Instant::now());
+        if self.record.first_token.is_none() {
+            let due = self.answer.timing().first_token + self.held_up(0);
+            self.until(due).await;
+            self.record.first_token = Some(self.started.elapsed());
         }
     }
 
-    /// The next token when it is due; nothing after the last one.
-    pub async fn next(&mut self) -> Option<&str> {
-        let (_, due) = self.answer.token(self.handed)?;
+    /// Waits for what happens next.
+    pub async fn step(&mut self) -> Step<'_> {
         self.first().await;
-        sleep_until(self.started + due).await;
+        let index = self.handed;
+        match &self.trouble {
+            Some(Trouble::Cut { after }) if self.reached(*after) => return self.broken(Step::Cut),
+            Some(Trouble::Reset { after }) if self.reached(*after) => return self.broken(Step::Reset),
+            _ => {}
+        }
+        let Some((_, due)) = self.answer.chunk(index) else {
+            self.until(self.answer.timing().whole + self.held_up(index)).await;
+            return Step::End;
+        };
+        self.until(due + self.held_up(index)).await;
         self.handed += 1;
-        self.record.output_tokens = self.handed as u64;
-        self.answer.token(self.handed - 1).map(|(piece, _)| piece)
+        let chunks = self.answer.chunks() as u64;
+        self.record.usage.output_tokens =
+            self.answer.usage().output_tokens * self.handed as u64 / chunks.max(1);
+        let malformed = matches!(self.trouble, Some(Trouble::Malformed { after }) if index == after.min(self.answer.chunks() - 1));
+        match self.answer.chunk(index) {
+            Some((text, _)) if malformed => {
+                self.record.outcome = "fault";
+                Step::Malformed(text)
+            }
+            Some((text, _)) => Step::Chunk(text),
+            None => Step::End,
+        }
     }
 
-    /// Waits until everything is due.
-    pub async fn whole(&mut self) {
+    /// Waits until everything is due, as an answer that comes whole does.
+    pub async fn whole(&mut self) -> Step<'static> {
         self.first().await;
-        sleep_until(self.started + self.answer.schedule().whole()).await;
-        self.record.output_tokens = self.answer.output_tokens();
+        self.until(self.answer.timing().whole + self.held_up(usize::MAX)).await;
+        self.record.usage.output_tokens = self.answer.usage().output_tokens;
+        match self.trouble {
+            Some(Trouble::Cut { .. }) => self.broken(Step::Cut),
+            Some(Trouble::Reset { .. }) => self.broken(Step::Reset),
+            Some(Trouble::Malformed { .. }) => self.broken(Step::Malformed("")),
+            _ => Step::End,
+        }
     }
 
     /// Ends the delivery as complete.
-    pub fn finish(&mut self) -> Timing {
-        self.record.outcome = "ok";
-        let now = Instant::now();
-        let first = self.first.unwrap_or(now).duration_since(self.started);
-        let total = now.duration_since(self.started);
-        let load = self.answer.schedule().load().min(first);
-        Timing { total, load, prompt: first.saturating_sub(load), output: total.saturating_sub(first) }
+    pub fn finish(&mut self) -> Ending {
+        if self.record.outcome != "fault" {
+            self.record.outcome = if self.trouble.is_some() { "fault" } else { "ok" };
+        }
+        self.ending()
+    }
+
+    /// What the answer says of itself.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        let usage = match self.trouble {
+            Some(Trouble::WrongUsage(wrong)) => wrong,
+            _ => self.answer.usage(),
+        };
+        let timing = self.answer.timing();
+        let timing = Timing {
+            first_token: timing.first_token + self.held_up(0),
+            whole: timing.whole + self.held_up(usize::MAX),
+        };
+        Ending { usage, stop: self.answer.stop().clone(), timing }
+    }
+
+    fn broken(&mut self, step: Step<'static>) -> Step<'static> {
+        self.record.outcome = "fault";
+        step
+    }
+
+    /// Whether as many chunks were handed over as come before the trouble; an answer too short for
+    /// it is hit at its end.
+    fn reached(&self, after: usize) -> bool {
+        self.handed >= after.min(self.answer.chunks())
+    }
+
+    /// How much later than drawn a chunk comes.
+    fn held_up(&self, index: usize) -> Duration {
+        match self.trouble {
+            Some(Trouble::SlowFirstToken(by)) => by,
+            Some(Trouble::Stall { after, pause }) if index >= after.min(self.answer.chunks()) => pause,
+            _ => Duration::ZERO,
+        }
+    }
+
+    async fn until(&mut self, due: Duration) {
+        // Finer than the millisecond of Tokio's timer, which would shift every fitted delay.
+        let left = due.saturating_sub(self.started.elapsed());
+        if !left.is_zero() {
+            Delay::new(left).await;
+        }
+        self.record.lateness = self.record.lateness.max(self.started.elapsed().saturating_sub(due));
     }
 }
 
@@ -97,49 +215,58 @@ struct Record {
     metrics: Metrics,
     protocol: &'static str,
     model: String,
-    input_tokens: u64,
-    /// Tokens handed to the client; a whole answer that was cut before its end had none.
-    output_tokens: u64,
     outcome: &'static str,
+    started: Instant,
+    first_token: Option<Duration>,
+    /// How much later than drawn the latest chunk was handed over.
+    lateness: Duration,
+    /// Tokens handed to the client; a whole answer that was left before its end had none.
+    usage: Usage,
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.metrics.simulator_answer(
-            self.protocol,
-            &self.model,
-            self.outcome,
-            self.input_tokens,
-            self.output_tokens,
-        );
+        self.metrics.simulator_answer(&SimulatedAnswer {
+            protocol: self.protocol,
+            model: &self.model,
+            outcome: self.outcome,
+            input_tokens: self.usage.input_tokens,
+            output_tokens: self.usage.output_tokens,
+            first_token: self.first_token,
+            duration: self.started.elapsed(),
+            lateness: self.lateness,
+        });
+        self.metrics.simulator_under_way(self.protocol, -1);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use statistics::LogNormal;
+    use std::time::{Duration, Instant};
+
     use telemetry::Metrics;
 
-    use super::Delivery;
-    use crate::answer::Answer;
-    use crate::profile::{Delay, Profile};
+    use super::{Delivery, Step};
+    use crate::call::{Call, Protocol};
+    use crate::failure::Trouble;
+    use crate::models::Models;
+    use crate::profile::{Profile, Profiles};
     use crate::question::{Question, Turn};
+    use crate::simulator::{Outcome, Simulator};
 
-    fn delivery(metrics: &Metrics) -> Delivery {
+    fn delivery(metrics: &Metrics, trouble: Option<Trouble>) -> Delivery {
+        let profile = Profile::log_normal("test", (20.0, 20.0), (2.0, 2.0), (20.0, 20.0)).unwrap();
         let question = Question {
+            model: "llama3.2".to_owned(),
             turns: vec![Turn { role: "user".to_owned(), text: "Dune".to_owned() }],
             max_output_tokens: Some(5),
             ..Question::default()
         };
-        let profile = Profile {
-            source: "test".to_owned(),
-            first_token: Delay::from_median_and_p95(20.0, 20.0).unwrap(),
-            gap: Delay::from_median_and_p95(2.0, 2.0).unwrap(),
-            output_tokens: LogNormal::from_median_and_p95(20.0, 20.0).unwrap(),
-            error_rate: 0.0,
-        };
-        let answer = Answer::draw(&question, &question.fingerprint(1), &profile);
-        Delivery::start(answer, "ollama", "llama3.2", metrics.clone())
+        let call =
+            Call { protocol: Protocol::Ollama, route: "/api/chat", question, stream: true, tenant: None };
+        let decision = Simulator::new(1, Profiles::all(profile), Models::new(["llama3.2"])).decide(&call);
+        let Outcome::Answer(answer, None) = decision.outcome else { panic!("it answers") };
+        Delivery::start(answer, trouble, &call, "llama3.2", decision.place, metrics.clone())
     }
 
     fn shows(metrics: &Metrics, line: &str) {
@@ -147,41 +274,103 @@ mod tests {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
 
-    #[tokio::test]
-    async fn tokens_come_no_earlier_than_due_and_the_parts_add_up() {
-        let metrics = Metrics::unregistered();
-        let mut delivery = delivery(&metrics);
-        let mut text = String::new();
-        while let Some(piece) = delivery.next().await {
-            text.push_str(piece);
+    /// The steps until nothing follows.
+    async fn steps(delivery: &mut Delivery) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        loop {
+            let name = match delivery.step().await {
+                Step::Chunk(_) => "chunk",
+                Step::Malformed(_) => "malformed",
+                Step::End => "end",
+                Step::Cut => "cut",
+                Step::Reset => "reset",
+            };
+            names.push(name);
+            if !["chunk", "malformed"].contains(&name) {
+                return names;
+            }
         }
-        let timing = delivery.finish();
-        assert_eq!(text, delivery.answer().text());
-        assert!(timing.total >= delivery.answer().schedule().whole());
-        assert!(timing.load + timing.prompt >= delivery.answer().schedule().first_token());
-        assert_eq!(timing.load + timing.prompt + timing.output, timing.total);
-        drop(delivery);
-        shows(&metrics, r#"simulator_answers_total{model="llama3.2",outcome="ok",protocol="ollama"} 1"#);
-        shows(&metrics, r#"simulator_tokens_total{model="llama3.2",protocol="ollama",type="output"} 5"#);
     }
 
     #[tokio::test]
-    async fn what_is_dropped_counts_as_cut_with_what_was_handed_over() {
+    async fn chunks_come_no_earlier_than_due() {
         let metrics = Metrics::unregistered();
-        let mut cut = delivery(&metrics);
-        assert!(cut.next().await.is_some() && cut.next().await.is_some());
-        drop(cut);
-        shows(&metrics, r#"simulator_answers_total{model="llama3.2",outcome="cut",protocol="ollama"} 1"#);
+        let mut delivery = delivery(&metrics, None);
+        let started = Instant::now();
+        let mut text = String::new();
+        while let Step::Chunk(chunk) = delivery.step().await {
+            text.push_str(chunk);
+        }
+        assert!(started.elapsed() >= Duration::from_millis(27), "{:?}", started.elapsed());
+        let ending = delivery.finish();
+        assert_eq!(text, delivery.answer().text());
+        assert_eq!(ending.timing, delivery.answer().timing());
+        assert!(ending.load() > Duration::ZERO && ending.load() < ending.timing.first_token);
+        drop(delivery);
+        shows(&metrics, r#"simulator_answers_total{model="llama3.2",outcome="ok",protocol="ollama"} 1"#);
+        shows(&metrics, r#"simulator_tokens_total{model="llama3.2",protocol="ollama",type="output"} 5"#);
+        shows(&metrics, r#"simulator_answers_under_way{protocol="ollama"} 0"#);
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_counts_as_abandoned_with_what_was_handed_over() {
+        let metrics = Metrics::unregistered();
+        let mut left = delivery(&metrics, None);
+        assert!(matches!(left.step().await, Step::Chunk(_)) && matches!(left.step().await, Step::Chunk(_)));
+        drop(left);
+        shows(
+            &metrics,
+            r#"simulator_answers_total{model="llama3.2",outcome="abandoned",protocol="ollama"} 1"#,
+        );
         shows(&metrics, r#"simulator_tokens_total{model="llama3.2",protocol="ollama",type="output"} 2"#);
     }
 
     #[tokio::test]
     async fn a_whole_answer_takes_as_long_as_a_streamed_one() {
         let metrics = Metrics::unregistered();
-        let mut whole = delivery(&metrics);
-        whole.whole().await;
-        assert!(whole.finish().total >= whole.answer().schedule().whole());
+        let mut whole = delivery(&metrics, None);
+        let started = Instant::now();
+        assert_eq!(whole.whole().await, Step::End);
+        assert!(started.elapsed() >= Duration::from_millis(27));
+        whole.finish();
         drop(whole);
         shows(&metrics, r#"simulator_tokens_total{model="llama3.2",protocol="ollama",type="output"} 5"#);
+    }
+
+    #[tokio::test]
+    async fn trouble_comes_where_it_was_asked_for_and_at_the_end_of_a_shorter_answer() {
+        for (trouble, wanted) in [
+            (Trouble::Cut { after: 2 }, &["chunk", "chunk", "cut"][..]),
+            (Trouble::Cut { after: 0 }, &["cut"]),
+            (Trouble::Reset { after: 99 }, &["chunk", "chunk", "chunk", "chunk", "chunk", "reset"]),
+            (Trouble::Malformed { after: 1 }, &["chunk", "malformed", "chunk", "chunk", "chunk", "end"]),
+            (Trouble::Malformed { after: 99 }, &["chunk", "chunk", "chunk", "chunk", "malformed", "end"]),
+            (Trouble::Refusal, &["end"]),
+        ] {
+            let metrics = Metrics::unregistered();
+            let mut delivery = delivery(&metrics, Some(trouble.clone()));
+            assert_eq!(steps(&mut delivery).await, wanted, "{trouble:?}");
+            delivery.finish();
+            drop(delivery);
+            shows(
+                &metrics,
+                r#"simulator_answers_total{model="llama3.2",outcome="fault",protocol="ollama"} 1"#,
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stall_and_a_slow_first_token_take_their_time_and_are_told() {
+        let metrics = Metrics::unregistered();
+        let pause = Duration::from_millis(60);
+        for (trouble, first) in
+            [(Trouble::SlowFirstToken(pause), 80), (Trouble::Stall { after: 2, pause }, 20)]
+        {
+            let mut delivery = delivery(&metrics, Some(trouble));
+            let started = Instant::now();
+            steps(&mut delivery).await;
+            assert!(started.elapsed() >= Duration::from_millis(87));
+            assert_eq!(delivery.finish().timing.first_token, Duration::from_millis(first));
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod health;
 mod ollama;
+mod serving;
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use axum::Router;
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{any, get, post};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,9 @@ use crate::simulator::Simulator;
 
 /// The header that marks every answer of a provider's protocol as simulated.
 pub const SIMULATED_HEADER: HeaderName = HeaderName::from_static("x-llm-simulated");
+
+/// The header by which a client says whose request it is.
+const TENANT_HEADER: &str = "x-tenant-id";
 
 /// What handlers share.
 #[derive(Clone)]
@@ -51,6 +55,12 @@ pub fn router(shared: Shared) -> Router {
         .route("/health/ready", get(health::ready))
         .with_state(shared)
         .merge(metrics)
+}
+
+/// Whose request it is, where a header says so.
+fn tenant(headers: &HeaderMap) -> Option<String> {
+    let name = headers.get(TENANT_HEADER)?.to_str().ok()?.trim();
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// Marks an answer, errors included.

@@ -6,10 +6,6 @@ use crate::draws::{Draws, Quantity};
 use crate::profile::Profile;
 use crate::question::Fingerprint;
 
-/// The part of the time to the first token that counts as loading the model, at most: it is in
-/// memory already.
-const LOAD: Duration = Duration::from_millis(1);
-
 /// When an answer's tokens are due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
@@ -50,31 +46,15 @@ impl Schedule {
     pub fn whole(&self) -> Duration {
         self.due.last().copied().unwrap_or(self.first)
     }
-
-    /// The part of the time to the first token that counts as loading the model; the rest is
-    /// reading the prompt.
-    #[must_use]
-    pub fn load(&self) -> Duration {
-        LOAD.min(self.first / 10)
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::Schedule;
-    use crate::profile::{Delay, Profile};
-    use statistics::LogNormal;
+    use crate::profile::Profile;
 
     fn profile() -> Profile {
-        Profile {
-            source: "test".to_owned(),
-            first_token: Delay::from_median_and_p95(120.0, 360.0).unwrap(),
-            gap: Delay::from_median_and_p95(8.0, 20.0).unwrap(),
-            output_tokens: LogNormal::from_median_and_p95(90.0, 180.0).unwrap(),
-            error_rate: 0.0,
-        }
+        Profile::log_normal("test", (120.0, 360.0), (8.0, 20.0), (90.0, 180.0)).unwrap()
     }
 
     #[test]
@@ -86,7 +66,6 @@ mod tests {
         assert_eq!(schedule.due(49), Some(schedule.whole()));
         assert_eq!(schedule.due(50), None);
         assert!((1..50).all(|token| schedule.due(token) > schedule.due(token - 1)));
-        assert!(schedule.load() > Duration::ZERO && schedule.load() < schedule.first_token());
     }
 
     #[test]

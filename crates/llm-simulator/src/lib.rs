@@ -9,14 +9,22 @@
 //! and the pure parts below: [`question`], [`draws`], [`profile`], [`latency`], [`text`],
 //! [`tokens`].
 
+pub mod allowance;
 pub mod answer;
 pub mod app;
+pub mod call;
 pub mod delivery;
 pub mod draws;
+pub mod failure;
+pub mod faults;
+pub mod fit_command;
 pub mod http;
 pub mod latency;
+pub mod models;
 pub mod profile;
+pub mod profiles_command;
 pub mod question;
+pub mod recording;
 pub mod settings;
 pub mod simulator;
 pub mod text;

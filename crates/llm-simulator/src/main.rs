@@ -1,10 +1,12 @@
-//! The simulator's process: read the settings, start, serve, drain, flush.
+//! The simulator's process: read the settings, do what is asked, flush.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::Parser;
-use llm_simulator::app::App;
-use llm_simulator::settings::{Command, CommandLine, Settings};
+use llm_simulator::app::{App, Role};
+use llm_simulator::settings::{Command, CommandLine, Secrets, Settings};
+use llm_simulator::{fit_command, profiles_command};
 use telemetry::{Metrics, TelemetrySettings};
 
 /// Exit code of wrong usage.
@@ -20,16 +22,25 @@ async fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let settings = match Settings::read(&line.written) {
+    let role = match line.command.unwrap_or_default() {
+        Command::Serve => Some(Role::Simulate),
+        Command::Replay(arguments) => Some(Role::Replay(arguments)),
+        Command::Record(arguments) => Some(Role::Record(arguments)),
+        Command::Fit(arguments) => return told(fit_command::run(&arguments)),
+        Command::Profiles => return told(profiles_command::run()),
+        Command::Health => None,
+    };
+    let settings = match Settings::read(&line.written, &Secrets::from_environment()) {
         Ok(settings) => settings,
         Err(error) => return failed(&error, ExitCode::from(USAGE)),
     };
-    if line.command.unwrap_or_default() == Command::Health {
-        return match http_server::health::probe(settings.bind_address, settings.http_port) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(&error, ExitCode::FAILURE),
-        };
+    match role {
+        Some(role) => serve(&settings, role).await,
+        None => told(http_server::health::probe(settings.bind_address, settings.http_port)),
     }
+}
+
+async fn serve(settings: &Settings, role: Role) -> ExitCode {
     let telemetry = match telemetry::start(&TelemetrySettings {
         service_name: env!("CARGO_PKG_NAME"),
         service_version: env!("CARGO_PKG_VERSION"),
@@ -41,20 +52,26 @@ async fn main() -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return failed(&error, ExitCode::from(USAGE)),
     };
-    let code = serve(&settings, telemetry.metrics()).await;
+    let code = run(settings, role, telemetry.metrics()).await;
     telemetry.shutdown().await;
     code
 }
 
-async fn serve(settings: &Settings, metrics: Metrics) -> ExitCode {
-    let served = match App::start(settings, metrics, http_server::cancel_on_signal()).await {
-        Ok(app) => app.run().await,
-        Err(error) => Err(error),
-    };
-    served.map_or_else(|error| failed(&error, ExitCode::FAILURE), |()| ExitCode::SUCCESS)
+async fn run(settings: &Settings, role: Role, metrics: Metrics) -> ExitCode {
+    match App::start(settings, role, metrics, http_server::cancel_on_signal()).await {
+        Ok(app) => told(app.run().await),
+        Err(error) => failed(&error, ExitCode::FAILURE),
+    }
 }
 
-fn failed(error: &dyn std::fmt::Display, code: ExitCode) -> ExitCode {
+fn told<E: Display>(done: Result<(), E>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, ExitCode::FAILURE),
+    }
+}
+
+fn failed(error: &dyn Display, code: ExitCode) -> ExitCode {
     eprintln!("llm-simulator: {error}");
     code
 }

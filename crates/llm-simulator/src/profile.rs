@@ -3,6 +3,8 @@
 //!
 //! Owns the shape of a profile and its draws. Must not know a clock nor a protocol.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use statistics::LogNormal;
@@ -27,6 +29,50 @@ pub struct Profile {
     pub output_tokens: LogNormal,
     /// Share of requests that fail, 0 to 1.
     pub error_rate: f64,
+}
+
+/// Why a text is no profile.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("profiles cannot be read yet")]
+pub struct ProfileError;
+
+/// Which model behaves how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profiles {
+    default: Arc<Profile>,
+    by_model: HashMap<String, Arc<Profile>>,
+}
+
+impl Profiles {
+    /// Every model behaves by this profile.
+    #[must_use]
+    pub fn all(default: Profile) -> Self {
+        Self { default: Arc::new(default), by_model: HashMap::new() }
+    }
+
+    /// This model behaves by a profile of its own.
+    #[must_use]
+    pub fn with(mut self, model: &str, profile: Profile) -> Self {
+        self.by_model.insert(model.to_owned(), Arc::new(profile));
+        self
+    }
+
+    /// The profile of a model.
+    #[must_use]
+    pub fn of(&self, model: &str) -> &Profile {
+        self.by_model.get(model).unwrap_or(&self.default)
+    }
+
+    /// The profile of those that have none of their own.
+    #[must_use]
+    pub fn default_profile(&self) -> &Profile {
+        &self.default
+    }
+
+    /// Those that have one of their own.
+    pub fn by_model(&self) -> impl Iterator<Item = (&str, &Profile)> {
+        self.by_model.iter().map(|(model, profile)| (model.as_str(), profile.as_ref()))
+    }
 }
 
 /// How long something takes.
@@ -62,6 +108,55 @@ impl Delay {
 }
 
 impl Profile {
+    /// A profile of log-normal distributions, each by its median and 95th percentile: milliseconds
+    /// to the first token and between chunks, tokens of an answer. `None` where there is no such
+    /// distribution.
+    #[must_use]
+    pub fn log_normal(
+        source: &str,
+        first_token_ms: (f64, f64),
+        gap_ms: (f64, f64),
+        output_tokens: (f64, f64),
+    ) -> Option<Self> {
+        Some(Self {
+            source: source.to_owned(),
+            first_token: Delay::from_median_and_p95(first_token_ms.0, first_token_ms.1)?,
+            gap: Delay::from_median_and_p95(gap_ms.0, gap_ms.1)?,
+            output_tokens: LogNormal::from_median_and_p95(output_tokens.0, output_tokens.1)?,
+            error_rate: 0.0,
+        })
+    }
+
+    /// Names of the built-in profiles.
+    pub const BUILT_IN: [&str; 2] = ["quick", "instant"];
+
+    /// A built-in profile.
+    #[must_use]
+    pub fn built_in(name: &str) -> Option<Self> {
+        let quick = "built-in quick: a small model on a fast machine; chosen for tests, not fitted";
+        match name {
+            "quick" => Self::log_normal(quick, (120.0, 360.0), (8.0, 20.0), (90.0, 180.0)),
+            "instant" => {
+                Self::log_normal("built-in instant: no delay at all", (0.0, 0.0), (0.0, 0.0), (90.0, 180.0))
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads a profile as `fit` writes it.
+    ///
+    /// # Errors
+    /// When it is none, or of another version.
+    pub fn from_json(_: &str) -> Result<Self, ProfileError> {
+        Err(ProfileError)
+    }
+
+    /// The same profile with this share of failures, 0 to 1.
+    #[must_use]
+    pub fn with_error_rate(self, error_rate: f64) -> Self {
+        Self { error_rate, ..self }
+    }
+
     /// How long an answer is to be, in tokens: at least one.
     pub fn draw_length(&self, draws: &mut Draws) -> u64 {
         let tokens = self.output_tokens.value_at(draws.standard_normal());

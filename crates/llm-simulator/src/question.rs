@@ -5,6 +5,8 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::tokens;
+
 /// A request without the accidents of its protocol and transport: the same question streamed or
 /// not is the same question.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,7 +26,7 @@ pub struct Question {
 }
 
 /// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Turn {
     /// `system`, `user`, `assistant` or whatever the client wrote.
     pub role: String,
@@ -48,6 +50,18 @@ pub enum Form {
 pub type Fingerprint = [u8; 32];
 
 impl Question {
+    /// The fingerprint of each turn by itself.
+    #[must_use]
+    pub fn turn_fingerprints(&self) -> Vec<Fingerprint> {
+        let of = |turn: &Turn| {
+            let mut hash = Sha256::new();
+            field(&mut hash, &turn.role);
+            field(&mut hash, &turn.text);
+            hash.finalize().into()
+        };
+        self.turns.iter().map(of).collect()
+    }
+
     /// The question's fingerprint under a seed.
     #[must_use]
     pub fn fingerprint(&self, seed: u64) -> Fingerprint {
@@ -75,6 +89,12 @@ impl Question {
         }
         optional(&mut hash, self.variation.map(i64::to_le_bytes));
         hash.finalize().into()
+    }
+
+    /// Its tokens, as estimated; one at least.
+    #[must_use]
+    pub fn input_tokens(&self) -> u64 {
+        self.turns.iter().map(|turn| tokens::count(&turn.text)).sum::<u64>().max(1)
     }
 
     /// What the user said last, or all that was said where no user spoke.

@@ -5,21 +5,32 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::str::FromStr;
+use std::num::NonZeroU64;
 
-use clap::{Args, Parser, Subcommand};
-use statistics::LogNormal;
+use clap::{Args, Parser};
+use secrecy::SecretString;
 use telemetry::{LogFormat, OtlpProtocol};
 
-use crate::profile::{Delay, LONGEST_ANSWER, Profile};
+use self::check::Check;
+use crate::faults::Faults;
+use crate::models::Models;
+use crate::profile::Profiles;
 
-/// The built-in profile: a small model on a fast machine, quick enough for tests. The figures were
-/// chosen, not measured.
-const BUILT_IN: &str = "built-in, not fitted";
+mod check;
+mod commands;
+
+pub use commands::{
+    Command, FitArguments, Kept, Misses, RecordArguments, RecordedTiming, ReplayArguments, Replayed,
+};
+
 /// A profile of which settings gave at least one figure.
 const GIVEN: &str = "given by settings, not fitted";
-/// Largest delay that can be asked for, in milliseconds.
-const LONGEST_DELAY_MS: f64 = 300_000.0;
+/// Requests a minute that a model takes where nothing is said.
+const REQUESTS: NonZeroU64 = NonZeroU64::new(1_000_000).unwrap();
+/// Tokens a minute, likewise.
+const TOKENS: NonZeroU64 = NonZeroU64::new(1_000_000_000).unwrap();
+/// Tokens of the longest question, likewise.
+const CONTEXT: NonZeroU64 = NonZeroU64::new(200_000).unwrap();
 
 /// The command line. Every option has an environment variable; the option wins.
 #[derive(Debug, Parser)]
@@ -38,16 +49,6 @@ pub struct CommandLine {
     pub written: Written,
 }
 
-/// What to do; without one, serve.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
-pub enum Command {
-    /// Serve until told to stop (the default)
-    #[default]
-    Serve,
-    /// Ask the running simulator whether it lives; exit code 0 or 1
-    Health,
-}
-
 /// Settings as they were written; [`Settings::read`] checks them. Texts, so that one mistake does
 /// not hide the next.
 #[derive(Args, Clone, Debug, Default)]
@@ -61,12 +62,28 @@ pub struct Written {
     /// Further host names under which clients reach it, by commas; * for any
     #[arg(long, env = "ALLOWED_HOSTS", global = true)]
     allowed_hosts: Option<String>,
-    /// Models on offer, by commas [default: llama3.2]
+    /// Models on offer, by commas; * for any other, too [default: the providers' usual ones]
     #[arg(long, env = "SIM_MODELS", global = true)]
     models: Option<String>,
     /// Seed: the same request under the same seed has the same text, tokens and latency [default: 1]
     #[arg(long, env = "SIM_SEED", global = true)]
     seed: Option<String>,
+    /// How models behave: [MODEL=]PROFILE by commas; a profile is built in (see `llm-simulator profiles`)
+    /// or a file that `llm-simulator fit` wrote [default: quick]
+    #[arg(long, env = "SIM_PROFILE", global = true)]
+    profile: Option<String>,
+    /// File of the faults in force at the start, as PUT /admin/faults takes them
+    #[arg(long, env = "SIM_FAULTS", global = true)]
+    faults: Option<String>,
+    /// Requests a minute that a model takes; more get 429 [default: 1000000]
+    #[arg(long, env = "SIM_REQUESTS_PER_MINUTE", global = true)]
+    requests_per_minute: Option<String>,
+    /// Tokens a minute that a model takes, questions and longest answers together [default: 1000000000]
+    #[arg(long, env = "SIM_TOKENS_PER_MINUTE", global = true)]
+    tokens_per_minute: Option<String>,
+    /// Tokens of the longest question that a model takes [default: 200000]
+    #[arg(long, env = "SIM_CONTEXT_TOKENS", global = true)]
+    context_tokens: Option<String>,
     /// Median time to the first token, in milliseconds; 0 for no delay [default: 120]
     #[arg(long, env = "SIM_FIRST_TOKEN_MEDIAN_MS", global = true)]
     first_token_median_ms: Option<String>,
@@ -103,7 +120,7 @@ pub struct Written {
 }
 
 /// Checked settings.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Address to listen on.
     pub bind_address: IpAddr,
@@ -111,12 +128,26 @@ pub struct Settings {
     pub http_port: u16,
     /// Further host names under which clients reach it.
     pub allowed_hosts: Vec<String>,
-    /// Models on offer; one at least.
-    pub models: Vec<String>,
+    /// Models on offer.
+    pub models: Models,
     /// The seed of everything drawn.
     pub seed: u64,
-    /// How it behaves.
-    pub profile: Profile,
+    /// Which model behaves how.
+    pub profiles: Profiles,
+    /// The faults in force at the start.
+    pub faults: Faults,
+    /// Requests a minute that a model takes.
+    pub requests_per_minute: u64,
+    /// Tokens a minute that a model takes.
+    pub tokens_per_minute: u64,
+    /// Tokens of the longest question that a model takes.
+    pub context_tokens: u64,
+    /// The key that clients of OpenAI's and Anthropic's protocol must send; any where absent.
+    pub api_key: Option<SecretString>,
+    /// The keys by which clients of Bedrock's must have signed; any where absent.
+    pub aws_keys: Option<AwsKeys>,
+    /// Guards what changes something, where anybody else can ask.
+    pub api_token: Option<SecretString>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines pass.
@@ -125,6 +156,39 @@ pub struct Settings {
     pub otlp_endpoint: Option<String>,
     /// How traces travel.
     pub otlp_protocol: OtlpProtocol,
+}
+
+/// A pair of keys of AWS.
+#[derive(Clone, Debug)]
+pub struct AwsKeys {
+    /// The public half.
+    pub access_key_id: String,
+    /// The secret half.
+    pub secret_access_key: SecretString,
+}
+
+/// What is never given on the command line, where others could see it.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    api_key: Option<String>,
+    api_token: Option<String>,
+    aws_access_key_id: Option<String>,
+    aws_secret_access_key: Option<String>,
+}
+
+impl Secrets {
+    /// From the environment.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is settings.rs")]
+        let variable = |name| given(&std::env::var(name).ok()).map(str::to_owned);
+        Self {
+            api_key: variable("SIM_API_KEY"),
+            api_token: variable("API_TOKEN"),
+            aws_access_key_id: variable("SIM_AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key: variable("SIM_AWS_SECRET_ACCESS_KEY"),
+        }
+    }
 }
 
 /// What is wrong with the settings: all of it.
@@ -154,7 +218,7 @@ impl Settings {
     ///
     /// # Errors
     /// With every mistake there is.
-    pub fn read(written: &Written) -> Result<Self, SettingsError> {
+    pub fn read(written: &Written, secrets: &Secrets) -> Result<Self, SettingsError> {
         let mut check = Check::default();
         let bind_address = check.parse(
             "BIND_ADDRESS",
@@ -165,7 +229,17 @@ impl Settings {
         let http_port = check.parse("HTTP_PORT", &written.http_port, 7006, "a port from 0 to 65535");
         let models = check.models(&written.models);
         let seed = check.parse("SIM_SEED", &written.seed, 1, "a whole number from 0 to 2^64 - 1");
-        let profile = check.profile(written);
+        let profiles = check.profiles(written);
+        let faults = check.faults(&written.faults);
+        let whole = "a whole number above 0";
+        let mut limit = |name, text, default| {
+            let limit: NonZeroU64 = check.parse(name, text, default, whole);
+            limit.get()
+        };
+        let requests_per_minute = limit("SIM_REQUESTS_PER_MINUTE", &written.requests_per_minute, REQUESTS);
+        let tokens_per_minute = limit("SIM_TOKENS_PER_MINUTE", &written.tokens_per_minute, TOKENS);
+        let context_tokens = limit("SIM_CONTEXT_TOKENS", &written.context_tokens, CONTEXT);
+        let aws_keys = check.aws_keys(secrets);
         let log_format = check.choice(
             "LOG_FORMAT",
             &written.log_format,
@@ -177,14 +251,21 @@ impl Settings {
             &written.otlp_protocol,
             &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
         );
-        match profile {
-            Some(profile) if check.mistakes.is_empty() => Ok(Self {
+        match (profiles, faults) {
+            (Some(profiles), Some(faults)) if check.mistakes.is_empty() => Ok(Self {
                 bind_address,
                 http_port,
                 allowed_hosts: list(given(&written.allowed_hosts).unwrap_or_default()),
                 models,
                 seed,
-                profile,
+                profiles,
+                faults,
+                requests_per_minute,
+                tokens_per_minute,
+                context_tokens,
+                api_key: secrets.api_key.clone().map(SecretString::from),
+                aws_keys,
+                api_token: secrets.api_token.clone().map(SecretString::from),
                 log_format,
                 log_filter: given(&written.log_filter).unwrap_or("info").to_owned(),
                 otlp_endpoint,
@@ -204,182 +285,26 @@ fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
-/// A quantity of the profile as it was written.
-struct Quantity<'a> {
-    median_name: &'static str,
-    median: &'a Option<String>,
-    p95_name: &'static str,
-    p95: &'a Option<String>,
-    /// The median where none is given.
-    default: f64,
-    /// The 95th percentile in medians where none is given.
-    spread: f64,
-    least: f64,
-    most: f64,
-}
-
-/// Collects mistakes.
-#[derive(Default)]
-struct Check {
-    mistakes: Vec<String>,
-}
-
-impl Check {
-    fn wrong(&mut self, name: &str, text: &str, wanted: &str) {
-        let option = name.trim_start_matches("SIM_").trim_start_matches("OTEL_EXPORTER_");
-        let option = option.to_ascii_lowercase().replace('_', "-");
-        self.mistakes.push(format!("{name} (--{option}) is {text:?}: give {wanted}"));
-    }
-
-    /// A value, or the default where none or a wrong one is given.
-    fn parse<T: FromStr>(&mut self, name: &str, text: &Option<String>, default: T, wanted: &str) -> T {
-        let Some(text) = given(text) else { return default };
-        text.parse().unwrap_or_else(|_| {
-            self.wrong(name, text, wanted);
-            default
-        })
-    }
-
-    /// One of several words, or the default where none or a wrong one is given.
-    fn choice<T: Copy + Default>(&mut self, name: &str, text: &Option<String>, choices: &[(&str, T)]) -> T {
-        let Some(text) = given(text) else { return T::default() };
-        if let Some((_, value)) = choices.iter().find(|(choice, _)| choice.eq_ignore_ascii_case(text)) {
-            return *value;
-        }
-        let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
-        self.wrong(name, text, &names.join(" or "));
-        T::default()
-    }
-
-    fn models(&mut self, text: &Option<String>) -> Vec<String> {
-        let text = given(text).unwrap_or("llama3.2");
-        let models = list(text);
-        let sound = |name: &String| {
-            name.len() <= 200 && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-:/@".contains(c))
-        };
-        if models.is_empty() || !models.iter().all(sound) {
-            self.wrong("SIM_MODELS", text, "names of models by commas, such as llama3.2,noise");
-        }
-        models
-    }
-
-    fn endpoint(&mut self, text: &Option<String>) -> Option<String> {
-        let text = given(text)?;
-        if !text.starts_with("http://") && !text.starts_with("https://") {
-            self.wrong("OTEL_EXPORTER_OTLP_ENDPOINT", text, "a URL such as http://127.0.0.1:4318");
-        }
-        Some(text.to_owned())
-    }
-
-    /// A number within bounds, or the default where none or a wrong one is given.
-    fn number(&mut self, name: &str, text: &Option<String>, default: f64, least: f64, most: f64) -> f64 {
-        let Some(text) = given(text) else { return default };
-        match text.parse::<f64>() {
-            // What is not a number is in no range.
-            Ok(number) if (least..=most).contains(&number) => number,
-            _ => {
-                self.wrong(name, text, &format!("a number from {least} to {most}"));
-                default
-            }
-        }
-    }
-
-    /// The median and the 95th percentile of a quantity; nothing after a mistake.
-    fn spread(&mut self, quantity: &Quantity<'_>) -> Option<(f64, f64)> {
-        let &Quantity { median_name, median, p95_name, p95, default, spread, least, most } = quantity;
-        let before = self.mistakes.len();
-        let median = self.number(median_name, median, default, least, most);
-        let p95_text = given(p95).unwrap_or_default();
-        let p95 = self.number(p95_name, p95, median * spread, least, most);
-        if self.mistakes.len() > before {
-            return None;
-        }
-        if p95 < median {
-            let wanted = format!("at least the median, {median}, or nothing for {spread} medians");
-            self.wrong(p95_name, p95_text, &wanted);
-            return None;
-        }
-        if median == 0.0 && p95 > 0.0 {
-            self.wrong(p95_name, p95_text, "0 too: with a median of 0 nothing is ever delayed");
-            return None;
-        }
-        Some((median, p95))
-    }
-
-    fn profile(&mut self, written: &Written) -> Option<Profile> {
-        let first_token = self.spread(&Quantity {
-            median_name: "SIM_FIRST_TOKEN_MEDIAN_MS",
-            median: &written.first_token_median_ms,
-            p95_name: "SIM_FIRST_TOKEN_P95_MS",
-            p95: &written.first_token_p95_ms,
-            default: 120.0,
-            spread: 3.0,
-            least: 0.0,
-            most: LONGEST_DELAY_MS,
-        });
-        let gap = self.spread(&Quantity {
-            median_name: "SIM_GAP_MEDIAN_MS",
-            median: &written.gap_median_ms,
-            p95_name: "SIM_GAP_P95_MS",
-            p95: &written.gap_p95_ms,
-            default: 8.0,
-            spread: 2.5,
-            least: 0.0,
-            most: LONGEST_DELAY_MS,
-        });
-        #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-        let output_tokens = self.spread(&Quantity {
-            median_name: "SIM_OUTPUT_TOKENS_MEDIAN",
-            median: &written.output_tokens_median,
-            p95_name: "SIM_OUTPUT_TOKENS_P95",
-            p95: &written.output_tokens_p95,
-            default: 90.0,
-            spread: 2.0,
-            least: 1.0,
-            most: LONGEST_ANSWER as f64,
-        });
-        let error_rate = self.number("SIM_ERROR_RATE", &written.error_rate, 0.0, 0.0, 1.0);
-        let changed = [
-            &written.first_token_median_ms,
-            &written.first_token_p95_ms,
-            &written.gap_median_ms,
-            &written.gap_p95_ms,
-            &written.output_tokens_median,
-            &written.output_tokens_p95,
-        ];
-        let source = if changed.into_iter().any(|text| given(text).is_some()) { GIVEN } else { BUILT_IN };
-        let ((first, first_p95), (gap, gap_p95), (tokens, tokens_p95)) = (first_token?, gap?, output_tokens?);
-        Some(Profile {
-            source: source.to_owned(),
-            first_token: Delay::from_median_and_p95(first, first_p95)?,
-            gap: Delay::from_median_and_p95(gap, gap_p95)?,
-            output_tokens: LogNormal::from_median_and_p95(tokens, tokens_p95)?,
-            error_rate,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::builder::Resettable;
     use clap::{CommandFactory, FromArgMatches};
 
-    use super::{BUILT_IN, CommandLine, GIVEN, Settings, SettingsError};
+    use super::{CommandLine, GIVEN, Secrets, Settings, SettingsError};
 
     fn read(arguments: &[&str]) -> Result<Settings, SettingsError> {
         // Whatever the environment of the tests says.
         let command = CommandLine::command().mut_args(|argument| argument.env(Resettable::Reset));
         let matches = command.try_get_matches_from([&["llm-simulator"], arguments].concat()).unwrap();
-        Settings::read(&CommandLine::from_arg_matches(&matches).unwrap().written)
+        Settings::read(&CommandLine::from_arg_matches(&matches).unwrap().written, &Secrets::default())
     }
 
     #[test]
     fn nothing_has_to_be_given() {
         let settings = read(&[]).unwrap();
         assert_eq!((settings.http_port, settings.seed), (7006, 1));
-        assert_eq!(settings.models, ["llama3.2"]);
-        assert_eq!(settings.profile.source, BUILT_IN);
-        assert_eq!(settings.profile.error_rate.to_bits(), 0.0_f64.to_bits());
+        assert!(settings.models.offers("llama3.2") && settings.models.offers("gpt-4o"));
+        assert!(settings.profiles.default_profile().source.starts_with("built-in"));
     }
 
     #[test]
@@ -392,13 +317,13 @@ mod tests {
     #[test]
     fn an_empty_setting_counts_as_absent() {
         let empty = read(&["--http-port", "", "--models", " ", "--gap-p95-ms", "", "--log-format", ""]);
-        assert_eq!(empty, read(&[]));
+        assert_eq!(empty.unwrap().profiles, read(&[]).unwrap().profiles);
     }
 
     #[test]
     fn a_median_alone_keeps_the_built_in_spread() {
         let given = read(&["--first-token-median-ms", "1000", "--gap-median-ms", "0"]).unwrap();
-        assert_eq!(given.profile.source, GIVEN);
+        assert_eq!(given.profiles.default_profile().source, GIVEN);
         let both = read(&[
             "--first-token-median-ms",
             "1000",
@@ -409,7 +334,7 @@ mod tests {
             "--gap-p95-ms",
             "0",
         ]);
-        assert_eq!(given.profile, both.unwrap().profile);
+        assert_eq!(given.profiles, both.unwrap().profiles);
     }
 
     #[test]

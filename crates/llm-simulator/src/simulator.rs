@@ -1,7 +1,7 @@
 //! What is answered, and what fails: the simulator itself, whatever the protocol.
 //!
 //! Owns the seed, the profile, the models on offer and how often each question was asked. Must not
-//! know a clock, a wire protocol or HTTP.
+//! know a wire protocol or HTTP.
 //!
 //! A failure depends on the seed, the question, and the how-manieth time the question is asked: a
 //! retry gets a draw of its own and may succeed, and a whole run, started afresh, fails at the same
@@ -9,12 +9,18 @@
 //! in whichever order they arrive.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use crate::allowance::Allowance;
 use crate::answer::Answer;
+use crate::call::Call;
 use crate::draws::{Draws, Quantity};
-use crate::profile::Profile;
-use crate::question::{Fingerprint, Question};
+use crate::failure::{Failure, Trouble};
+use crate::models::Models;
+use crate::profile::Profiles;
+use crate::question::Fingerprint;
 
 /// How many questions are counted; one more, and counting starts afresh. About 20 MiB.
 const MOST_QUESTIONS: usize = 250_000;
@@ -23,21 +29,54 @@ const MOST_QUESTIONS: usize = 250_000;
 #[derive(Debug)]
 pub struct Simulator {
     seed: u64,
-    profile: Profile,
-    models: Vec<String>,
+    profiles: Profiles,
+    models: Models,
     asked: Mutex<HashMap<Fingerprint, u32>>,
+    under_way: Arc<AtomicUsize>,
 }
 
-/// A request drawn to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("simulated failure: the model runner has stopped; ask again")]
-pub struct SimulatedFailure;
+/// What is done with a call.
+#[derive(Debug)]
+pub struct Decision {
+    /// The answer, or why there is none.
+    pub outcome: Outcome,
+    /// What is left of the model's limits, where it has any.
+    pub allowance: Option<Allowance>,
+    /// Held while the call is under way.
+    pub place: Place,
+}
+
+/// The answer, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer, and what is to go wrong with it.
+    Answer(Answer, Option<Trouble>),
+    /// No answer.
+    Failure {
+        /// Why.
+        failure: Failure,
+        /// How long after the request this is said.
+        after: Duration,
+        /// Whether a fault was injected, rather than drawn from the profile or recorded.
+        injected: bool,
+    },
+}
+
+/// One call under way; dropped, it is over.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Simulator {
-    /// A simulator of these models, which all behave by the same profile.
+    /// A simulator of these models.
     #[must_use]
-    pub fn new(seed: u64, profile: Profile, models: Vec<String>) -> Self {
-        Self { seed, profile, models, asked: Mutex::default() }
+    pub fn new(seed: u64, profiles: Profiles, models: Models) -> Self {
+        Self { seed, profiles, models, asked: Mutex::default(), under_way: Arc::default() }
     }
 
     /// The seed of everything drawn.
@@ -46,33 +85,35 @@ impl Simulator {
         self.seed
     }
 
-    /// How it behaves.
+    /// How its models behave.
     #[must_use]
-    pub const fn profile(&self) -> &Profile {
-        &self.profile
+    pub const fn profiles(&self) -> &Profiles {
+        &self.profiles
     }
 
-    /// The models on offer, as the settings name them.
+    /// The models on offer.
     #[must_use]
-    pub fn models(&self) -> &[String] {
+    pub const fn models(&self) -> &Models {
         &self.models
     }
 
-    /// Answers a question.
-    ///
-    /// # Errors
-    /// When this time is drawn to fail.
-    pub fn answer(&self, question: &Question) -> Result<Answer, SimulatedFailure> {
-        let fingerprint = question.fingerprint(self.seed);
-        if self.fails(&fingerprint) {
-            return Err(SimulatedFailure);
-        }
-        Ok(Answer::draw(question, &fingerprint, &self.profile))
+    /// Decides what is done with a call.
+    pub fn decide(&self, call: &Call) -> Decision {
+        let under_way = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        let place = Place(Arc::clone(&self.under_way));
+        let fingerprint = call.question.fingerprint(self.seed);
+        let profile = self.profiles.of(&call.question.model);
+        let outcome = if self.fails(&fingerprint, profile.error_rate) {
+            Outcome::Failure { failure: Failure::ServerError, after: Duration::ZERO, injected: false }
+        } else {
+            Outcome::Answer(Answer::draw(&call.question, &fingerprint, profile, under_way), None)
+        };
+        Decision { outcome, allowance: None, place }
     }
 
-    fn fails(&self, fingerprint: &Fingerprint) -> bool {
+    fn fails(&self, fingerprint: &Fingerprint, error_rate: f64) -> bool {
         // Nothing is counted where nothing can fail.
-        if self.profile.error_rate <= 0.0 {
+        if error_rate <= 0.0 {
             return false;
         }
         let nth = {
@@ -85,27 +126,24 @@ impl Simulator {
             *times = times.wrapping_add(1);
             nth
         };
-        Draws::of(fingerprint, Quantity::Failure(nth)).uniform() < self.profile.error_rate
+        Draws::of(fingerprint, Quantity::Failure(nth)).uniform() < error_rate
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use statistics::LogNormal;
-
-    use super::Simulator;
-    use crate::profile::{Delay, Profile};
+    use super::{Outcome, Simulator};
+    use crate::answer::Answer;
+    use crate::call::{Call, Protocol};
+    use crate::models::Models;
+    use crate::profile::{Profile, Profiles};
     use crate::question::{Question, Turn};
 
     fn simulator(seed: u64, error_rate: f64) -> Simulator {
-        let profile = Profile {
-            source: "test".to_owned(),
-            first_token: Delay::None,
-            gap: Delay::None,
-            output_tokens: LogNormal::from_median_and_p95(20.0, 40.0).unwrap(),
-            error_rate,
-        };
-        Simulator::new(seed, profile, vec!["llama3.2".to_owned()])
+        let profile = Profile::log_normal("test", (0.0, 0.0), (0.0, 0.0), (20.0, 40.0))
+            .unwrap()
+            .with_error_rate(error_rate);
+        Simulator::new(seed, Profiles::all(profile), Models::new(["llama3.2"]))
     }
 
     fn question(text: &str) -> Question {
@@ -115,9 +153,23 @@ mod tests {
         }
     }
 
+    fn answer(simulator: &Simulator, text: &str) -> Option<Answer> {
+        let call = Call {
+            protocol: Protocol::Ollama,
+            route: "/api/chat",
+            question: question(text),
+            stream: false,
+            tenant: None,
+        };
+        match simulator.decide(&call).outcome {
+            Outcome::Answer(answer, None) => Some(answer),
+            _ => None,
+        }
+    }
+
     fn failures(simulator: &Simulator) -> Vec<bool> {
         // Ten questions, forty times each, taking turns.
-        (0..400).map(|i| simulator.answer(&question(&format!("book {}", i % 10))).is_err()).collect()
+        (0..400).map(|i| answer(simulator, &format!("book {}", i % 10)).is_none()).collect()
     }
 
     #[test]
@@ -134,15 +186,15 @@ mod tests {
     #[test]
     fn a_retry_gets_a_draw_of_its_own() {
         let simulator = simulator(1, 0.5);
-        let tries: Vec<bool> = (0..20).map(|_| simulator.answer(&question("Dune")).is_err()).collect();
+        let tries: Vec<bool> = (0..20).map(|_| answer(&simulator, "Dune").is_none()).collect();
         assert!(tries.contains(&true) && tries.contains(&false), "{tries:?}");
     }
 
     #[test]
     fn an_answer_does_not_depend_on_failures_before_it() {
-        let sure = simulator(1, 0.0).answer(&question("Dune")).unwrap();
+        let sure = answer(&simulator(1, 0.0), "Dune").unwrap();
         let shaky = simulator(1, 0.5);
-        let later = std::iter::repeat_with(|| shaky.answer(&question("Dune"))).find_map(Result::ok);
+        let later = std::iter::repeat_with(|| answer(&shaky, "Dune")).flatten().next();
         assert_eq!(later, Some(sure));
     }
 }

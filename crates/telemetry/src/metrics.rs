@@ -15,6 +15,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use crate::conventions as names;
 use crate::handles::Handles;
 use crate::http_metrics::HttpMetrics;
+use crate::simulator_metrics::SimulatorMetrics;
 use crate::table::{self, Metric};
 
 /// The metrics of one process. Cheap to clone.
@@ -40,8 +41,7 @@ struct Instruments {
     summaries: Counter<u64>,
     books_written: Counter<u64>,
     perf_runs: Counter<u64>,
-    simulator_answers: Counter<u64>,
-    simulator_tokens: Counter<u64>,
+    simulator: SimulatorMetrics,
 }
 
 /// One call to an LLM provider, as the GenAI conventions describe it.
@@ -102,6 +102,11 @@ impl Metrics {
     pub(crate) fn shutdown(&self) {
         // A second shutdown is the only way this fails, and changes nothing.
         let _ = self.0.provider.shutdown();
+    }
+
+    /// What the simulator records into.
+    pub(crate) fn simulator(&self) -> &SimulatorMetrics {
+        &self.0.simulator
     }
 
     /// What the HTTP server layer records into.
@@ -219,27 +224,6 @@ impl Metrics {
             .add(1, &[KeyValue::new("scenario", scenario.to_owned()), KeyValue::new("outcome", outcome)]);
     }
 
-    /// The simulator answered: `ok`, `cut` (the client left) or `error`.
-    pub fn simulator_answer(
-        &self,
-        protocol: &'static str,
-        model: &str,
-        outcome: &'static str,
-        input_tokens: u64,
-        output_tokens: u64,
-    ) {
-        let label = |kind: &'static str, value: &'static str| {
-            [
-                KeyValue::new("protocol", protocol),
-                KeyValue::new("model", model.to_owned()),
-                KeyValue::new(kind, value),
-            ]
-        };
-        self.0.simulator_answers.add(1, &label("outcome", outcome));
-        self.0.simulator_tokens.add(input_tokens, &label("type", "input"));
-        self.0.simulator_tokens.add(output_tokens, &label("type", "output"));
-    }
-
     /// Makes the series of bookstore-api exist at zero, so that a rate over them is a rate from the
     /// first event on. `providers` are those configured, with their models.
     pub fn start_bookstore_series(&self, providers: &[(&'static str, &str)]) {
@@ -320,19 +304,18 @@ impl Instruments {
             summaries: counter(&meter, &table::SUMMARIES),
             books_written: counter(&meter, &table::BOOKS_WRITTEN),
             perf_runs: counter(&meter, &table::PERF_RUNS),
-            simulator_answers: counter(&meter, &table::SIMULATOR_ANSWERS),
-            simulator_tokens: counter(&meter, &table::SIMULATOR_TOKENS),
+            simulator: SimulatorMetrics::new(&meter),
             registry,
             provider,
         }
     }
 }
 
-fn counter(meter: &Meter, metric: &Metric) -> Counter<u64> {
+pub(crate) fn counter(meter: &Meter, metric: &Metric) -> Counter<u64> {
     meter.u64_counter(metric.name).with_description(metric.help).with_unit(metric.unit).build()
 }
 
-fn up_down_counter(meter: &Meter, metric: &Metric) -> UpDownCounter<i64> {
+pub(crate) fn up_down_counter(meter: &Meter, metric: &Metric) -> UpDownCounter<i64> {
     meter.i64_up_down_counter(metric.name).with_description(metric.help).with_unit(metric.unit).build()
 }
 
@@ -352,6 +335,7 @@ mod tests {
 
     use super::{GenAiOperation, Metrics};
     use crate::server::Scheme;
+    use crate::simulator_metrics::SimulatedAnswer;
     use crate::table::{self, Kind};
 
     /// Records everything once.
@@ -381,7 +365,18 @@ mod tests {
         metrics.summary("ollama", "generated");
         metrics.books_written("create", 1);
         metrics.perf_run_finished("smoke", "passed");
-        metrics.simulator_answer("ollama", "llama3.2", "ok", 10, 20);
+        metrics.simulator_under_way("ollama", 1);
+        metrics.simulator_fault("ollama", "stall", 1);
+        metrics.simulator_answer(&SimulatedAnswer {
+            protocol: "ollama",
+            model: "llama3.2",
+            outcome: "ok",
+            input_tokens: 10,
+            output_tokens: 20,
+            first_token: Some(Duration::from_millis(10)),
+            duration: Duration::from_millis(50),
+            lateness: Duration::from_millis(1),
+        });
         metrics
     }
 

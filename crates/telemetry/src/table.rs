@@ -225,16 +225,61 @@ pub const SIMULATOR_ANSWERS: Metric = Metric {
     unit: "",
     kind: Kind::Counter,
     labels: &["protocol", "model", "outcome"],
-    help: "Answers that the simulator gave by outcome: ok, cut, error",
+    help: "Answers that the simulator gave by outcome: ok, fault (injected), error (drawn or recorded), abandoned (the client left)",
     buckets: &[],
 };
-/// Tokens that the simulator reported.
+/// Tokens that the simulator served.
 pub const SIMULATOR_TOKENS: Metric = Metric {
     name: "simulator.tokens",
     unit: "",
     kind: Kind::Counter,
     labels: &["protocol", "model", "type"],
-    help: "Tokens that the simulator reported to its callers: type input or output",
+    help: "Tokens that the simulator really served, whatever an answer told: type input or output",
+    buckets: &[],
+};
+/// Faults injected by the simulator.
+pub const SIMULATOR_FAULTS: Metric = Metric {
+    name: "simulator.faults",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["protocol", "kind"],
+    help: "Faults that the simulator injected, by kind",
+    buckets: &[],
+};
+/// The simulator's time to the first token.
+pub const SIMULATOR_FIRST_TOKEN: Metric = Metric {
+    name: "simulator.first_token",
+    unit: "s",
+    kind: Kind::Histogram,
+    labels: &["protocol", "model"],
+    help: "From the request to the first token, as served",
+    buckets: GEN_AI_SECONDS,
+};
+/// The simulator's time to the end of an answer.
+pub const SIMULATOR_DURATION: Metric = Metric {
+    name: "simulator.answer.duration",
+    unit: "s",
+    kind: Kind::Histogram,
+    labels: &["protocol", "model", "outcome"],
+    help: "From the request to the end of the answer, as served",
+    buckets: GEN_AI_SECONDS,
+};
+/// How late the simulator itself was.
+pub const SIMULATOR_LATENESS: Metric = Metric {
+    name: "simulator.lateness",
+    unit: "s",
+    kind: Kind::Histogram,
+    labels: &["protocol"],
+    help: "How much later than drawn the latest chunk of an answer was handed over: above a few milliseconds the simulator lacks CPU, and its latency is no longer the profile's",
+    buckets: &[0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0],
+};
+/// Answers of the simulator under way.
+pub const SIMULATOR_UNDER_WAY: Metric = Metric {
+    name: "simulator.answers_under_way",
+    unit: "",
+    kind: Kind::UpDownCounter,
+    labels: &["protocol"],
+    help: "Answers that the simulator is giving now",
     buckets: &[],
 };
 
@@ -258,4 +303,9 @@ pub const ALL: &[Metric] = &[
     PERF_RUNS,
     SIMULATOR_ANSWERS,
     SIMULATOR_TOKENS,
+    SIMULATOR_FAULTS,
+    SIMULATOR_FIRST_TOKEN,
+    SIMULATOR_DURATION,
+    SIMULATOR_LATENESS,
+    SIMULATOR_UNDER_WAY,
 ];

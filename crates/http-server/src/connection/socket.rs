@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep, sleep_until};
 
+use super::reset::Reset;
+
 /// Whether bytes wait that the client has not made room for.
 #[derive(Default)]
 pub(super) struct Blocked {
@@ -42,6 +44,7 @@ pub(super) struct Socket {
     stream: TcpStream,
     allowed: Duration,
     blocked: Arc<Blocked>,
+    reset: Reset,
     /// Runs while a write waits.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -50,11 +53,15 @@ impl Socket {
     pub(super) fn new(stream: TcpStream, allowed: Duration) -> Self {
         // Small answers should leave at once; without it they are only slower.
         let _ = stream.set_nodelay(true);
-        Self { stream, allowed, blocked: Arc::default(), timer: None }
+        Self { stream, allowed, blocked: Arc::default(), reset: Reset::default(), timer: None }
     }
 
     pub(super) fn blocked(&self) -> Arc<Blocked> {
         Arc::clone(&self.blocked)
+    }
+
+    pub(super) fn reset(&self) -> Reset {
+        self.reset.clone()
     }
 
     fn written(
@@ -75,6 +82,15 @@ impl Socket {
         });
         ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.reset.asked() {
+            // Where the kernel refuses, the connection is closed instead.
+            let _ = self.stream.set_zero_linger();
+        }
     }
 }
 
@@ -117,6 +133,10 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A goodbye would come before the reset.
+        if self.reset.asked() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

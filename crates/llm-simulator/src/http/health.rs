@@ -1,5 +1,7 @@
 //! Health: whether the process lives, whether it takes requests, and what it is.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -28,10 +30,11 @@ pub(super) async fn health(State(shared): State<Shared>) -> (StatusCode, Json<Va
     let body = json!({
         "status": if stopping { "stopping" } else { "ok" },
         "version": env!("CARGO_PKG_VERSION"),
-        "models": simulator.models(),
+        "models": simulator.models().named(),
+        "anyModel": simulator.models().any(),
         "seed": simulator.seed(),
-        "profile": simulator.profile().source,
-        "errorRate": simulator.profile().error_rate,
+        "profile": simulator.profiles().default_profile().source,
+        "profiles": simulator.profiles().by_model().map(|(model, profile)| (model, &profile.source)).collect::<BTreeMap<_, _>>(),
     });
     (status, Json(body))
 }

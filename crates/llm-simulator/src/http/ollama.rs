@@ -16,27 +16,23 @@ mod refusal;
 mod told;
 mod wire;
 
-use std::convert::Infallible;
-
-use axum::body::Body;
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures::stream;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use serde::Serialize;
+use http::{HeaderMap, StatusCode};
+use http_server::Reset;
 use serde_json::json;
 
 use self::asked::{Asked, Kind, Shown};
 use self::refusal::Refusal;
 use self::told::Told;
-use super::Shared;
-use crate::delivery::Delivery;
+use super::serving::{Refused, json_answer, serve};
+use super::{Shared, tenant};
+use crate::call::{Call, Protocol};
 
-/// The label of this protocol in metrics.
-const PROTOCOL: &str = "ollama";
 /// The Ollama whose behaviour is imitated; as a semantic version, with build metadata that marks it.
 const VERSION: &str = "0.17.4+simulated";
 
@@ -53,7 +49,7 @@ pub(super) async fn running() -> impl IntoResponse {
 
 /// `GET /api/version`.
 pub(super) async fn version() -> Response {
-    json_answer(&json!({"version": VERSION}))
+    json_answer(JSON, &json!({"version": VERSION}))
 }
 
 /// `GET /api/tags`: the models on offer, under the names that clients ask for.
@@ -61,29 +57,44 @@ pub(super) async fn tags(State(shared): State<Shared>) -> Response {
     let models: Vec<_> = shared
         .simulator
         .models()
+        .named()
         .iter()
         .map(|model| wire::TaggedModel::new(&names::with_tag(model)))
         .collect();
-    json_answer(&wire::Tags { models })
+    json_answer(JSON, &wire::Tags { models })
 }
 
 /// `POST /api/show`: one model.
-pub(super) async fn show(State(shared): State<Shared>, body: RawBody) -> Result<Response, Refusal> {
-    let Shown { model } = Shown::read(&body?)?;
+pub(super) async fn show(State(shared): State<Shared>, body: RawBody) -> Result<Response, Refused> {
+    let Shown { model } = Shown::read(&read(body)?)?;
     match names::find(shared.simulator.models(), &model) {
-        Some(_) => Ok(json_answer(&wire::ShownModel::new())),
-        None => Err(Refusal::ModelNotFound(model)),
+        Some(_) => Ok(json_answer(JSON, &wire::ShownModel::new())),
+        None => Err(Refusal::ModelNotFound(model).into()),
     }
 }
 
 /// `POST /api/chat`.
-pub(super) async fn chat(State(shared): State<Shared>, body: RawBody) -> Result<Response, Refusal> {
-    answer(shared, Asked::read(Kind::Chat, &body?)?).await
+pub(super) async fn chat(
+    shared: State<Shared>,
+    reset: Option<Extension<Reset>>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> Result<Response, Refused> {
+    answer((shared, reset, headers), Asked::read(Kind::Chat, &read(body)?)?).await
 }
 
 /// `POST /api/generate`.
-pub(super) async fn generate(State(shared): State<Shared>, body: RawBody) -> Result<Response, Refusal> {
-    answer(shared, Asked::read(Kind::Generate, &body?)?).await
+pub(super) async fn generate(
+    shared: State<Shared>,
+    reset: Option<Extension<Reset>>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> Result<Response, Refused> {
+    answer((shared, reset, headers), Asked::read(Kind::Generate, &read(body)?)?).await
+}
+
+fn read(body: RawBody) -> Result<Bytes, Refusal> {
+    body.map_err(Refusal::from)
 }
 
 /// Any other path under `/api/`.
@@ -96,63 +107,29 @@ pub(super) async fn method_not_allowed() -> impl IntoResponse {
     (StatusCode::METHOD_NOT_ALLOWED, [(CONTENT_TYPE, TEXT)], "405 method not allowed")
 }
 
-async fn answer(shared: Shared, mut asked: Asked) -> Result<Response, Refusal> {
+/// What every request for an answer brings.
+type Head = (State<Shared>, Option<Extension<Reset>>, HeaderMap);
+
+async fn answer((State(shared), reset, headers): Head, mut asked: Asked) -> Result<Response, Refused> {
     let Some(model) = names::find(shared.simulator.models(), &asked.question.model).map(str::to_owned) else {
-        return Err(Refusal::ModelNotFound(asked.question.model));
+        return Err(Refusal::ModelNotFound(asked.question.model).into());
     };
     asked.refuse_what_no_model_can()?;
     let requested = std::mem::replace(&mut asked.question.model, model);
     let mut told = Told::new(asked.kind, &requested);
     if let Some(reason) = asked.only_loads() {
-        return Ok(json_answer(&told.loaded(reason)));
+        return Ok(json_answer(JSON, &told.loaded(reason)));
     }
-    let model = &asked.question.model;
-    let answer = shared.simulator.answer(&asked.question).map_err(|failure| {
-        shared.metrics.simulator_answer(PROTOCOL, model, "error", 0, 0);
-        Refusal::Simulated(failure)
-    })?;
-    let mut delivery = Delivery::start(answer, PROTOCOL, model, shared.metrics);
     if asked.keeps_context() {
         told.keep_context(&asked.question);
     }
-    if asked.stream {
-        // As Ollama does, the head of the answer waits for the first token.
-        delivery.first().await;
-        return Ok(streamed(told, delivery));
-    }
-    delivery.whole().await;
-    let timing = delivery.finish();
-    let answer = delivery.answer();
-    Ok(json_answer(&told.end(answer.text(), answer, &timing)))
-}
-
-/// One line a token and one at the end. Dropped with the connection, it stops.
-fn streamed(told: Told, delivery: Delivery) -> Response {
-    let lines = stream::unfold(Some((told, delivery)), async |state| {
-        let (told, mut delivery) = state?;
-        let line = match delivery.next().await {
-            Some(piece) => line(&told.part(piece)),
-            None => {
-                let timing = delivery.finish();
-                return Some((line(&told.end("", delivery.answer(), &timing)), None));
-            }
-        };
-        Some((line, Some((told, delivery))))
-    });
-    ([(CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response()
-}
-
-fn line(value: &impl Serialize) -> Result<Bytes, Infallible> {
-    let mut line = encoded(value);
-    line.push(b'\n');
-    Ok(line.into())
-}
-
-fn json_answer(value: &impl Serialize) -> Response {
-    ([(CONTENT_TYPE, JSON)], encoded(value)).into_response()
-}
-
-fn encoded(value: &impl Serialize) -> Vec<u8> {
-    // Strings, numbers and lists only: this cannot fail.
-    serde_json::to_vec(value).unwrap_or_default()
+    let call = Call {
+        protocol: Protocol::Ollama,
+        route: asked.kind.route(),
+        question: asked.question,
+        stream: asked.stream,
+        tenant: tenant(&headers),
+    };
+    let reset = reset.map(|Extension(reset)| reset);
+    serve(shared, call, reset, told).await.map_err(|(failure, _)| Refusal::Failed(failure).into())
 }

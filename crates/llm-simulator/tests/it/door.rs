@@ -29,7 +29,7 @@ async fn a_path_of_no_protocol_is_a_problem() {
 #[tokio::test]
 async fn told_to_stop_it_lets_an_answer_under_way_end() {
     let mut slow = settings();
-    slow.profile.first_token = llm_simulator::profile::Delay::from_median_and_p95(300.0, 300.0).unwrap();
+    slow.profiles = crate::slow(300.0);
     let mut simulated = Simulated::start(&slow).await;
     let body = r#"{"model":"llama3.2","prompt":"x"}"#;
     let (answer, ()) = tokio::join!(simulated.post("/api/generate", body), async {

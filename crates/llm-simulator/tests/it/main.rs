@@ -12,12 +12,13 @@ mod shape;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use llm_simulator::app::App;
-use llm_simulator::profile::{Delay, Profile};
+use llm_simulator::app::{App, Role};
+use llm_simulator::faults::Faults;
+use llm_simulator::models::Models;
+use llm_simulator::profile::{Profile, Profiles};
 use llm_simulator::settings::Settings;
 use reqwest::{Client, Response};
 use serde_json::Value;
-use statistics::LogNormal;
 use telemetry::{LogFormat, Metrics, OtlpProtocol};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,21 +31,36 @@ struct Simulated {
     tasks: JoinSet<()>,
 }
 
+/// A model as Bedrock names them.
+const CONVERSE_MODEL: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+
 /// Quick, but not so quick that a cut could come too late.
+fn profile() -> Profile {
+    Profile::log_normal("test", (10.0, 20.0), (0.5, 1.0), (60.0, 90.0)).unwrap()
+}
+
+/// The first token takes this long, the rest as in [`profile`].
+fn slow(first_token_ms: f64) -> Profiles {
+    let first = (first_token_ms, first_token_ms);
+    Profiles::all(Profile::log_normal("slow", first, (0.5, 1.0), (60.0, 90.0)).unwrap())
+}
+
+/// Models of every protocol, and [`profile`].
 fn settings() -> Settings {
     Settings {
         bind_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         http_port: 0,
         allowed_hosts: Vec::new(),
-        models: vec!["llama3.2".to_owned(), "me/own:1b".to_owned()],
+        models: Models::new(["llama3.2", "me/own:1b", "gpt-4o", "claude-sonnet-4-5", CONVERSE_MODEL]),
         seed: 1,
-        profile: Profile {
-            source: "test".to_owned(),
-            first_token: Delay::from_median_and_p95(10.0, 20.0).unwrap(),
-            gap: Delay::from_median_and_p95(0.5, 1.0).unwrap(),
-            output_tokens: LogNormal::from_median_and_p95(60.0, 90.0).unwrap(),
-            error_rate: 0.0,
-        },
+        profiles: Profiles::all(profile()),
+        faults: Faults::default(),
+        requests_per_minute: 1_000_000,
+        tokens_per_minute: 1_000_000_000,
+        context_tokens: 200_000,
+        api_key: None,
+        aws_keys: None,
+        api_token: None,
         log_format: LogFormat::Json,
         log_filter: "info".to_owned(),
         otlp_endpoint: None,
@@ -64,7 +80,7 @@ fn client() -> Client {
 impl Simulated {
     async fn start(settings: &Settings) -> Self {
         let stop = CancellationToken::new();
-        let app = App::start(settings, Metrics::unregistered(), stop.clone()).await.unwrap();
+        let app = App::start(settings, Role::Simulate, Metrics::unregistered(), stop.clone()).await.unwrap();
         let base = format!("http://{}", app.local_addr());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { app.run().await.unwrap() });

@@ -1,5 +1,6 @@
 //! The shapes that the simulator imitates, compared with a real Ollama's.
 
+use llm_simulator::models::Models;
 use reqwest::Client;
 use serde_json::Value;
 
@@ -67,7 +68,7 @@ async fn the_shapes_are_those_of_a_real_ollama() {
 async fn refusals_are_those_of_a_real_ollama() {
     let (client, base, model) = real().await;
     let mut settings = settings();
-    settings.models = vec![model.clone()];
+    settings.models = Models::new([model.clone()]);
     let simulated = Simulated::start(&settings).await;
     let of_the_model = |rest: &str| format!(r#"{{"model":"{model}","stream":false,{rest}}}"#);
     let bodies = [

@@ -17,6 +17,16 @@ pub(super) enum Kind {
     Generate,
 }
 
+impl Kind {
+    /// Where it is asked.
+    pub(super) const fn route(self) -> &'static str {
+        match self {
+            Self::Chat => "/api/chat",
+            Self::Generate => "/api/generate",
+        }
+    }
+}
+
 /// A request for an answer.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {

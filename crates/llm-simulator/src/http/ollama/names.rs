@@ -1,13 +1,16 @@
 //! Ollama's model names: `model:tag`, the tag `latest` when absent, a registry and namespace before
 //! it that default to Ollama's own, and no regard to case. Pure.
 
+use crate::models::Models;
+
 /// Prefixes that mean the same as none.
 const DEFAULT_PREFIXES: [&str; 2] = ["registry.ollama.ai/", "library/"];
 
 /// The model on offer that is meant by a name.
-pub(super) fn find<'a>(models: &'a [String], asked: &str) -> Option<&'a str> {
-    let asked = canonical(asked);
-    models.iter().find(|model| canonical(model) == asked).map(String::as_str)
+pub(super) fn find<'a>(models: &'a Models, asked: &'a str) -> Option<&'a str> {
+    let wanted = canonical(asked);
+    let named = models.named().iter().find(|model| canonical(model) == wanted).map(String::as_str);
+    named.or_else(|| models.offers(asked).then_some(asked))
 }
 
 /// A name with its tag.
@@ -34,10 +37,11 @@ fn canonical(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{find, valid, with_tag};
+    use crate::models::Models;
 
     #[test]
     fn names_that_ollama_takes_for_the_same_are_the_same() {
-        let models = ["llama3.2".to_owned(), "me/own:1b".to_owned()];
+        let models = Models::new(["llama3.2", "me/own:1b"]);
         for name in [
             "llama3.2",
             "llama3.2:latest",

@@ -1,14 +1,13 @@
 //! What Ollama says when it does not answer: `{"error": "…"}` and a status, in its own words.
 
 use axum::extract::rejection::BytesRejection;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
-use telemetry::Failure;
 
 use super::JSON;
-use crate::simulator::SimulatedFailure;
+use crate::failure::Failure;
+use crate::http::serving::Refused;
 
 /// Why a request is not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,9 +66,9 @@ pub(in crate::http) enum Refusal {
     /// A raw prompt leaves no place for a system text.
     #[error("raw mode does not support template, system, or context")]
     Raw,
-    /// Drawn to fail.
+    /// It fails on purpose.
     #[error("{0}")]
-    Simulated(SimulatedFailure),
+    Failed(Failure),
 }
 
 impl Refusal {
@@ -88,11 +87,11 @@ impl Refusal {
             Self::Think(_) => "think",
             Self::Unable { .. } => "unable",
             Self::Raw => "raw",
-            Self::Simulated(_) => "simulated_failure",
+            Self::Failed(failure) => failure.kind(),
         }
     }
 
-    const fn status(&self) -> StatusCode {
+    fn status(&self) -> StatusCode {
         match self {
             Self::NoBody
             | Self::BodyBroken
@@ -105,10 +104,35 @@ impl Refusal {
             | Self::Raw => StatusCode::BAD_REQUEST,
             Self::ModelNotFound(_) => StatusCode::NOT_FOUND,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::OptionType { .. } | Self::Format(_) | Self::Simulated(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::OptionType { .. } | Self::Format(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Failed(failure) => match failure {
+                Failure::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+                Failure::Unavailable { .. } | Failure::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+                Failure::ContextLength { .. } => StatusCode::BAD_REQUEST,
+                Failure::NotRecorded { .. } => StatusCode::NOT_FOUND,
+                Failure::Recorded { status, .. } => {
+                    StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+                }
+                Failure::ServerError | Failure::Reset => StatusCode::INTERNAL_SERVER_ERROR,
+            },
         }
+    }
+
+    fn body(&self) -> String {
+        match self {
+            Self::Failed(Failure::Recorded { body, .. }) => body.clone(),
+            other => json!({"error": other.to_string()}).to_string(),
+        }
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Self::Failed(failure) = self
+            && let Some(wait) = failure.retry_after_seconds()
+        {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait));
+        }
+        headers
     }
 }
 
@@ -122,12 +146,15 @@ impl From<BytesRejection> for Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let detail = self.to_string();
-        let body = json!({"error": detail}).to_string();
-        let mut response = (self.status(), [(CONTENT_TYPE, JSON)], body).into_response();
-        response.extensions_mut().insert(Failure { kind: self.kind(), detail });
-        response
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            status: refusal.status(),
+            content_type: JSON,
+            headers: refusal.headers(),
+            body: refusal.body(),
+            kind: refusal.kind(),
+            detail: refusal.to_string(),
+        }
     }
 }

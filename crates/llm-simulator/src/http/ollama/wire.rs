@@ -17,7 +17,7 @@ const SIMULATED: &str = "simulated";
 #[derive(Serialize)]
 pub(super) struct Part<'a> {
     pub(super) model: &'a str,
-    pub(super) created_at: String,
+    pub(super) created_at: &'static str,
     #[serde(flatten)]
     pub(super) said: Said<'a>,
     pub(super) done: bool,

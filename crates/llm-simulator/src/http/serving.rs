@@ -1,0 +1,255 @@
+//! How a decided call becomes an HTTP answer, whatever the protocol: streamed or whole, with the
+//! trouble that was asked for, and recorded.
+//!
+//! Owns what a cut, a malformed event and a reset are in HTTP. What the bytes of an answer look
+//! like is its protocol's, a [`Wire`].
+
+use std::io;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::stream;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_server::Reset;
+use telemetry::SimulatedAnswer;
+use tokio::time::{Instant, sleep_until};
+
+use super::Shared;
+use crate::allowance::Allowance;
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::delivery::{Delivery, Ending, Step};
+use crate::failure::Failure;
+use crate::simulator::{Decision, Outcome};
+
+/// How one protocol writes one answer. Called in the order of the stream; a whole answer asks for
+/// [`Wire::whole`] only.
+pub(super) trait Wire: Send + 'static {
+    /// `Content-Type` of a stream.
+    const STREAM: &'static str;
+    /// `Content-Type` of a whole answer.
+    const WHOLE: &'static str;
+
+    /// Headers of the answer's head.
+    fn headers(&self, allowance: Option<&Allowance>) -> HeaderMap;
+
+    /// A whole answer.
+    fn whole(&mut self, answer: &Answer, ending: &Ending) -> Vec<u8>;
+
+    /// What a stream begins with, sent together with the first chunk, or with the end.
+    fn opening(&mut self, answer: &Answer, ending: &Ending) -> Vec<u8>;
+
+    /// A chunk of the text.
+    fn chunk(&mut self, text: &str) -> Vec<u8>;
+
+    /// What a stream ends with.
+    fn end(&mut self, answer: &Answer, ending: &Ending) -> Vec<u8>;
+
+    /// Makes a chunk, or a whole answer, one that cannot be read, without losing its framing: here
+    /// the last brace is dropped.
+    fn malformed(&self, mut event: Vec<u8>) -> Vec<u8> {
+        if let Some(brace) = event.iter().rposition(|byte| *byte == b'}') {
+            event.remove(brace);
+        }
+        event
+    }
+}
+
+/// An answer that is none: what a protocol makes of a [`Failure`] or of a request it refuses.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// The status.
+    pub(super) status: StatusCode,
+    /// `Content-Type` of the body.
+    pub(super) content_type: &'static str,
+    /// Further headers.
+    pub(super) headers: HeaderMap,
+    /// The body.
+    pub(super) body: String,
+    /// A short, stable name, for the log.
+    pub(super) kind: &'static str,
+    /// What the log says.
+    pub(super) detail: String,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Self { status, content_type, headers, body, kind, detail } = self;
+        let mut response = (status, headers, body).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response.extensions_mut().insert(telemetry::Failure { kind, detail });
+        response
+    }
+}
+
+/// Decides what is done with a call and carries it out.
+///
+/// # Errors
+/// With a failure for the protocol to put into its words, and what is left of the limits for its
+/// headers. A reset is carried out here.
+pub(super) async fn serve<W: Wire>(
+    shared: Shared,
+    call: Call,
+    reset: Option<Reset>,
+    mut wire: W,
+) -> Result<Response, (Failure, Option<Allowance>)> {
+    let started = Instant::now();
+    let Decision { outcome, allowance, place } = shared.simulator.decide(&call);
+    let protocol = call.protocol.as_str();
+    let (answer, trouble) = match outcome {
+        Outcome::Answer(answer, trouble) => (answer, trouble),
+        Outcome::Failure { failure, after, injected } => {
+            sleep_until(started + after).await;
+            failed(&shared, &call, &failure, injected, started);
+            drop(place);
+            if failure == Failure::Reset {
+                return Ok(broken(reset.as_ref()));
+            }
+            return Err((failure, allowance));
+        }
+    };
+    if let Some(trouble) = &trouble {
+        shared.metrics.simulator_fault(protocol, trouble.kind(), 1);
+    }
+    let headers = wire.headers(allowance.as_ref());
+    let model = shared.simulator.models().label(&call.question.model);
+    let mut delivery = Delivery::start(answer, trouble, &call, model, place, shared.metrics);
+    let mut response = if call.stream {
+        // As providers do, the head of the answer waits for the first token.
+        delivery.first().await;
+        streamed(wire, delivery, reset)
+    } else {
+        let step = delivery.whole().await;
+        let (malformed, cut) = match step {
+            Step::Malformed(_) => (true, None),
+            Step::Cut => (false, Some(false)),
+            Step::Reset => (false, Some(true)),
+            Step::Chunk(_) | Step::End => (false, None),
+        };
+        let ending = delivery.finish();
+        let mut body = wire.whole(delivery.answer(), &ending);
+        if malformed {
+            body = wire.malformed(body);
+        }
+        match cut {
+            None => ([(CONTENT_TYPE, W::WHOLE)], body).into_response(),
+            Some(by_reset) => half::<W>(&body, reset.filter(|_| by_reset).as_ref()),
+        }
+    };
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+/// Records a failure.
+fn failed(shared: &Shared, call: &Call, failure: &Failure, injected: bool, started: Instant) {
+    let protocol = call.protocol.as_str();
+    if injected {
+        shared.metrics.simulator_fault(protocol, failure.kind(), 1);
+    }
+    shared.metrics.simulator_answer(&SimulatedAnswer {
+        protocol,
+        model: shared.simulator.models().label(&call.question.model),
+        outcome: if injected { "fault" } else { "error" },
+        input_tokens: 0,
+        output_tokens: 0,
+        first_token: None,
+        duration: started.elapsed(),
+        lateness: std::time::Duration::ZERO,
+    });
+}
+
+/// Where a stream is.
+enum State<W> {
+    Opening(W, Delivery),
+    Under(W, Delivery),
+    Broken,
+    Over,
+}
+
+/// A stream of events. Dropped with the connection, it stops.
+fn streamed<W: Wire>(wire: W, delivery: Delivery, reset: Option<Reset>) -> Response {
+    let events = stream::unfold(State::Opening(wire, delivery), move |state| {
+        let reset = reset.clone();
+        async move {
+            let (mut wire, mut delivery, mut bytes) = match state {
+                State::Opening(mut wire, delivery) => {
+                    let opening = wire.opening(delivery.answer(), &delivery.ending());
+                    (wire, delivery, opening)
+                }
+                State::Under(wire, delivery) => (wire, delivery, Vec::new()),
+                State::Broken => {
+                    // Lets what was handed over before leave.
+                    tokio::task::yield_now().await;
+                    return Some((Err(cut_off()), State::Over));
+                }
+                State::Over => return None,
+            };
+            let (next, broken) = match delivery.step().await {
+                Step::Chunk(text) => {
+                    bytes.extend(wire.chunk(text));
+                    (true, false)
+                }
+                Step::Malformed(text) => {
+                    let chunk = wire.chunk(text);
+                    bytes.extend(wire.malformed(chunk));
+                    (true, false)
+                }
+                Step::End => {
+                    let ending = delivery.finish();
+                    bytes.extend(wire.end(delivery.answer(), &ending));
+                    (false, false)
+                }
+                Step::Cut => (false, true),
+                Step::Reset => {
+                    if let Some(reset) = &reset {
+                        reset.ask();
+                    }
+                    (false, true)
+                }
+            };
+            let state = match (next, broken) {
+                (true, _) => State::Under(wire, delivery),
+                (false, true) => State::Broken,
+                (false, false) => State::Over,
+            };
+            Some((Ok(Bytes::from(bytes)), state))
+        }
+    });
+    ([(CONTENT_TYPE, W::STREAM)], Body::from_stream(events)).into_response()
+}
+
+/// Half of a whole answer, of which the head promises all.
+fn half<W: Wire>(body: &[u8], reset: Option<&Reset>) -> Response {
+    if let Some(reset) = reset {
+        reset.ask();
+    }
+    let sent = Bytes::copy_from_slice(body.get(..body.len() / 2).unwrap_or_default());
+    let events = stream::iter([Ok(sent), Err(cut_off())]);
+    let mut response = ([(CONTENT_TYPE, W::WHOLE)], Body::from_stream(events)).into_response();
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    response
+}
+
+/// An answer that never comes: its connection breaks.
+fn broken(reset: Option<&Reset>) -> Response {
+    if let Some(reset) = reset {
+        reset.ask();
+    }
+    Body::from_stream(stream::iter([Err::<Bytes, _>(cut_off())])).into_response()
+}
+
+fn cut_off() -> io::Error {
+    io::Error::other("cut on purpose")
+}
+
+/// JSON of what is made of strings, numbers and lists only, which cannot fail.
+pub(super) fn encoded(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// A whole answer in JSON.
+pub(super) fn json_answer(content_type: &'static str, value: &impl serde::Serialize) -> Response {
+    ([(CONTENT_TYPE, content_type)], encoded(value)).into_response()
+}
