@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz soak-fuzz soak-writers soak-history soak-crash bench bench-api clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz soak-fuzz soak-writers soak-history soak-crash bench bench-api bench-simulator clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -82,6 +82,10 @@ bench: ## The figures of this version: added time of a summary, memory at rest, 
 bench-api: ## The figures of the API: a cached read layer by layer and through REDIS_URL, gzip, metric series, lists
 	$(CARGO) build --workspace --bins --profile release
 	$(CARGO) run --profile release -p bookstore-api --example bench_api -- $(SECTIONS)
+
+bench-simulator: ## The figures of the simulator: answers a second beside bare axum, lateness of 2,000 streams, memory
+	$(CARGO) build -p llm-simulator --profile release
+	$(CARGO) run --profile release -p llm-simulator --example bench_simulator -- $(SECTIONS)
 
 clean-data: ## Remove .run: logs, reports and data of local processes
 	rm -rf .run

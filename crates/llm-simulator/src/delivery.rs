@@ -9,11 +9,11 @@
 
 use std::time::{Duration, Instant};
 
-use futures_timer::Delay;
 use telemetry::{Metrics, SimulatedAnswer};
 
 use crate::answer::{Answer, Stop, Timing, Usage};
 use crate::call::Call;
+use crate::clock;
 use crate::failure::Trouble;
 use crate::simulator::Place;
 
@@ -201,10 +201,8 @@ impl Delivery {
     }
 
     async fn until(&mut self, due: Duration) {
-        // Finer than the millisecond of Tokio's timer, which would shift every fitted delay.
-        let left = due.saturating_sub(self.started.elapsed());
-        if !left.is_zero() {
-            Delay::new(left).await;
+        if self.started.elapsed() < due {
+            clock::sleep_until(self.started + due).await;
         }
         self.record.lateness = self.record.lateness.max(self.started.elapsed().saturating_sub(due));
     }

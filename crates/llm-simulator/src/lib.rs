@@ -13,6 +13,7 @@ pub mod allowance;
 pub mod answer;
 pub mod app;
 pub mod call;
+mod clock;
 pub mod delivery;
 pub mod draws;
 pub mod failure;
