@@ -24,6 +24,11 @@ use crate::delivery::{Delivery, Ending, Step};
 use crate::failure::Failure;
 use crate::simulator::{Decision, Outcome};
 
+/// What is added to the model's name in answers; `+` is in no real model's name.
+pub(super) const MARK: &str = "+simulated";
+/// Longest text of a refusal, in characters: it may quote what it refuses.
+const LONGEST_TEXT: usize = 1_000;
+
 /// How one protocol writes one answer. Called in the order of the stream; a whole answer asks for
 /// [`Wire::whole`] only.
 pub(super) trait Wire: Send + 'static {
@@ -242,6 +247,21 @@ fn broken(reset: Option<&Reset>) -> Response {
 
 fn cut_off() -> io::Error {
     io::Error::other("cut on purpose")
+}
+
+/// What a refusal says, cut short where it quotes too much.
+pub(super) fn bounded(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// The key of an `Authorization: Bearer` header.
+pub(super) fn bearer(header: &HeaderValue) -> Option<&str> {
+    let (scheme, key) = header.to_str().ok()?.split_once(' ')?;
+    Some(key.trim()).filter(|key| scheme.eq_ignore_ascii_case("bearer") && !key.is_empty())
 }
 
 /// JSON of what is made of strings, numbers and lists only, which cannot fail.

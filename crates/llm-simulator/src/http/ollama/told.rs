@@ -8,12 +8,10 @@ use super::{JSON, NDJSON};
 use crate::allowance::Allowance;
 use crate::answer::{Answer, Stop};
 use crate::delivery::Ending;
-use crate::http::serving::{Wire, encoded};
+use crate::http::serving::{MARK, Wire, encoded};
 use crate::question::Question;
 use crate::tokens;
 
-/// What is added to the model's name; `+` is in no real model's name.
-const MARK: &str = "+simulated";
 /// Longest conversation that is given back as tokens: a usual context window.
 const CONTEXT_WINDOW: usize = 4_096;
 /// Size of the vocabulary that the tokens given back pretend to be of: that of Llama 3.
