@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_server::{Limits, ListenError, ListenSettings, Listener};
+use http_server::{ApiToken, Limits, ListenError, ListenSettings, Listener};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +71,8 @@ impl App {
             ..ListenSettings::default()
         })
         .await?;
-        Ok(Self { listener, shared: Shared { simulator, metrics, stop } })
+        let api_key = settings.api_key.clone().map(ApiToken::given);
+        Ok(Self { listener, shared: Shared { simulator, metrics, api_key, stop } })
     }
 
     /// The address really bound.

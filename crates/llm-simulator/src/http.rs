@@ -3,17 +3,25 @@
 //! Owns paths, methods and what all handlers share. Each protocol has a file below; what they have
 //! in common is the simulator behind them.
 
+mod anthropic;
 mod health;
+mod identity;
+mod json_body;
 mod ollama;
+mod openai;
 mod serving;
+mod sse;
+mod v1;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use http_server::ApiToken;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +33,10 @@ pub const SIMULATED_HEADER: HeaderName = HeaderName::from_static("x-llm-simulate
 /// The header by which a client says whose request it is.
 const TENANT_HEADER: &str = "x-tenant-id";
 
+/// Largest body that OpenAI's and Anthropic's routes take, in bytes: what Anthropic documents
+/// (<https://docs.anthropic.com/en/api/overview#request-size-limits>).
+const LARGEST_BODY: usize = 32 * 1024 * 1024;
+
 /// What handlers share.
 #[derive(Clone)]
 pub struct Shared {
@@ -32,6 +44,8 @@ pub struct Shared {
     pub simulator: Arc<Simulator>,
     /// Where answers are counted.
     pub metrics: Metrics,
+    /// The key that clients of OpenAI's and Anthropic's protocol must send; any where absent.
+    pub api_key: Option<ApiToken>,
     /// Cancelled when the process is to stop.
     pub stop: CancellationToken,
 }
@@ -48,8 +62,30 @@ pub fn router(shared: Shared) -> Router {
         .route("/api/generate", post(ollama::generate).fallback(ollama::method_not_allowed))
         .route("/api/{*path}", any(ollama::not_found))
         .layer(map_response(mark));
+    let openai = Router::new()
+        .route("/v1/chat/completions", post(openai::chat).fallback(openai::method_not_allowed))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(map_response(mark));
+    let anthropic = Router::new()
+        .route("/v1/messages", post(anthropic::create).fallback(anthropic::method_not_allowed))
+        .route(
+            "/v1/messages/count_tokens",
+            post(anthropic::count_tokens).fallback(anthropic::method_not_allowed),
+        )
+        .route("/v1/messages/{*path}", any(anthropic::not_found))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(map_response(mark));
+    let v1 = Router::new()
+        .route("/v1/models", get(v1::models).fallback(v1::method_not_allowed))
+        .route("/v1/models/{*id}", get(v1::model).fallback(v1::method_not_allowed))
+        .route("/v1", any(v1::not_found))
+        .route("/v1/{*path}", any(v1::not_found))
+        .layer(map_response(mark));
     Router::new()
         .merge(ollama)
+        .merge(openai)
+        .merge(anthropic)
+        .merge(v1)
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
