@@ -20,6 +20,7 @@ mod models;
 mod refusal;
 mod told;
 mod tools;
+mod version;
 mod wire;
 
 use axum::Extension;
@@ -34,6 +35,7 @@ use http_server::Reset;
 use self::asked::{Asked, Kind};
 use self::refusal::{Failed, Refusal};
 use self::told::Told;
+use self::version::Version;
 use super::serving::{Refused, bearer, json_answer, serve};
 use super::{Shared, identity, tenant};
 use crate::call::{Call, Protocol};
@@ -42,8 +44,6 @@ pub(super) use self::models::{model, models};
 
 const JSON: &str = "application/json";
 const VERSION: &str = "anthropic-version";
-/// Every version there is (<https://docs.anthropic.com/en/api/versioning>).
-const VERSIONS: [&str; 2] = ["2023-06-01", "2023-01-01"];
 
 type RawBody = Result<Bytes, BytesRejection>;
 
@@ -100,9 +100,9 @@ pub(super) async fn method_not_allowed() -> Refused {
 }
 
 fn read(shared: &Shared, kind: Kind, headers: &HeaderMap, body: RawBody) -> Result<Asked, Refusal> {
-    authorize(shared, headers)?;
+    let version = authorize(shared, headers)?;
     let beta = headers.contains_key("anthropic-beta");
-    let asked = Asked::read(kind, &body?, beta)?;
+    let asked = Asked::read(kind, version, beta, &body?)?;
     if shared.simulator.models().offers(&asked.question.model) {
         Ok(asked)
     } else {
@@ -110,8 +110,8 @@ fn read(shared: &Shared, kind: Kind, headers: &HeaderMap, body: RawBody) -> Resu
     }
 }
 
-/// Checks the key, `x-api-key` or a bearer token, and then the version.
-fn authorize(shared: &Shared, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Checks the key, `x-api-key` or else a bearer token, and then the version.
+fn authorize(shared: &Shared, headers: &HeaderMap) -> Result<Version, Refusal> {
     let key = headers.get("x-api-key").and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
     let token = headers.get(AUTHORIZATION).and_then(bearer);
     let (key, wrong) = match (key, token) {
@@ -123,10 +123,8 @@ fn authorize(shared: &Shared, headers: &HeaderMap) -> Result<(), Refusal> {
         return Err(wrong);
     }
     let version = headers.get(VERSION).ok_or(Refusal::NoVersion)?;
-    match version.to_str() {
-        Ok(version) if VERSIONS.contains(&version) => Ok(()),
-        _ => Err(Refusal::WrongVersion(String::from_utf8_lossy(version.as_bytes()).into_owned())),
-    }
+    let named = version.to_str().ok().and_then(Version::named);
+    named.ok_or_else(|| Refusal::WrongVersion(String::from_utf8_lossy(version.as_bytes()).into_owned()))
 }
 
 fn with_headers(mut response: Response) -> Response {

@@ -269,6 +269,11 @@ pub(super) fn encoded(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
+/// The same as a text.
+pub(super) fn encoded_text(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// A whole answer in JSON.
 pub(super) fn json_answer(content_type: &'static str, value: &impl serde::Serialize) -> Response {
     ([(CONTENT_TYPE, content_type)], encoded(value)).into_response()

@@ -8,6 +8,7 @@ use super::body::Fields;
 use super::messages;
 use super::refusal::Refusal;
 use super::tools::{self, Forced};
+use super::version::Version;
 use crate::http::json_body;
 use crate::question::{Form, Question};
 
@@ -33,7 +34,7 @@ const SHARED: [&str; 9] = [
     "tools",
 ];
 /// Fields of a request for an answer only.
-const OF_ANSWERS: [&str; 11] = [
+const OF_ANSWERS: [&str; 8] = [
     "container",
     "diagnostics",
     "inference_geo",
@@ -42,10 +43,9 @@ const OF_ANSWERS: [&str; 11] = [
     "service_tier",
     "stop_sequences",
     "stream",
-    "temperature",
-    "top_k",
-    "top_p",
 ];
+/// Further fields of a request for an answer, up to the version of 2023.
+const SAMPLING: [&str; 3] = ["temperature", "top_k", "top_p"];
 /// Fields that there are for who asks for something in beta by header only.
 const BETA: [&str; 3] = ["context_management", "mcp_servers", "output_format"];
 
@@ -64,12 +64,15 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Reads a body; `beta` where something in beta is asked for.
-    pub(super) fn read(kind: Kind, body: &[u8], beta: bool) -> Result<Self, Refusal> {
+    pub(super) fn read(kind: Kind, version: Version, beta: bool, body: &[u8]) -> Result<Self, Refusal> {
         let value = json_body::parse(body)?;
         let body = Fields::of(&value)?;
         let mut known = SHARED.to_vec();
         if kind == Kind::Answer {
             known.extend(OF_ANSWERS);
+        }
+        if kind == Kind::Answer && version == Version::Of2023 {
+            known.extend(SAMPLING);
         }
         if beta {
             known.extend(BETA);
@@ -79,7 +82,7 @@ impl Asked {
         if kind == Kind::Answer && max_tokens.is_none() {
             return Err(body.missing("max_tokens"));
         }
-        let turns = messages::read(&body)?;
+        let turns = messages::read(&body, version)?;
         body.only(&known)?;
         let end_user = accept(&body)?;
         let thinks = thinks(&body, max_tokens)?;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::body::Fields;
 use super::refusal::Refusal;
+use super::version::Version;
 use crate::question::Turn;
 
 const ROLES: [&str; 3] = ["user", "assistant", "system"];
@@ -34,8 +35,33 @@ const BLOCKS: [(&str, &[&str]); 16] = [
     ("container_upload", &[]),
 ];
 
+/// Who says something, and by the rules of which version.
+#[derive(Clone, Copy)]
+struct Speaker<'a> {
+    role: &'a str,
+    version: Version,
+}
+
+impl Speaker<'_> {
+    /// Refuses what this version took from this role.
+    fn may_say(self, block: &Fields<'_>, kind: &str) -> Result<(), Refusal> {
+        let citations = block.get("citations").and_then(Value::as_array);
+        match (self.version, self.role, kind) {
+            (Version::Of2026, "assistant", "document") => {
+                let said = "document blocks are not allowed in assistant messages";
+                Err(Refusal::wrong(block.own_place(), said))
+            }
+            (Version::Of2026, "user", "text") if citations.is_some_and(|list| !list.is_empty()) => {
+                let said = "citations are not allowed in user messages";
+                Err(Refusal::wrong(block.place("citations"), said))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Reads `system` and `messages`.
-pub(super) fn read(body: &Fields<'_>) -> Result<Vec<Turn>, Refusal> {
+pub(super) fn read(body: &Fields<'_>, version: Version) -> Result<Vec<Turn>, Refusal> {
     let messages = body.objects("messages")?.ok_or_else(|| body.missing("messages"))?;
     let mut turns = Vec::with_capacity(messages.len() + 1);
     if let Some(text) = system(body)? {
@@ -48,7 +74,7 @@ pub(super) fn read(body: &Fields<'_>) -> Result<Vec<Turn>, Refusal> {
     for (index, message) in messages.iter().enumerate() {
         message.only(&["role", "content"])?;
         let role = message.one_of("role", &ROLES)?.ok_or_else(|| message.missing("role"))?;
-        let text = content(message)?;
+        let text = content(message, Speaker { role, version })?;
         let empty = text.is_none();
         if empty && role == "user" {
             return Err(Refusal::wrong(message.own_place(), "user messages must have non-empty content"));
@@ -86,7 +112,7 @@ fn system(body: &Fields<'_>) -> Result<Option<String>, Refusal> {
 }
 
 /// The text of a message's `content`; nothing where it is empty.
-fn content(message: &Fields<'_>) -> Result<Option<String>, Refusal> {
+fn content(message: &Fields<'_>, speaker: Speaker<'_>) -> Result<Option<String>, Refusal> {
     let value = message.get("content").ok_or_else(|| message.missing("content"))?;
     if let Some(text) = value.as_str() {
         return Ok((!text.is_empty()).then(|| text.to_owned()));
@@ -94,19 +120,20 @@ fn content(message: &Fields<'_>) -> Result<Option<String>, Refusal> {
     let blocks = message.objects("content")?.unwrap_or_default();
     let mut text = String::new();
     for block in &blocks {
-        add(block, &mut text, true)?;
+        add(block, speaker, &mut text, true)?;
     }
     Ok((!blocks.is_empty()).then_some(text))
 }
 
 /// Adds the text of a block; `nested` where blocks inside it are read, too.
-fn add(block: &Fields<'_>, text: &mut String, nested: bool) -> Result<(), Refusal> {
+fn add(block: &Fields<'_>, speaker: Speaker<'_>, text: &mut String, nested: bool) -> Result<(), Refusal> {
     let kind = block.tag(&BLOCKS.map(|(name, _)| name))?;
     // Errors name a block's fields below its kind.
     let named = block.under(kind);
     if let Some((_, fields)) = BLOCKS.iter().find(|(name, fields)| *name == kind && !fields.is_empty()) {
         named.only(fields)?;
     }
+    speaker.may_say(&named, kind)?;
     match kind {
         "text" => add_text(&named, "messages", text)?,
         "image" => source(&named, &["base64", "url", "file"], text)?,
@@ -135,7 +162,7 @@ fn add(block: &Fields<'_>, text: &mut String, nested: bool) -> Result<(), Refusa
                 Some(Value::String(result)) => line(text, result),
                 Some(_) if nested => {
                     for inner in named.objects("content")?.unwrap_or_default() {
-                        add(&inner, text, false)?;
+                        add(&inner, speaker, text, false)?;
                     }
                 }
                 Some(_) => return Err(named.wrong("content", "a valid string")),
@@ -145,7 +172,8 @@ fn add(block: &Fields<'_>, text: &mut String, nested: bool) -> Result<(), Refusa
             named.required("title")?;
             named.required("source")?;
             for inner in named.objects("content")?.ok_or_else(|| named.missing("content"))? {
-                inner.tag(&["text"])?;
+                let kind = inner.tag(&["text"])?;
+                speaker.may_say(&inner, kind)?;
                 add_text(&inner, "messages", text)?;
             }
         }

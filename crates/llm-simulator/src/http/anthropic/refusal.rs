@@ -7,14 +7,14 @@
 use axum::extract::rejection::BytesRejection;
 use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::json;
+use serde::Serialize;
 
 use super::{JSON, limits};
 use crate::allowance::Allowance;
 use crate::failure::Failure;
 use crate::http::identity;
 use crate::http::json_body::Unreadable;
-use crate::http::serving::{Refused, bounded};
+use crate::http::serving::{Refused, bounded, encoded_text};
 
 /// Says whether asking again makes sense; Anthropic's clients obey it.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -177,6 +177,21 @@ impl Refusal {
     }
 }
 
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    error: Error<'a>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Error<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    message: &'a str,
+}
+
 impl From<BytesRejection> for Refusal {
     fn from(rejection: BytesRejection) -> Self {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -214,8 +229,10 @@ impl From<Refusal> for Refused {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static(if again { "true" } else { "false" }));
         let body = match failure {
             Some(Failure::Recorded { body, .. }) => body.clone(),
-            _ => json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": id})
-                .to_string(),
+            _ => {
+                let error = Error { kind, message: &message };
+                encoded_text(&Said { kind: "error", error, request_id: &id })
+            }
         };
         let detail = failure.map_or(message, ToString::to_string);
         Self { status, content_type: JSON, headers, body, kind: refusal.kind(), detail: bounded(detail) }

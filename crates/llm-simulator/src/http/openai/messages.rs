@@ -8,8 +8,18 @@ use super::refusal::Refusal;
 use crate::question::Turn;
 
 const ROLES: [&str; 6] = ["system", "assistant", "user", "function", "tool", "developer"];
-const FIELDS: [&str; 8] =
-    ["role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "audio"];
+/// With `annotations`, which no client writes and all send back.
+const FIELDS: [&str; 9] = [
+    "role",
+    "content",
+    "name",
+    "tool_calls",
+    "tool_call_id",
+    "function_call",
+    "refusal",
+    "audio",
+    "annotations",
+];
 const PARTS: [&str; 6] = ["text", "image_url", "input_audio", "refusal", "audio", "file"];
 const CONTENT: &str = "one of a string or array of objects";
 

@@ -7,13 +7,13 @@
 use axum::extract::rejection::BytesRejection;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
-use serde_json::json;
+use serde::Serialize;
 
 use super::{JSON, limits};
 use crate::allowance::Allowance;
 use crate::failure::Failure;
 use crate::http::json_body::Unreadable;
-use crate::http::serving::{Refused, bounded};
+use crate::http::serving::{Refused, bounded, encoded_text};
 
 /// Why a request is not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -195,6 +195,20 @@ impl Failed {
     }
 }
 
+#[derive(Serialize)]
+struct Said<'a> {
+    error: Error<'a>,
+}
+
+#[derive(Serialize)]
+struct Error<'a> {
+    message: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    param: Option<&'a str>,
+    code: Option<&'static str>,
+}
+
 /// An error's `type`, `param` and `code`.
 type Named<'a> = (&'static str, Option<&'a str>, Option<&'static str>);
 
@@ -319,7 +333,7 @@ impl Refusal {
         }
         let (kind, param, code) = self.named();
         let message = bounded(self.to_string());
-        json!({"error": {"message": message, "type": kind, "param": param, "code": code}}).to_string()
+        encoded_text(&Said { error: Error { message, kind, param, code } })
     }
 }
 
