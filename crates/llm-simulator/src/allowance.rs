@@ -1,9 +1,23 @@
 //! How much a model may be asked: requests and tokens per minute, as providers limit them and tell
-//! it in their headers.
+//! it in their headers. Pure: it is told the time.
 //!
-//! Must not know a wire protocol.
+//! Each limit is a bucket that holds a minute's worth and fills evenly, as those of the providers do
+//! (<https://docs.claude.com/en/api/rate-limits>: "token bucket algorithm"). A request is let in by
+//! its question and the longest answer it may get; once the answer is known, the bucket gets back
+//! what that does not need. Must not know a wire protocol.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::models::Models;
+use crate::profile::LONGEST_ANSWER;
+use crate::question::Question;
+
+/// Nanoseconds of a minute, which is how long an empty bucket takes to fill.
+const MINUTE: u128 = 60_000_000_000;
+/// Tokens that an answer may have as far as the limits know, where the client sets no bound.
+const USUAL_ANSWER: u64 = 1_024;
 
 /// What is left of a limit per minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,4 +37,225 @@ pub struct Allowance {
     pub requests: Left,
     /// Tokens per minute.
     pub tokens: Left,
+}
+
+/// The limits of every model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelLimits {
+    /// Requests a minute.
+    pub requests_per_minute: u64,
+    /// Tokens a minute, of questions and answers.
+    pub tokens_per_minute: u64,
+    /// Tokens of the longest question.
+    pub context_tokens: u64,
+}
+
+/// A minute's worth of something.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    limit: u64,
+    /// When it is full again, in nanoseconds since the beginning.
+    full_at: u128,
+}
+
+impl Bucket {
+    const fn new(limit: u64) -> Self {
+        Self { limit, full_at: 0 }
+    }
+
+    /// How long it takes to fill by so much.
+    fn time(&self, amount: u64) -> u128 {
+        u128::from(amount) * MINUTE / u128::from(self.limit.max(1))
+    }
+
+    /// How long until so much is in it; a minute where it never is.
+    fn wait(&self, amount: u64, now: u128) -> Duration {
+        let short = (self.missing(now) + self.time(amount)).saturating_sub(MINUTE);
+        Duration::from_nanos_u128(short.min(MINUTE))
+    }
+
+    fn take(&mut self, amount: u64, now: u128) {
+        self.full_at = self.full_at.max(now) + self.time(amount);
+    }
+
+    fn give_back(&mut self, amount: u64) {
+        self.full_at = self.full_at.saturating_sub(self.time(amount));
+    }
+
+    fn missing(&self, now: u128) -> u128 {
+        self.full_at.saturating_sub(now)
+    }
+
+    fn left(&self, now: u128) -> Left {
+        let missing = self.missing(now);
+        let remaining = MINUTE.saturating_sub(missing) * u128::from(self.limit) / MINUTE;
+        let remaining = u64::try_from(remaining).unwrap_or(u64::MAX);
+        Left { limit: self.limit, remaining, reset: Duration::from_nanos_u128(missing) }
+    }
+}
+
+/// Both buckets of a model.
+#[derive(Clone, Copy, Debug)]
+struct Buckets {
+    requests: Bucket,
+    tokens: Bucket,
+}
+
+/// What is left of every model's limits. Bounded: what nobody named shares one.
+#[derive(Debug)]
+pub struct Allowances {
+    models: HashMap<String, Arc<Mutex<Buckets>>>,
+    other: Arc<Mutex<Buckets>>,
+}
+
+impl Allowances {
+    /// Full buckets for these models.
+    #[must_use]
+    pub fn new(limits: &ModelLimits, models: &Models) -> Self {
+        let buckets = || {
+            Arc::new(Mutex::new(Buckets {
+                requests: Bucket::new(limits.requests_per_minute),
+                tokens: Bucket::new(limits.tokens_per_minute),
+            }))
+        };
+        let named = models.named().iter().map(|model| (model.clone(), buckets())).collect();
+        Self { models: named, other: buckets() }
+    }
+
+    /// Takes a request and so many tokens from a model's buckets, if both are there.
+    ///
+    /// # Errors
+    /// With the time after which they would be; nothing was taken then.
+    pub fn take(&self, model: &str, tokens: u64, now: Duration) -> (Allowance, Result<Reserved, Duration>) {
+        let shared = self.models.get(model).unwrap_or(&self.other);
+        let now = now.as_nanos();
+        let mut buckets = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = buckets.requests.wait(1, now).max(buckets.tokens.wait(tokens, now));
+        let taken = if wait.is_zero() {
+            buckets.requests.take(1, now);
+            buckets.tokens.take(tokens, now);
+            Ok(Reserved { buckets: Arc::clone(shared), tokens, used: 0 })
+        } else {
+            Err(wait)
+        };
+        (Allowance { requests: buckets.requests.left(now), tokens: buckets.tokens.left(now) }, taken)
+    }
+}
+
+/// Tokens taken from a model's bucket for one request. What is not used goes back when this is
+/// dropped: all of it, where nothing is said.
+#[derive(Debug)]
+pub struct Reserved {
+    buckets: Arc<Mutex<Buckets>>,
+    tokens: u64,
+    used: u64,
+}
+
+impl Reserved {
+    /// So many of them are used.
+    pub fn uses(&mut self, tokens: u64) {
+        self.used = tokens;
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let unused = self.tokens.saturating_sub(self.used);
+        if unused > 0 {
+            self.buckets.lock().unwrap_or_else(PoisonError::into_inner).tokens.give_back(unused);
+        }
+    }
+}
+
+/// The tokens by which a question with so many of its own is let in.
+#[must_use]
+pub fn needed(question: &Question, input_tokens: u64) -> u64 {
+    let longest = question.max_output_tokens.unwrap_or(USUAL_ANSWER).min(LONGEST_ANSWER);
+    input_tokens.saturating_add(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Allowances, ModelLimits, needed};
+    use crate::models::Models;
+    use crate::question::Question;
+
+    const START: Duration = Duration::from_secs(1_000);
+
+    fn allowances(requests: u64, tokens: u64) -> Allowances {
+        let limits =
+            ModelLimits { requests_per_minute: requests, tokens_per_minute: tokens, context_tokens: 1 };
+        Allowances::new(&limits, &Models::new(["a", "b", "*"]))
+    }
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn a_minutes_worth_of_requests_goes_at_once_and_comes_back_evenly() {
+        let all = allowances(6, 1_000_000);
+        for left in (0..6).rev() {
+            let (allowance, taken) = all.take("a", 1, START);
+            taken.unwrap();
+            assert_eq!((allowance.requests.limit, allowance.requests.remaining), (6, left));
+            assert_eq!(allowance.requests.reset, seconds(10.0 * (6 - left) as f64));
+        }
+        let (allowance, taken) = all.take("a", 1, START);
+        assert_eq!((taken.unwrap_err(), allowance.requests.remaining), (seconds(10.0), 0));
+        assert_eq!(all.take("a", 1, START + seconds(9.0)).1.unwrap_err(), seconds(1.0));
+        all.take("a", 1, START + seconds(10.0)).1.unwrap();
+        assert!(all.take("a", 1, START + seconds(10.0)).1.is_err());
+        // An hour fills it, and no more.
+        let (allowance, taken) = all.take("a", 1, START + seconds(3_600.0));
+        taken.unwrap();
+        assert_eq!(allowance.requests.remaining, 5);
+    }
+
+    #[test]
+    fn tokens_are_taken_by_the_longest_answer_and_given_back_by_the_real_one() {
+        let all = allowances(1_000, 600);
+        let (allowance, taken) = all.take("a", 500, START);
+        assert_eq!((allowance.tokens.remaining, allowance.tokens.reset), (100, seconds(50.0)));
+        assert_eq!(all.take("a", 200, START).1.unwrap_err(), seconds(10.0));
+        let mut reserved = taken.unwrap();
+        reserved.uses(40);
+        drop(reserved);
+        let (allowance, taken) = all.take("a", 200, START);
+        assert_eq!(allowance.tokens.remaining, 360);
+        // A failed one costs nothing.
+        drop(taken);
+        assert_eq!(all.take("a", 0, START).0.tokens.remaining, 560);
+        // What is refused takes no request either.
+        assert_eq!(all.take("a", 0, START).0.requests.remaining, 1_000 - 4);
+    }
+
+    #[test]
+    fn what_never_fits_has_to_wait_a_minute_each_time() {
+        let all = allowances(10, 100);
+        for _ in 0..3 {
+            assert_eq!(all.take("a", u64::MAX, START).1.unwrap_err(), seconds(60.0));
+        }
+        all.take("a", 100, START).1.unwrap();
+    }
+
+    #[test]
+    fn named_models_have_limits_of_their_own_and_others_share() {
+        let all = allowances(1, 100);
+        for model in ["a", "b", "c"] {
+            all.take(model, 1, START).1.unwrap();
+        }
+        for model in ["a", "b", "d"] {
+            all.take(model, 1, START).1.unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_request_needs_its_question_and_the_longest_answer_it_may_get() {
+        let question = |most| Question { max_output_tokens: most, ..Question::default() };
+        let need = |most| needed(&question(most), 10);
+        assert_eq!((need(None), need(Some(5)), need(Some(u64::MAX))), (1_034, 15, 4_106));
+    }
 }
