@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::draws::{Draws, Quantity};
 use crate::latency::Schedule;
-use crate::profile::{LONGEST_ANSWER, Profile};
+use crate::profile::{Circumstances, LONGEST_ANSWER, Profile};
 use crate::question::{Fingerprint, Question};
 use crate::{text, tokens};
 
@@ -49,7 +49,7 @@ pub struct Chunk {
 pub struct Timing {
     /// Until the first token, or until the end where there is none.
     pub first_token: Duration,
-    /// Until the last token.
+    /// Until the end: the last token, and what a provider takes to close the answer.
     pub whole: Duration,
 }
 
@@ -73,23 +73,33 @@ impl Answer {
         profile: &Profile,
         concurrency: usize,
     ) -> Self {
-        let _ = concurrency;
         let input_tokens = question.input_tokens();
-        let length = profile.draw_length(&mut Draws::of(fingerprint, Quantity::Length));
-        let mut text = text::write(question, length, &mut Draws::of(fingerprint, Quantity::Text));
-        let stops = question.stop.iter().filter(|stop| !stop.is_empty());
-        let reached = stops.filter_map(|stop| Some((text.find(stop)?, stop))).min_by_key(|(at, _)| *at);
-        let mut stop = Stop::Finished;
-        if let Some((end, reached)) = reached {
-            text.truncate(end);
-            stop = Stop::Sequence(reached.clone());
-        }
+        let drawn = profile.draw(fingerprint, &Circumstances { input_tokens, concurrency });
+        let mut text =
+            text::write(question, drawn.output_tokens, &mut Draws::of(fingerprint, Quantity::Text));
+        // Where each token ends. The schedule is that of the answer's natural length, so that one cut
+        // short is the beginning of the whole one.
         let mut ends: Vec<usize> = tokens::split(&text)
             .scan(0, |end, piece| {
                 *end += piece.len();
                 Some(*end)
             })
             .collect();
+        let natural = ends.len();
+        let schedule = Schedule::draw(fingerprint, profile, &drawn, natural);
+        let stops = question.stop.iter().filter(|stop| !stop.is_empty());
+        let reached = stops.filter_map(|stop| Some((text.find(stop)?, stop))).min_by_key(|(at, _)| *at);
+        let mut stop = Stop::Finished;
+        if let Some((end, reached)) = reached {
+            text.truncate(end);
+            // The last token is as long as what is left of it.
+            let whole = ends.partition_point(|token| *token < end);
+            ends.truncate(whole);
+            if end > ends.last().copied().unwrap_or_default() {
+                ends.push(end);
+            }
+            stop = Stop::Sequence(reached.clone());
+        }
         // A schema may ask for more than one text.
         let most = question.max_output_tokens.unwrap_or(u64::MAX).min(LONGEST_ANSWER * 2);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
@@ -98,13 +108,11 @@ impl Answer {
             ends.truncate(most);
             text.truncate(ends.last().copied().unwrap_or_default());
         }
-        let schedule = Schedule::draw(fingerprint, profile, ends.len());
-        let chunks = ends
-            .iter()
-            .enumerate()
-            .filter_map(|(index, end)| Some(Chunk { end: *end, due: schedule.due(index)? }))
+        let chunks: Vec<Chunk> = schedule
+            .chunks(ends.len())
+            .filter_map(|(token, due)| Some(Chunk { end: *ends.get(token)?, due }))
             .collect();
-        let timing = Timing { first_token: schedule.first_token(), whole: schedule.whole() };
+        let timing = Timing { first_token: schedule.first_token(), whole: schedule.whole(ends.len()) };
         let usage = Usage { input_tokens, cached_input_tokens: 0, output_tokens: ends.len() as u64 };
         Self { text, chunks, timing, usage, stop }
     }
@@ -150,6 +158,19 @@ impl Answer {
     #[must_use]
     pub const fn chunks(&self) -> usize {
         self.chunks.len()
+    }
+
+    /// How many whole chunks this share of them is.
+    #[must_use]
+    pub fn chunks_before(&self, share: f64) -> usize {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a few thousand chunks, and a float-to-int cast saturates"
+        )]
+        let chunks = (self.chunks.len() as f64 * share.clamp(0.0, 1.0)) as usize;
+        chunks
     }
 
     /// One chunk of the text and when it is due, counted from the request.
@@ -224,7 +245,7 @@ mod tests {
         let first = answer.timing().first_token.as_millis();
         let beginning: String = answer.text().chars().take(60).collect();
         let expected = "Dune is a warm book about friendship and change. Readers who";
-        assert_eq!((first, answer.usage().output_tokens, beginning.as_str()), (415, 78, expected));
+        assert_eq!((first, answer.usage().output_tokens, beginning.as_str()), (246, 55, expected));
     }
 
     #[test]

@@ -17,10 +17,18 @@ pub enum Quantity {
     Length,
     /// Time to the first token.
     FirstToken,
-    /// Gaps between chunks.
+    /// Each gap between chunks.
     Gaps,
     /// The words.
     Text,
+    /// The mean gap between chunks.
+    MeanGap,
+    /// Time from the last chunk to the end.
+    Ending,
+    /// Tokens in a chunk.
+    ChunkSize,
+    /// The recorded call whose ranks the others follow.
+    Row,
     /// Whether the n-th time this question is asked fails.
     Failure(u32),
 }
@@ -32,6 +40,10 @@ impl Quantity {
             Self::FirstToken => 1,
             Self::Gaps => 2,
             Self::Text => 3,
+            Self::MeanGap => 4,
+            Self::Ending => 5,
+            Self::ChunkSize => 6,
+            Self::Row => 7,
             Self::Failure(nth) => 1 << 32 | nth as u64,
         }
     }
@@ -90,6 +102,10 @@ mod tests {
             Quantity::FirstToken,
             Quantity::Gaps,
             Quantity::Text,
+            Quantity::MeanGap,
+            Quantity::Ending,
+            Quantity::ChunkSize,
+            Quantity::Row,
             Quantity::Failure(0),
             Quantity::Failure(1),
         ]
@@ -99,7 +115,7 @@ mod tests {
         .collect();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 7);
+        assert_eq!(all.len(), 11);
     }
 
     #[test]

@@ -1,40 +1,93 @@
-//! How a provider behaves: the distributions an answer's length, timing and failure are drawn from.
-//! Pure.
+//! How a provider behaves: the joint distribution that an answer's length, timing and failure are
+//! drawn from, in the order input tokens → output tokens → first token → gaps → errors. Pure.
 //!
-//! Owns the shape of a profile and its draws. Must not know a clock nor a protocol.
+//! Owns the shape of a profile and its draws. Must not know a clock nor a protocol. What it is made
+//! of: [`distribution`] (one quantity, and what it depends on), [`ranks`] (how the quantities of one
+//! call go together), [`errors`], [`json`] (as a file, version 1), [`goodness`] (how well it fits).
+
+pub mod distribution;
+pub mod errors;
+pub mod goodness;
+pub mod json;
+pub mod ranks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use statistics::LogNormal;
+use statistics::{LogNormal, QuantileTable};
 
-use crate::draws::Draws;
+use crate::draws::{Draws, Quantity};
+use crate::question::Fingerprint;
 
-/// Longest single delay, whatever the tail of its distribution says.
-const LONGEST_DELAY: Duration = Duration::from_secs(300);
+pub use distribution::{Circumstances, Covariate, Distribution, Effect};
+pub use errors::{Error, ErrorKind, Errors, Failing};
+pub use goodness::Goodness;
+pub use json::ProfileError;
+pub use ranks::Ranks;
+
+/// Longest single delay in milliseconds, whatever the tail of its distribution says.
+pub const LONGEST_DELAY_MS: f64 = 300_000.0;
 /// Longest answer in tokens, likewise.
 pub const LONGEST_ANSWER: u64 = 4_096;
+/// The profile fitted to a real server.
+const OLLAMA_TINY: &str = "";
 
 /// How a provider behaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
+    /// A short name, such as the model's.
+    pub name: String,
     /// Where its figures come from, for whoever reads results made with it.
     pub source: String,
-    /// From the request to the first token.
-    pub first_token: Delay,
-    /// From one chunk to the next.
-    pub gap: Delay,
     /// Tokens of an answer.
-    pub output_tokens: LogNormal,
-    /// Share of requests that fail, 0 to 1.
-    pub error_rate: f64,
+    pub output_tokens: Distribution,
+    /// From the request to the first token, in milliseconds.
+    pub first_token: Distribution,
+    /// The mean of one call's gaps between chunks, in milliseconds.
+    pub gap: Distribution,
+    /// From the last chunk to the end of the answer, in milliseconds.
+    pub ending: Distribution,
+    /// The mean number of tokens in one call's chunks.
+    pub tokens_per_chunk: Distribution,
+    /// A single gap as a multiple of the mean of its call.
+    pub jitter: QuantileTable,
+    /// How the quantities of one call go together.
+    pub ranks: Ranks,
+    /// How often it fails, and how.
+    pub errors: Errors,
+    /// How well it fits, where it was fitted.
+    pub fit: Option<Goodness>,
 }
 
-/// Why a text is no profile.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("profiles cannot be read yet")]
-pub struct ProfileError;
+/// What was drawn for one call. Times are milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drawn {
+    /// Tokens of the answer, one at least.
+    pub output_tokens: u64,
+    /// From the request to the first token.
+    pub first_token: f64,
+    /// The mean gap between chunks.
+    pub gap: f64,
+    /// From the last chunk to the end.
+    pub ending: f64,
+    /// The mean number of tokens in a chunk.
+    pub tokens_per_chunk: f64,
+}
+
+impl Drawn {
+    /// How many chunks an answer of this many tokens comes in, before any is too small to be one.
+    #[must_use]
+    pub fn chunks(&self, tokens: usize) -> usize {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a few thousand tokens; a float-to-int cast saturates, and nothing is negative"
+        )]
+        let chunks = (tokens as f64 / self.tokens_per_chunk).round().min(1e6) as usize;
+        if tokens == 0 { 0 } else { chunks.max(1) }
+    }
+}
 
 /// Which model behaves how.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,42 +128,10 @@ impl Profiles {
     }
 }
 
-/// How long something takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Delay {
-    /// No time at all.
-    None,
-    /// Milliseconds with a long tail.
-    LogNormal(LogNormal),
-}
-
-impl Delay {
-    /// A delay with this median and 95th percentile in milliseconds; both zero for none. `None`
-    /// where no such distribution exists.
-    #[must_use]
-    pub fn from_median_and_p95(median_ms: f64, p95_ms: f64) -> Option<Self> {
-        if median_ms == 0.0 && p95_ms == 0.0 {
-            return Some(Self::None);
-        }
-        LogNormal::from_median_and_p95(median_ms, p95_ms).map(Self::LogNormal)
-    }
-
-    /// One delay.
-    pub fn draw(&self, draws: &mut Draws) -> Duration {
-        match self {
-            Self::None => Duration::ZERO,
-            Self::LogNormal(distribution) => {
-                let seconds = distribution.value_at(draws.standard_normal()) / 1_000.0;
-                Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_DELAY).min(LONGEST_DELAY)
-            }
-        }
-    }
-}
-
 impl Profile {
     /// A profile of log-normal distributions, each by its median and 95th percentile: milliseconds
-    /// to the first token and between chunks, tokens of an answer. `None` where there is no such
-    /// distribution.
+    /// to the first token and between chunks, tokens of an answer. Both figures zero for no delay;
+    /// `None` where there is no such distribution. Nothing depends on anything else.
     #[must_use]
     pub fn log_normal(
         source: &str,
@@ -118,13 +139,32 @@ impl Profile {
         gap_ms: (f64, f64),
         output_tokens: (f64, f64),
     ) -> Option<Self> {
-        Some(Self {
+        let delay = |(median, p95): (f64, f64)| {
+            if median == 0.0 && p95 == 0.0 {
+                return Some(QuantileTable::constant(0.0));
+            }
+            log_normal(median, p95, LONGEST_DELAY_MS)
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+        let longest = LONGEST_ANSWER as f64;
+        // The gaps within a call have the spread asked for; calls do not differ among themselves.
+        let gaps = delay(gap_ms)?;
+        let mean = gaps.mean();
+        let jitter = if mean > 0.0 { gaps.map(|(share, gap)| (share, gap / mean)).ok() } else { None };
+        let profile = Self {
+            name: "log-normal".to_owned(),
             source: source.to_owned(),
-            first_token: Delay::from_median_and_p95(first_token_ms.0, first_token_ms.1)?,
-            gap: Delay::from_median_and_p95(gap_ms.0, gap_ms.1)?,
-            output_tokens: LogNormal::from_median_and_p95(output_tokens.0, output_tokens.1)?,
-            error_rate: 0.0,
-        })
+            output_tokens: Distribution::of(log_normal(output_tokens.0, output_tokens.1, longest)?),
+            first_token: Distribution::of(delay(first_token_ms)?),
+            gap: Distribution::of(QuantileTable::constant(mean)),
+            ending: Distribution::of(QuantileTable::constant(0.0)),
+            tokens_per_chunk: Distribution::of(QuantileTable::constant(1.0)),
+            jitter: jitter.unwrap_or_else(|| QuantileTable::constant(1.0)),
+            ranks: Ranks::default(),
+            errors: Errors::default(),
+            fit: None,
+        };
+        Some(json::rounded(profile))
     }
 
     /// Names of the built-in profiles.
@@ -134,87 +174,176 @@ impl Profile {
     #[must_use]
     pub fn built_in(name: &str) -> Option<Self> {
         let quick = "built-in quick: a small model on a fast machine; chosen for tests, not fitted";
-        match name {
+        let profile = match name {
             "quick" => Self::log_normal(quick, (120.0, 360.0), (8.0, 20.0), (90.0, 180.0)),
             "instant" => {
                 Self::log_normal("built-in instant: no delay at all", (0.0, 0.0), (0.0, 0.0), (90.0, 180.0))
             }
+            "ollama-tiny" => Self::from_json(OLLAMA_TINY).ok(),
             _ => None,
-        }
+        }?;
+        Some(Self { name: name.to_owned(), ..profile })
     }
 
     /// Reads a profile as `fit` writes it.
     ///
     /// # Errors
     /// When it is none, or of another version.
-    pub fn from_json(_: &str) -> Result<Self, ProfileError> {
-        Err(ProfileError)
+    pub fn from_json(text: &str) -> Result<Self, ProfileError> {
+        json::read(text)
     }
 
-    /// The same profile with this share of failures, 0 to 1.
+    /// The profile as a file holds it.
+    ///
+    /// # Errors
+    /// When it holds what JSON cannot say; a profile that was read or fitted never does.
+    pub fn to_json(&self) -> Result<String, ProfileError> {
+        json::write(self)
+    }
+
+    /// The same profile with this share of failures, 0 to 1: of the kinds it has, in their
+    /// proportions; where it has none, failures inside the provider, told at once.
     #[must_use]
     pub fn with_error_rate(self, error_rate: f64) -> Self {
-        Self { error_rate, ..self }
+        Self { errors: self.errors.with_rate(error_rate), ..self }
     }
 
-    /// How long an answer is to be, in tokens: at least one.
-    pub fn draw_length(&self, draws: &mut Draws) -> u64 {
-        let tokens = self.output_tokens.value_at(draws.standard_normal());
+    /// The share of requests that fail, 0 to 1, at the concurrency it was fitted to.
+    #[must_use]
+    pub fn error_rate(&self) -> f64 {
+        self.errors.rate()
+    }
+
+    /// Draws what an answer to this question is to be like.
+    #[must_use]
+    pub fn draw(&self, question: &Fingerprint, circumstances: &Circumstances) -> Drawn {
+        let row = self.ranks.draw(&mut Draws::of(question, Quantity::Row));
+        let share = |column: usize, quantity: Quantity| {
+            self.ranks.share(row, column, Draws::of(question, quantity).uniform())
+        };
+        let delay = |distribution: &Distribution, share: f64| {
+            distribution.value_at(share, circumstances).clamp(0.0, LONGEST_DELAY_MS)
+        };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a float-to-int cast saturates, and the value is not negative"
         )]
-        let tokens = tokens.round() as u64;
-        tokens.clamp(1, LONGEST_ANSWER)
+        let output_tokens =
+            self.output_tokens.value_at(share(ranks::OUTPUT_TOKENS, Quantity::Length), circumstances).round()
+                as u64;
+        Drawn {
+            output_tokens: output_tokens.clamp(1, LONGEST_ANSWER),
+            first_token: delay(&self.first_token, share(ranks::FIRST_TOKEN, Quantity::FirstToken)),
+            gap: delay(&self.gap, share(ranks::GAP, Quantity::MeanGap)),
+            ending: delay(&self.ending, share(ranks::ENDING, Quantity::Ending)),
+            tokens_per_chunk: self
+                .tokens_per_chunk
+                .value_at(share(ranks::TOKENS_PER_CHUNK, Quantity::ChunkSize), circumstances)
+                .max(json::LEAST_PER_CHUNK),
+        }
     }
+}
+
+fn log_normal(median: f64, p95: f64, most: f64) -> Option<QuantileTable> {
+    let table = if median == p95 && median.is_finite() && median > 0.0 {
+        QuantileTable::constant(median)
+    } else {
+        QuantileTable::log_normal(&LogNormal::from_median_and_p95(median, p95)?)
+    };
+    table.map(|(share, value)| (share, value.min(most))).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use statistics::QuantileTable;
 
-    use statistics::LogNormal;
+    use super::{Circumstances, Drawn, LONGEST_ANSWER, LONGEST_DELAY_MS, Profile};
 
-    use super::{Delay, LONGEST_ANSWER, LONGEST_DELAY, Profile};
-    use crate::draws::{Draws, Quantity};
-
-    fn draws() -> Draws {
-        Draws::of(&[3; 32], Quantity::FirstToken)
+    fn drawn(profile: &Profile, n: u32) -> Vec<Drawn> {
+        let circumstances = Circumstances { input_tokens: 20, concurrency: 1 };
+        let mut question = [0; 32];
+        (0..n)
+            .map(|i| {
+                question[..4].copy_from_slice(&i.to_le_bytes());
+                profile.draw(&question, &circumstances)
+            })
+            .collect()
     }
 
     #[test]
-    fn delays_have_the_median_and_p95_asked_for() {
-        let delay = Delay::from_median_and_p95(120.0, 360.0).unwrap();
-        let mut draws = draws();
-        let mut values: Vec<Duration> = (0..20_000).map(|_| delay.draw(&mut draws)).collect();
-        values.sort_unstable();
-        let near = |value: Duration, ms: f64| (value.as_secs_f64() * 1_000.0 / ms - 1.0).abs() < 0.05;
-        assert!(near(values[10_000], 120.0) && near(values[19_000], 360.0), "{:?}", values[19_000]);
+    fn a_log_normal_profile_has_the_medians_and_p95s_asked_for() {
+        let profile = Profile::log_normal("test", (120.0, 360.0), (8.0, 20.0), (90.0, 180.0)).unwrap();
+        let drawn = drawn(&profile, 20_000);
+        let near = |of: fn(&Drawn) -> f64, median: f64, p95: f64| {
+            let mut values: Vec<f64> = drawn.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            let off = (values[10_000] / median - 1.0).abs().max((values[19_000] / p95 - 1.0).abs());
+            assert!(off < 0.05, "{} {}", values[10_000], values[19_000]);
+        };
+        near(|drawn| drawn.first_token, 120.0, 360.0);
+        near(|drawn| drawn.output_tokens as f64, 90.0, 180.0);
+        // 8 ms in the median, so more in the mean: exp(σ²/2) with σ = ln(2.5) / 1.645.
+        near(|drawn| drawn.gap, 9.34, 9.34);
+        assert!((profile.jitter.value_at(0.5) * drawn[0].gap / 8.0 - 1.0).abs() < 0.01);
     }
 
     #[test]
     fn no_delay_is_none_and_nonsense_is_refused() {
-        assert_eq!(Delay::from_median_and_p95(0.0, 0.0), Some(Delay::None));
-        assert_eq!(Delay::None.draw(&mut draws()), Duration::ZERO);
+        let instant = Profile::built_in("instant").unwrap();
+        let first = drawn(&instant, 1)[0];
+        assert_eq!((first.first_token, first.gap, first.ending), (0.0, 0.0, 0.0));
         for (median, p95) in [(0.0, 5.0), (5.0, 4.0), (-1.0, 1.0), (f64::NAN, f64::NAN)] {
-            assert_eq!(Delay::from_median_and_p95(median, p95), None);
+            assert_eq!(Profile::log_normal("test", (median, p95), (1.0, 1.0), (1.0, 1.0)), None);
+            assert_eq!(Profile::log_normal("test", (1.0, 1.0), (median, p95), (1.0, 1.0)), None);
+            assert_eq!(Profile::log_normal("test", (1.0, 1.0), (1.0, 1.0), (median, p95)), None);
         }
     }
 
     #[test]
     fn tails_are_bounded() {
-        let endless = Delay::from_median_and_p95(1e300, 1e305).unwrap();
-        assert_eq!(endless.draw(&mut draws()), LONGEST_DELAY);
-        let profile = |median: f64| Profile {
-            source: "test".to_owned(),
-            first_token: Delay::None,
-            gap: Delay::None,
-            output_tokens: LogNormal::from_median_and_p95(median, median).unwrap(),
-            error_rate: 0.0,
+        let of = |median: f64| {
+            let figures = (median, median * 2.0);
+            drawn(&Profile::log_normal("test", figures, figures, figures).unwrap(), 1)[0]
         };
-        assert_eq!(profile(1e300).draw_length(&mut draws()), LONGEST_ANSWER);
-        assert_eq!(profile(1e-300).draw_length(&mut draws()), 1);
-        assert_eq!(profile(90.0).draw_length(&mut draws()), 90);
+        let endless = of(1e300);
+        assert_eq!(
+            (endless.first_token, endless.gap, endless.output_tokens),
+            (LONGEST_DELAY_MS, LONGEST_DELAY_MS, LONGEST_ANSWER)
+        );
+        assert_eq!(of(1e-300).output_tokens, 1);
+    }
+
+    #[test]
+    fn chunks_follow_from_tokens() {
+        let of = |tokens_per_chunk, tokens| {
+            let drawn = Drawn { output_tokens: 1, first_token: 0.0, gap: 0.0, ending: 0.0, tokens_per_chunk };
+            drawn.chunks(tokens)
+        };
+        let counts = [of(1.0, 50), of(3.0, 50), of(100.0, 50), of(0.5, 50), of(1.0, 0)];
+        assert_eq!(counts, [50, 17, 1, 100, 0]);
+    }
+
+    #[test]
+    fn built_in_profiles_can_all_be_read_and_written() {
+        for name in Profile::BUILT_IN {
+            let profile = Profile::built_in(name).unwrap();
+            assert_eq!(profile.name, name);
+            assert_eq!(Profile::from_json(&profile.to_json().unwrap()).unwrap(), profile, "{name}");
+            assert!(!profile.source.is_empty());
+        }
+        assert_eq!(Profile::built_in("slow"), None);
+    }
+
+    #[test]
+    fn an_error_rate_keeps_the_kinds_there_are() {
+        let quick = || Profile::built_in("quick").unwrap();
+        assert!(quick().error_rate().abs() < 1e-12);
+        let failing = quick().with_error_rate(0.25);
+        assert!((failing.error_rate() - 0.25).abs() < 1e-12);
+        assert_eq!(failing.errors.kinds.len(), 1);
+        assert!((failing.clone().with_error_rate(0.5).error_rate() - 0.5).abs() < 1e-12);
+        assert_eq!(failing.with_error_rate(0.0), quick());
+        assert_eq!(QuantileTable::constant(1.0), quick().tokens_per_chunk.table);
     }
 }

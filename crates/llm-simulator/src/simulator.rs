@@ -19,7 +19,7 @@ use crate::call::Call;
 use crate::draws::{Draws, Quantity};
 use crate::failure::{Failure, Trouble};
 use crate::models::Models;
-use crate::profile::Profiles;
+use crate::profile::{Failing, Profile, Profiles};
 use crate::question::Fingerprint;
 
 /// How many questions are counted; one more, and counting starts afresh. About 20 MiB.
@@ -103,18 +103,23 @@ impl Simulator {
         let place = Place(Arc::clone(&self.under_way));
         let fingerprint = call.question.fingerprint(self.seed);
         let profile = self.profiles.of(&call.question.model);
-        let outcome = if self.fails(&fingerprint, profile.error_rate) {
-            Outcome::Failure { failure: Failure::ServerError, after: Duration::ZERO, injected: false }
-        } else {
-            Outcome::Answer(Answer::draw(&call.question, &fingerprint, profile, under_way), None)
+        let answer = || Answer::draw(&call.question, &fingerprint, profile, under_way);
+        let outcome = match self.failing(&fingerprint, profile, under_way) {
+            None => Outcome::Answer(answer(), None),
+            Some(Failing::Refused { failure, after }) => Outcome::Failure { failure, after, injected: false },
+            Some(Failing::CutShort { share }) => {
+                let answer = answer();
+                let after = answer.chunks_before(share);
+                Outcome::Answer(answer, Some(Trouble::Cut { after }))
+            }
         };
         Decision { outcome, allowance: None, place }
     }
 
-    fn fails(&self, fingerprint: &Fingerprint, error_rate: f64) -> bool {
+    fn failing(&self, fingerprint: &Fingerprint, profile: &Profile, under_way: usize) -> Option<Failing> {
         // Nothing is counted where nothing can fail.
-        if error_rate <= 0.0 {
-            return false;
+        if profile.error_rate() <= 0.0 {
+            return None;
         }
         let nth = {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +131,9 @@ impl Simulator {
             *times = times.wrapping_add(1);
             nth
         };
-        Draws::of(fingerprint, Quantity::Failure(nth)).uniform() < error_rate
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53 calls are under way")]
+        let under_way = under_way as f64;
+        profile.errors.draw(&mut Draws::of(fingerprint, Quantity::Failure(nth)), under_way)
     }
 }
 

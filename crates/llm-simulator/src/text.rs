@@ -63,6 +63,22 @@ const CLOSINGS: [&str; 6] = [
     "It deserves its place on the shelf.",
 ];
 
+/// Sentences of one token, of two, and so on, with which a paragraph gets its length.
+const FILLERS: [&str; 12] = [
+    "Truly.",
+    "It holds.",
+    "It stays vivid.",
+    "It is well made.",
+    "It can be read aloud.",
+    "It has much to say still.",
+    "It is a book for long days.",
+    "It is good to have it at hand.",
+    "One can open it on any page and read.",
+    "It gives more than it takes, and asks for time.",
+    "It is one of those books one is glad to own.",
+    "There is much in it that one sees only the second time.",
+];
+
 const QUALITIES: [&str; 16] = [
     "quiet", "vivid", "generous", "restless", "patient", "sharp", "tender", "wry", "precise", "spacious",
     "sober", "warm", "steady", "bold", "careful", "humane",
@@ -90,7 +106,7 @@ const THEMES: [&str; 16] = [
 /// How many of the last sentences are not used again at once.
 const NOT_AGAIN: usize = 6;
 
-/// The text of an answer in the form asked for, of roughly this many tokens.
+/// The text of an answer in the form asked for, of this many tokens; JSON has roughly so many.
 #[must_use]
 pub fn write(question: &Question, tokens: u64, draws: &mut Draws) -> String {
     let subject = Subject::of(&question.subject_text());
@@ -101,28 +117,48 @@ pub fn write(question: &Question, tokens: u64, draws: &mut Draws) -> String {
     }
 }
 
-/// A paragraph of whole sentences, one at least, that comes as near to this many tokens as whole
-/// sentences can while still having a first one.
+/// A paragraph of exactly this many tokens: whole sentences, unless it is shorter than its first
+/// one, which then breaks off, as a model's does.
+///
+/// Exactly, because lengths are drawn from a profile: what is told as usage has its distribution.
 fn paragraph(subject: &Subject, tokens: u64, draws: &mut Draws) -> String {
+    let mut text = sentences(subject, tokens, draws);
+    let kept = usize::try_from(tokens.max(1)).unwrap_or(usize::MAX);
+    text.truncate(tokens::split(&text).take(kept).map(str::len).sum());
+    text
+}
+
+/// Whole sentences of exactly this many tokens, or the first one alone where it is longer.
+fn sentences(subject: &Subject, tokens: u64, draws: &mut Draws) -> String {
     let mut words = Words::new(subject);
     let mut text = words.fill(draws.pick(&OPENINGS).copied().unwrap_or_default(), draws);
     let closing = words.fill(draws.pick(&CLOSINGS).copied().unwrap_or_default(), draws);
     let mut length = tokens::count(&text);
-    let room = tokens.saturating_sub(tokens::count(&closing));
+    if length > tokens {
+        return text;
+    }
+    let last = tokens::count(&closing);
+    let closes = length + last <= tokens;
+    let room = if closes { tokens - last } else { tokens };
     let mut recent = VecDeque::with_capacity(NOT_AGAIN + 1);
     loop {
-        let sentence = next_sentence(&mut recent, draws);
-        let sentence = words.fill(sentence, draws);
+        let sentence = words.fill(next_sentence(&mut recent, draws), draws);
         let more = tokens::count(&sentence);
-        // Half a sentence too long is nearer than half a sentence too short.
-        if length + more / 2 >= room {
+        if length + more > room {
             break;
         }
         text.push(' ');
         text.push_str(&sentence);
         length += more;
     }
-    if length + tokens::count(&closing) / 2 < tokens {
+    // A word begins a token, so the tokens of sentences add up.
+    while length < room {
+        let more = usize::try_from(room - length).unwrap_or(usize::MAX).min(FILLERS.len());
+        text.push(' ');
+        text.push_str(FILLERS.get(more - 1).copied().unwrap_or_default());
+        length += more as u64;
+    }
+    if closes {
         text.push(' ');
         text.push_str(&closing);
     }
@@ -232,23 +268,26 @@ mod tests {
     }
 
     #[test]
-    fn the_length_is_roughly_the_one_drawn() {
-        for wanted in [60, 100, 200, 1_000, 4_000] {
-            let mean = (0..50)
-                .map(|seed| tokens::count(&write(&about(MOBY), wanted, &mut draws(seed))))
-                .sum::<u64>() as f64
-                / 50.0;
-            assert!((mean / wanted as f64 - 1.0).abs() < 0.06, "{mean} instead of {wanted}");
+    fn fillers_have_one_token_more_each() {
+        let counts: Vec<u64> = super::FILLERS.iter().map(|filler| tokens::count(filler)).collect();
+        assert_eq!(counts, (1..=12).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn the_length_is_exactly_the_one_drawn() {
+        for wanted in (1..150).chain([1_000, 4_096]) {
+            for seed in 0..10 {
+                let text = write(&about(MOBY), wanted, &mut draws(seed));
+                assert_eq!(tokens::count(&text), wanted, "{text}");
+            }
         }
     }
 
     proptest! {
         #[test]
-        fn any_prompt_gets_a_paragraph_of_about_that_length(text in "\\PC{0,200}", wanted in 40_u64..300) {
+        fn any_prompt_gets_a_paragraph_of_that_length(text in "\\PC{0,200}", wanted in 1_u64..300) {
             let written = write(&about(&text), wanted, &mut draws(9));
-            let tokens = tokens::count(&written);
-            // The opening may hold a long title and author.
-            prop_assert!(tokens + 25 > wanted && tokens < wanted + 90, "{} for {}", tokens, wanted);
+            prop_assert_eq!(tokens::count(&written), wanted);
             prop_assert!(!written.chars().any(char::is_control));
         }
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{Subject, paragraph};
+use super::{Subject, sentences};
 use crate::draws::Draws;
 
 /// Deepest nesting followed; what lies deeper is null.
@@ -16,7 +16,7 @@ const MOST_VALUES: usize = 200;
 /// An object with a summary.
 pub(super) fn any_object(subject: &Subject, tokens: u64, draws: &mut Draws) -> String {
     // Some tokens are the object's own.
-    let summary = Value::from(paragraph(subject, tokens.saturating_sub(4), draws));
+    let summary = Value::from(sentences(subject, tokens.saturating_sub(4), draws));
     Value::Object(Map::from_iter([("summary".to_owned(), summary)])).to_string()
 }
 
@@ -80,7 +80,7 @@ impl Filler<'_> {
                 let items = schema.get("items").unwrap_or(&Value::Null);
                 Value::Array((0..count).map(|_| self.value(items, depth + 1)).collect())
             }
-            "string" => Value::from(paragraph(self.subject, self.share, self.draws)),
+            "string" => Value::from(sentences(self.subject, self.share, self.draws)),
             "integer" | "number" => number(schema, self.draws),
             "boolean" => Value::from(self.draws.below(2) == 1),
             _ => Value::Null,
