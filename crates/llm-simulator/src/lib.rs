@@ -26,6 +26,7 @@ pub mod profile;
 pub mod profiles_command;
 pub mod question;
 pub mod recording;
+pub mod redact;
 pub mod settings;
 pub mod simulator;
 pub mod text;

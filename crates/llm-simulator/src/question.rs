@@ -62,6 +62,12 @@ impl Question {
         self.turns.iter().map(of).collect()
     }
 
+    /// The question's fingerprint without a seed, by which recordings are found.
+    #[must_use]
+    pub fn recorded_fingerprint(&self) -> Fingerprint {
+        self.fingerprint(0)
+    }
+
     /// The question's fingerprint under a seed.
     #[must_use]
     pub fn fingerprint(&self, seed: u64) -> Fingerprint {
