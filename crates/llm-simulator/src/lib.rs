@@ -25,6 +25,7 @@ pub mod models;
 pub mod profile;
 pub mod profiles_command;
 pub mod question;
+pub mod record;
 pub mod recording;
 pub mod redact;
 pub mod settings;

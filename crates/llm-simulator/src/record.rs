@@ -1,0 +1,4 @@
+//! Recording.
+pub mod answered;
+pub mod asked;
+pub mod memory;
