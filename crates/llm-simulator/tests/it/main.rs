@@ -2,8 +2,10 @@
 
 #![cfg(test)]
 
+mod anthropic;
 mod door;
 mod ollama;
+mod openai;
 mod process;
 #[cfg(feature = "integration")]
 mod real_ollama;
