@@ -427,7 +427,7 @@ async fn models_are_listed_and_found_with_slashes_in_their_ids() {
             json!({"id": "me/own:1b", "object": "model", "created": 1_767_225_600, "owned_by": "simulated"})
         );
     }
-    let refused = error(get(&simulated, "/v1/models/no%FFpe").await, 404).await;
+    let refused = error(get(&simulated, "/v1/models/no%20pe").await, 404).await;
     assert_eq!((&refused["code"], &refused["param"]), (&json!("model_not_found"), &json!("model")));
 }
 

@@ -170,3 +170,119 @@ fn form(body: &Fields<'_>) -> Result<Form, Refusal> {
         None => Err(format.missing("schema")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::{Asked, Kind, OF_ANSWERS, SAMPLING, SHARED, Version};
+    use crate::http::serving::Refused;
+    use crate::question::Form;
+
+    #[test]
+    fn what_counts_is_read() {
+        let body = json!({
+            "model": "claude", "max_tokens": 5, "stop_sequences": ["x"], "stream": true, "system": "Be brief.",
+            "metadata": {"user_id": "u"}, "output_format": {"type": "json_schema", "schema": {}},
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
+        });
+        let body = body.to_string();
+        let asked = Asked::read(Kind::Answer, Version::Of2026, true, body.as_bytes()).unwrap();
+        let turns: Vec<_> =
+            asked.question.turns.iter().map(|turn| (turn.role.as_str(), turn.text.as_str())).collect();
+        assert_eq!(turns, [("system", "Be brief."), ("user", "a\nb")]);
+        assert_eq!((asked.question.max_output_tokens, asked.question.variation), (Some(5), None));
+        assert_eq!(
+            (asked.question.stop, asked.question.form),
+            (vec!["x".to_owned()], Form::Schema(json!({})))
+        );
+        assert!(asked.stream);
+        assert_eq!(asked.end_user.as_deref(), Some("u"));
+        // What is in beta is there for who asks for it only.
+        assert!(Asked::read(Kind::Answer, Version::Of2026, false, body.as_bytes()).is_err());
+    }
+
+    /// Any JSON, with words of the protocol in it.
+    fn anything() -> impl Strategy<Value = Value> {
+        let words = prop::sample::select(vec![
+            "user",
+            "assistant",
+            "text",
+            "image",
+            "document",
+            "tool_use",
+            "tool_result",
+            "base64",
+            "tool",
+            "any",
+            "",
+            "x",
+            "enabled",
+            "json_schema",
+        ]);
+        let names = prop::sample::select(vec![
+            "role",
+            "content",
+            "type",
+            "text",
+            "source",
+            "data",
+            "media_type",
+            "id",
+            "input",
+            "name",
+            "tool_use_id",
+            "input_schema",
+            "citations",
+            "user_id",
+            "format",
+            "schema",
+            "budget_tokens",
+            "x",
+        ]);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            words.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((names.clone(), inner), 0..6).prop_map(|members| {
+                    Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_body_is_read_or_refused(
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+            fields in prop::collection::vec(
+                (prop::sample::select([&SHARED[..], &OF_ANSWERS, &SAMPLING].concat()), anything()), 0..4),
+            message in anything(),
+        ) {
+            let mut body = Map::from_iter([
+                ("model".to_owned(), json!("m")),
+                ("max_tokens".to_owned(), json!(5)),
+                ("messages".to_owned(), json!([{"role": "user", "content": "x"}, message])),
+            ]);
+            body.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+            for body in [bytes, Value::Object(body).to_string().into_bytes()] {
+                for (kind, version) in [(Kind::Answer, Version::Of2023), (Kind::Count, Version::Of2026)] {
+                    if let Err(refusal) = Asked::read(kind, version, true, &body) {
+                        let refused = Refused::from(refusal);
+                        prop_assert!(refused.status.is_client_error());
+                        let said: Value = serde_json::from_str(&refused.body).unwrap();
+                        prop_assert!(said["error"]["message"].is_string());
+                    }
+                }
+            }
+        }
+    }
+}

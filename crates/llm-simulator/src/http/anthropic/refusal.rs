@@ -238,3 +238,62 @@ impl From<Refusal> for Refused {
         Self { status, content_type: JSON, headers, body, kind: refusal.kind(), detail: bounded(detail) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::{Failed, Refusal};
+    use crate::allowance::{Allowance, Left};
+    use crate::failure::Failure;
+    use crate::http::serving::Refused;
+
+    fn refused(failure: Failure) -> Refused {
+        let left = |limit, remaining| Left { limit, remaining, reset: Duration::from_secs(60) };
+        let allowance = Some(Allowance { requests: left(50, 0), tokens: left(30_000, 30_000) });
+        Refusal::Failed(Box::new(Failed { failure, allowance })).into()
+    }
+
+    #[test]
+    fn every_failure_has_anthropics_status_words_and_headers() {
+        let wait = Duration::from_millis(1_500);
+        for (failure, status, kind, retry_after, again) in [
+            (Failure::RateLimited { retry_after: wait }, 429, "rate_limit_error", Some("2"), "true"),
+            (Failure::ServerError, 500, "api_error", None, "true"),
+            (Failure::Unavailable { retry_after: None }, 503, "api_error", None, "true"),
+            (Failure::Unavailable { retry_after: Some(wait) }, 503, "api_error", Some("2"), "true"),
+            (Failure::Overloaded, 529, "overloaded_error", None, "true"),
+            (Failure::Reset, 500, "api_error", None, "true"),
+            (Failure::ContextLength { tokens: 9, most: 8 }, 400, "invalid_request_error", None, "false"),
+            (Failure::NotRecorded { nearest: "none".to_owned() }, 404, "not_found_error", None, "false"),
+        ] {
+            let refused = refused(failure.clone());
+            assert_eq!((refused.status.as_u16(), refused.kind), (status, failure.kind()));
+            let body: Value = serde_json::from_str(&refused.body).unwrap();
+            assert_eq!((&body["type"], &body["error"]["type"]), (&json!("error"), &json!(kind)), "{body}");
+            assert_eq!(body["request_id"], refused.headers["request-id"].to_str().unwrap());
+            let told = refused.headers.get("retry-after").map(|wait| wait.to_str().unwrap());
+            assert_eq!(told, retry_after, "{failure:?}");
+            assert_eq!(refused.headers["x-should-retry"], again);
+            assert_eq!(refused.headers["anthropic-ratelimit-requests-remaining"], "0");
+        }
+        let said = |failure| refused(failure).body;
+        assert!(
+            said(Failure::RateLimited { retry_after: wait }).contains("limit of 50 requests per minute.")
+        );
+        let long = said(Failure::ContextLength { tokens: 9, most: 8 });
+        assert!(long.contains("prompt is too long: 9 tokens > 8 maximum"), "{long}");
+    }
+
+    #[test]
+    fn a_recorded_failure_is_given_as_it_came() {
+        let retry_after = Some(Duration::from_secs(7));
+        let recorded = |status| Failure::Recorded { status, retry_after, body: "as it came".to_owned() };
+        let told = refused(recorded(418));
+        assert_eq!((told.status.as_u16(), told.body.as_str()), (418, "as it came"));
+        assert_eq!(told.headers["retry-after"], "7");
+        assert_eq!(refused(recorded(7)).status.as_u16(), 500);
+    }
+}

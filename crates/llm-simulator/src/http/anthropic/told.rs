@@ -112,3 +112,85 @@ impl Wire for Told {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::Told;
+    use crate::answer::{Answer, Stop, Timing, Usage};
+    use crate::delivery::Ending;
+    use crate::http::anthropic::asked::{Asked, Kind};
+    use crate::http::anthropic::version::Version;
+    use crate::http::serving::Wire;
+
+    fn asked(more: &Value) -> Asked {
+        let mut body = json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Asked::read(Kind::Answer, Version::Of2026, false, body.to_string().as_bytes()).unwrap()
+    }
+
+    fn told(asked: &Asked, text: &str, stop: &Stop) -> (Value, Vec<Value>) {
+        let timing = Timing { first_token: Duration::ZERO, whole: Duration::ZERO };
+        let usage = Usage { input_tokens: 10, cached_input_tokens: 4, output_tokens: 3 };
+        let mut answer = Answer::recorded(text.to_owned(), Vec::new(), timing, usage, stop.clone());
+        if *stop == Stop::Refused {
+            answer = answer.refused();
+        }
+        let ending = Ending { usage: answer.usage(), stop: answer.stop().clone(), timing };
+        let mut told = Told::new(asked, 1);
+        let whole = serde_json::from_slice(&told.whole(&answer, &ending)).unwrap();
+        let mut stream = told.opening(&answer, &ending);
+        if let Some((text, _)) = answer.chunk(0) {
+            stream.extend(told.chunk(text));
+        }
+        stream.extend(told.end(&answer, &ending));
+        let text = String::from_utf8(stream).unwrap();
+        let data = |event: &str| serde_json::from_str(event.split_once("\ndata: ").unwrap().1).unwrap();
+        (whole, text.split_terminator("\n\n").map(data).collect())
+    }
+
+    #[test]
+    fn a_refusal_says_so_streamed_and_whole() {
+        let (whole, events) = told(&asked(&json!({})), "Call", &Stop::Refused);
+        assert_eq!((&whole["stop_reason"], &whole["content"]), (&json!("refusal"), &json!([])));
+        assert_eq!(whole["stop_details"]["type"], "refusal");
+        let names: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+        assert_eq!(names, ["message_start", "ping", "message_delta", "message_stop"]);
+        assert_eq!(events[2]["delta"]["stop_reason"], "refusal");
+        // What counts up never counts down.
+        assert_eq!(events[0]["message"]["usage"]["output_tokens"], 0);
+    }
+
+    #[test]
+    fn cached_tokens_lie_outside_the_questions() {
+        let (whole, events) = told(&asked(&json!({})), "Call", &Stop::Finished);
+        for usage in [&whole["usage"], &events[0]["message"]["usage"], &events[events.len() - 2]["usage"]] {
+            assert_eq!(
+                (&usage["input_tokens"], &usage["cache_read_input_tokens"]),
+                (&json!(6), &json!(4)),
+                "{usage}"
+            );
+        }
+        assert_eq!(events[0]["message"]["usage"]["output_tokens"], 1);
+    }
+
+    #[test]
+    fn a_call_that_was_cut_short_has_no_input() {
+        let tools = json!({"tools": [{"name": "f", "input_schema": {"type": "object"}}],
+            "tool_choice": {"type": "any"}});
+        let (whole, events) = told(&asked(&tools), "{\"a\":", &Stop::Length);
+        assert_eq!(
+            (&whole["stop_reason"], &whole["content"][0]["input"]),
+            (&json!("max_tokens"), &json!({}))
+        );
+        assert_eq!(events[3]["delta"], json!({"type": "input_json_delta", "partial_json": "{\"a\":"}));
+        let (whole, _) = told(&asked(&tools), "{\"a\":1}", &Stop::Finished);
+        assert_eq!(
+            (&whole["stop_reason"], &whole["content"][0]["input"]),
+            (&json!("tool_use"), &json!({"a": 1}))
+        );
+    }
+}

@@ -219,3 +219,115 @@ fn form(body: &Fields<'_>) -> Result<Form, Refusal> {
         _ => Ok(Form::Prose),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::{Asked, FIELDS};
+    use crate::http::serving::Refused;
+    use crate::question::Form;
+
+    fn read(body: &Value) -> Asked {
+        Asked::read(body.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_counts_is_read() {
+        let asked = read(&json!({
+            "model": "gpt-4o", "max_completion_tokens": 5, "seed": -3, "stop": "x", "stream": true,
+            "stream_options": {"include_usage": true}, "user": "b",
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
+        }));
+        assert_eq!(
+            (asked.question.turns[0].role.as_str(), asked.question.turns[0].text.as_str()),
+            ("user", "a\nb")
+        );
+        assert_eq!((asked.question.max_output_tokens, asked.question.variation), (Some(5), Some(-3)));
+        assert_eq!((asked.question.stop, asked.question.form), (vec!["x".to_owned()], Form::Prose));
+        assert!(asked.stream && asked.include_usage);
+        assert_eq!(asked.end_user.as_deref(), Some("b"));
+        let asked = read(&json!({"model": "m", "user": "b", "safety_identifier": "a",
+            "messages": [{"role": "user", "content": "x"}]}));
+        assert_eq!(asked.end_user.as_deref(), Some("a"));
+    }
+
+    /// Any JSON, with words of the protocol in it.
+    fn anything() -> impl Strategy<Value = Value> {
+        let words = prop::sample::select(vec![
+            "user",
+            "tool",
+            "assistant",
+            "text",
+            "image_url",
+            "function",
+            "required",
+            "json_schema",
+            "",
+            "x",
+            "json",
+        ]);
+        let names = prop::sample::select(vec![
+            "role",
+            "content",
+            "type",
+            "text",
+            "image_url",
+            "url",
+            "tool_calls",
+            "tool_call_id",
+            "id",
+            "function",
+            "name",
+            "arguments",
+            "parameters",
+            "json_schema",
+            "schema",
+            "include_usage",
+            "x",
+        ]);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            words.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((names.clone(), inner), 0..6).prop_map(|members| {
+                    Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_body_is_read_or_refused(
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+            fields in prop::collection::vec((prop::sample::select(FIELDS.to_vec()), anything()), 0..4),
+            messages in anything(),
+        ) {
+            let mut body = Map::from_iter([
+                ("model".to_owned(), json!("m")),
+                ("messages".to_owned(), json!([{"role": "user", "content": "json"}, messages])),
+            ]);
+            body.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+            for body in [bytes, Value::Object(body).to_string().into_bytes()] {
+                match Asked::read(&body) {
+                    Ok(asked) => prop_assert!(!asked.question.model.is_empty()),
+                    Err(refusal) => {
+                        let refused = Refused::from(refusal);
+                        prop_assert!(refused.status.is_client_error());
+                        let said: Value = serde_json::from_str(&refused.body).unwrap();
+                        prop_assert!(said["error"]["message"].is_string());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -381,3 +381,78 @@ impl From<Refusal> for Refused {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::{Failed, Refusal};
+    use crate::allowance::{Allowance, Left};
+    use crate::failure::Failure;
+    use crate::http::serving::Refused;
+
+    fn refused(failure: Failure) -> Refused {
+        let left = |limit, remaining| Left { limit, remaining, reset: Duration::from_secs(60) };
+        let allowance = Some(Allowance { requests: left(500, 3), tokens: left(30_000, 100) });
+        Refusal::Failed(Box::new(Failed { failure, allowance, model: "gpt-4o".to_owned() })).into()
+    }
+
+    #[test]
+    fn every_failure_has_openais_status_words_and_headers() {
+        let wait = Duration::from_millis(1_500);
+        let null = Value::Null;
+        for (failure, status, kind, code, retry_after) in [
+            (
+                Failure::RateLimited { retry_after: wait },
+                429,
+                "tokens",
+                json!("rate_limit_exceeded"),
+                Some("2"),
+            ),
+            (Failure::ServerError, 500, "server_error", null.clone(), None),
+            (Failure::Unavailable { retry_after: None }, 503, "server_error", null.clone(), None),
+            (Failure::Unavailable { retry_after: Some(wait) }, 503, "server_error", null.clone(), Some("2")),
+            (Failure::Overloaded, 503, "server_error", null.clone(), None),
+            (Failure::Reset, 500, "server_error", null, None),
+            (
+                Failure::ContextLength { tokens: 9, most: 8 },
+                400,
+                "invalid_request_error",
+                json!("context_length_exceeded"),
+                None,
+            ),
+            (
+                Failure::NotRecorded { nearest: "none".to_owned() },
+                404,
+                "invalid_request_error",
+                json!("not_recorded"),
+                None,
+            ),
+        ] {
+            let refused = refused(failure.clone());
+            assert_eq!((refused.status.as_u16(), refused.kind), (status, failure.kind()));
+            let body: Value = serde_json::from_str(&refused.body).unwrap();
+            assert_eq!((&body["error"]["type"], &body["error"]["code"]), (&json!(kind), &code), "{body}");
+            let told = refused.headers.get("retry-after").map(|wait| wait.to_str().unwrap());
+            assert_eq!(told, retry_after, "{failure:?}");
+            assert_eq!(refused.headers["x-ratelimit-remaining-requests"], "3");
+        }
+        let body = refused(Failure::RateLimited { retry_after: wait }).body;
+        assert!(body.contains("tokens per min (TPM): Limit 30000. Please try again in 1.5s."), "{body}");
+    }
+
+    #[test]
+    fn a_recorded_failure_is_given_as_it_came() {
+        let recorded = |status| Failure::Recorded {
+            status,
+            retry_after: Some(Duration::from_secs(7)),
+            body: "as it came".to_owned(),
+        };
+        let told = refused(recorded(418));
+        assert_eq!((told.status.as_u16(), told.body.as_str()), (418, "as it came"));
+        assert_eq!(told.headers["retry-after"], "7");
+        assert_eq!(refused(recorded(7)).status.as_u16(), 500);
+    }
+}

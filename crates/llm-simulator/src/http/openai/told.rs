@@ -163,3 +163,78 @@ impl Wire for Told {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::Told;
+    use crate::answer::{Answer, Stop, Timing, Usage};
+    use crate::delivery::Ending;
+    use crate::http::openai::asked::Asked;
+    use crate::http::serving::Wire;
+
+    /// An answer that is refused, and one of which half the question came from a cache.
+    fn told(stop: &Stop) -> (Value, Vec<Value>) {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": true,
+            "stream_options": {"include_usage": true}});
+        let asked = Asked::read(body.to_string().as_bytes()).unwrap();
+        let timing = Timing { first_token: Duration::ZERO, whole: Duration::ZERO };
+        let usage = Usage { input_tokens: 10, cached_input_tokens: 5, output_tokens: 1 };
+        let mut answer = Answer::recorded("Call".to_owned(), Vec::new(), timing, usage, stop.clone());
+        if *stop == Stop::Refused {
+            answer = answer.refused();
+        }
+        let ending = Ending { usage: answer.usage(), stop: answer.stop().clone(), timing };
+        let mut told = Told::new(&asked, 1);
+        let whole = serde_json::from_slice(&told.whole(&answer, &ending)).unwrap();
+        let mut stream = told.opening(&answer, &ending);
+        if let Some((text, _)) = answer.chunk(0) {
+            stream.extend(told.chunk(text));
+        }
+        stream.extend(told.end(&answer, &ending));
+        let text = String::from_utf8(stream).unwrap();
+        let events = text.strip_suffix("data: [DONE]\n\n").unwrap().split_terminator("\n\n");
+        let events = events.map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap());
+        (whole, events.collect())
+    }
+
+    #[test]
+    fn a_refusal_says_so_streamed_and_whole() {
+        let (whole, events) = told(&Stop::Refused);
+        let choice = &whole["choices"][0];
+        assert_eq!(
+            (&choice["finish_reason"], &choice["message"]["content"]),
+            (&json!("content_filter"), &Value::Null)
+        );
+        let refusal = choice["message"]["refusal"].as_str().unwrap();
+        let said: String =
+            events.iter().filter_map(|event| event["choices"][0]["delta"]["refusal"].as_str()).collect();
+        assert_eq!(said, refusal);
+        assert_eq!(events[events.len() - 2]["choices"][0]["finish_reason"], "content_filter");
+        assert!(events.iter().all(|event| event["choices"][0]["delta"]["content"].is_null()));
+        assert_eq!(whole["usage"]["completion_tokens"], 0);
+    }
+
+    #[test]
+    fn cached_tokens_are_part_of_the_questions() {
+        let (whole, events) = told(&Stop::Sequence("x".to_owned()));
+        assert_eq!(events.last().unwrap()["usage"], whole["usage"]);
+        let usage = &whole["usage"];
+        assert_eq!((&usage["prompt_tokens"], &usage["total_tokens"]), (&json!(10), &json!(11)));
+        assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], 5);
+        assert_eq!(whole["choices"][0]["finish_reason"], "stop");
+    }
+
+    #[test]
+    fn a_malformed_event_keeps_its_frame() {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
+        let mut told = Told::new(&Asked::read(body.to_string().as_bytes()).unwrap(), 1);
+        let event = told.chunk("}{");
+        let event = String::from_utf8(told.malformed(event)).unwrap();
+        let data = event.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();
+        assert!(serde_json::from_str::<Value>(data).is_err());
+    }
+}
