@@ -72,7 +72,8 @@ impl App {
         })
         .await?;
         let api_key = settings.api_key.clone().map(ApiToken::given);
-        Ok(Self { listener, shared: Shared { simulator, metrics, api_key, stop } })
+        let aws_keys = settings.aws_keys.clone().map(Arc::new);
+        Ok(Self { listener, shared: Shared { simulator, metrics, api_key, aws_keys, stop } })
     }
 
     /// The address really bound.

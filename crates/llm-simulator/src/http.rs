@@ -4,6 +4,7 @@
 //! in common is the simulator behind them.
 
 mod anthropic;
+mod bedrock;
 mod health;
 mod identity;
 mod json_body;
@@ -25,6 +26,7 @@ use http_server::ApiToken;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
+use crate::settings::AwsKeys;
 use crate::simulator::Simulator;
 
 /// The header that marks every answer of a provider's protocol as simulated.
@@ -36,6 +38,8 @@ const TENANT_HEADER: &str = "x-tenant-id";
 /// Largest body that OpenAI's and Anthropic's routes take, in bytes: what Anthropic documents
 /// (<https://docs.anthropic.com/en/api/overview#request-size-limits>).
 const LARGEST_BODY: usize = 32 * 1024 * 1024;
+/// Largest body that Bedrock's routes take, in bytes: what the same page says of Bedrock.
+const LARGEST_CONVERSATION: usize = 20 * 1024 * 1024;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -44,8 +48,11 @@ pub struct Shared {
     pub simulator: Arc<Simulator>,
     /// Where answers are counted.
     pub metrics: Metrics,
-    /// The key that clients of OpenAI's and Anthropic's protocol must send; any where absent.
+    /// The key that clients of OpenAI's and Anthropic's protocol must send, and that clients of Bedrock's
+    /// may send in place of a signature; any where absent.
     pub api_key: Option<ApiToken>,
+    /// The keys by which clients of Bedrock's must have signed; any where absent.
+    pub aws_keys: Option<Arc<AwsKeys>>,
     /// Cancelled when the process is to stop.
     pub stop: CancellationToken,
 }
@@ -81,11 +88,21 @@ pub fn router(shared: Shared) -> Router {
         .route("/v1", any(v1::not_found))
         .route("/v1/{*path}", any(v1::not_found))
         .layer(map_response(mark));
+    let bedrock = Router::new()
+        .route("/model/{model}/converse", post(bedrock::converse).fallback(bedrock::unknown_operation))
+        .route(
+            "/model/{model}/converse-stream",
+            post(bedrock::converse_stream).fallback(bedrock::unknown_operation),
+        )
+        .route("/model/{model}/{operation}", any(bedrock::unknown_operation))
+        .layer(DefaultBodyLimit::max(LARGEST_CONVERSATION))
+        .layer(map_response(mark));
     Router::new()
         .merge(ollama)
         .merge(openai)
         .merge(anthropic)
         .merge(v1)
+        .merge(bedrock)
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod anthropic;
+mod bedrock;
 mod door;
 mod ollama;
 mod openai;
