@@ -15,33 +15,19 @@ import os
 import pathlib
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.parse
 import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-READY_SECONDS = 20
-STOP_SECONDS = 15
+from service import DIRECT, ROOT, Service
+
 TOKEN = secrets.token_hex(24)
-# The service is here: a proxy for the outside world has no part in it.
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def say(text):
     print(f"fuzz: {text}", file=sys.stderr, flush=True)
-
-
-def binary(name):
-    profile = os.environ.get("PROFILE", "release")
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    path = target / ("debug" if profile == "dev" else profile) / name
-    if not path.exists():
-        sys.exit(f"fuzz: {path} is not there; `make build` makes it")
-    return path
 
 
 def schemathesis():
@@ -49,49 +35,6 @@ def schemathesis():
     if not found:
         sys.exit("fuzz: no schemathesis: `pip install schemathesis==4.32.5`, or set SCHEMATHESIS_BIN")
     return found
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Service:
-    """A process of ours, its log in a file."""
-
-    def __init__(self, name, folder, environment):
-        self.name, self.port = name, free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = folder / f"{name}.log"
-        neutral = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "TMPDIR")}
-        with open(self.log, "wb") as out:
-            self.process = subprocess.Popen(
-                [binary(name)], stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=folder,
-                start_new_session=True,
-                env={**neutral, "HTTP_PORT": str(self.port), "DATA_DIR": str(folder / name), **environment},
-            )
-        deadline = time.monotonic() + READY_SECONDS
-        while not self.ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                sys.exit(f"fuzz: {name} is not ready:\n{self.log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.05)
-
-    def ready(self):
-        try:
-            with DIRECT.open(f"{self.url}/health/ready", timeout=2) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            return self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
 
 
 def seed(url):
@@ -152,8 +95,7 @@ def main():
             if api.process.poll() is not None:
                 say(f"bookstore-api ended by itself with {api.process.returncode}")
                 code = code or 1
-            errors = [line for line in api.log.read_text(errors="replace").splitlines()
-                      if '"ERROR"' in line or "panic" in line]
+            errors = api.complaints()
             for line in errors[:10]:
                 say(line[:1000])
             code = code or int(bool(errors))
