@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz soak-fuzz soak-writers soak-history soak-crash bench bench-api bench-simulator clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-fuzz soak-writers soak-history soak-crash bench bench-api bench-simulator clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -65,6 +65,9 @@ deny: ## Licences, bans, sources and advisories of all dependencies
 
 fuzz: build ## schemathesis against the API: every check, stateful too, 300 examples an operation, a fixed seed
 	@$(PYTHON) .make/fuzz.py --examples 300 $(FUZZ)
+
+test-clients: build ## The official Python clients (openai, anthropic, ollama, boto3) against the simulator; fetches them
+	@$(PYTHON) .make/clients.py
 
 soak-fuzz: build ## The same with 5,000 examples
 	@$(PYTHON) .make/fuzz.py --examples 5000 $(FUZZ)
