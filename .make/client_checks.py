@@ -509,7 +509,7 @@ def of_boto3(guarded, unguarded, keys):
                             config=Config(retries={"total_max_attempts": 1}, signature_version=botocore.UNSIGNED))
         if key:
             ours.meta.events.register("before-send.bedrock-runtime.Converse", lambda request, **_:
-                                      request.headers.add_header("Authorization", f"Bearer {key}"))
+                                      request.headers.__setitem__("Authorization", f"Bearer {key}"))
         return ask(ours)
 
     def api_key():
