@@ -38,7 +38,7 @@ pub struct Recording {
     pub request: RecordedRequest,
     /// Calls under way when it arrived, this one included.
     pub concurrency: u32,
-    /// The HTTP status.
+    /// The HTTP status; 0 where none came.
     pub status: u16,
     /// When each chunk of text came. A whole answer's text is one chunk.
     pub chunk_ms: Vec<f64>,
@@ -135,7 +135,7 @@ impl Recording {
     /// Whether it is a complete answer.
     #[must_use]
     pub const fn answered(&self) -> bool {
-        matches!(self.end, End::Complete) && self.error.is_none() && self.status < 400
+        matches!(self.end, End::Complete) && self.error.is_none() && self.status < 400 && self.status > 0
     }
 
     /// What is wrong with it, if anything: figures that cannot be.
