@@ -148,6 +148,33 @@ impl Answer {
         Self { text: String::new(), chunks: Vec::new(), timing, usage, stop: Stop::Refused }
     }
 
+    /// The same answer broken off after so many chunks, as though the client had allowed no more; one
+    /// that is no longer stays as it is.
+    #[must_use]
+    pub fn truncated(mut self, chunks: usize) -> Self {
+        let all = self.chunks.len();
+        if chunks >= all {
+            return self;
+        }
+        self.chunks.truncate(chunks);
+        let (end, due) = self.chunks.last().map_or((0, self.timing.first_token), |last| (last.end, last.due));
+        self.text.truncate(end);
+        self.timing.whole = due;
+        // One token a chunk where it was drawn; a recorded one may have more.
+        self.usage.output_tokens =
+            (self.usage.output_tokens.saturating_mul(chunks as u64) / all as u64).max(chunks as u64);
+        self.stop = Stop::Length;
+        self
+    }
+
+    /// The same answer to a question of which the model read no more than so many tokens.
+    #[must_use]
+    pub fn reading_at_most(mut self, tokens: u64) -> Self {
+        self.usage.input_tokens = self.usage.input_tokens.min(tokens);
+        self.usage.cached_input_tokens = self.usage.cached_input_tokens.min(tokens);
+        self
+    }
+
     /// The whole text.
     #[must_use]
     pub fn text(&self) -> &str {

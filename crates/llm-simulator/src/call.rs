@@ -32,6 +32,23 @@ impl Protocol {
             Self::Bedrock => "bedrock",
         }
     }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.as_str() == name)
+    }
+
+    /// The routes where it is asked for answers, as the route table writes them.
+    #[must_use]
+    pub const fn routes(self) -> &'static [&'static str] {
+        match self {
+            Self::Ollama => &["/api/chat", "/api/generate"],
+            Self::OpenAi => &["/v1/chat/completions"],
+            Self::Anthropic => &["/v1/messages"],
+            Self::Bedrock => &["/model/{modelId}/converse", "/model/{modelId}/converse-stream"],
+        }
+    }
 }
 
 /// A request for an answer.

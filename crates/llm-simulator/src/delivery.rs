@@ -9,13 +9,18 @@
 
 use std::time::{Duration, Instant};
 
-use telemetry::{Metrics, SimulatedAnswer};
+use telemetry::Metrics;
 
+use self::record::Record;
 use crate::answer::{Answer, Stop, Timing, Usage};
 use crate::call::Call;
 use crate::clock;
-use crate::failure::Trouble;
+use crate::failure::{Failure, Trouble};
 use crate::simulator::Place;
+
+mod record;
+
+pub use record::Refusing;
 
 /// The part of the time to the first token that counts as loading the model, at most: it is in
 /// memory already.
@@ -40,6 +45,8 @@ pub enum Step<'a> {
     Chunk(&'a str),
     /// A chunk that is to arrive as something that cannot be read.
     Malformed(&'a str),
+    /// The provider says in the stream that it failed; nothing follows.
+    Failed(&'a Failure),
     /// The end; nothing follows.
     End,
     /// The connection is closed without an end; nothing follows.
@@ -69,28 +76,25 @@ impl Ending {
 }
 
 impl Delivery {
-    /// Starts the clock. `model` is what the answer counts as in metrics.
+    /// Starts the clock. `model` is what the answer counts as in metrics, `injected` whether the
+    /// trouble is a fault on purpose.
     #[must_use]
     pub fn start(
         answer: Answer,
         trouble: Option<Trouble>,
         call: &Call,
         model: &str,
+        injected: bool,
         place: Place,
         metrics: Metrics,
     ) -> Self {
-        let answer = if trouble == Some(Trouble::Refusal) { answer.refused() } else { answer };
-        metrics.simulator_under_way(call.protocol.as_str(), 1);
-        let record = Record {
-            metrics,
-            protocol: call.protocol.as_str(),
-            model: model.to_owned(),
-            outcome: "abandoned",
-            started: Instant::now(),
-            first_token: None,
-            lateness: Duration::ZERO,
-            usage: Usage { output_tokens: 0, ..answer.usage() },
+        let answer = match trouble {
+            Some(Trouble::Refusal) => answer.refused(),
+            Some(Trouble::Truncated { after }) => answer.truncated(after),
+            _ => answer,
         };
+        let mut record = Record::start(metrics, call.protocol.as_str(), model, injected);
+        record.usage = Usage { output_tokens: 0, ..answer.usage() };
         Self { answer, trouble, started: record.started, handed: 0, record, _place: place }
     }
 
@@ -119,10 +123,13 @@ impl Delivery {
     pub async fn step(&mut self) -> Step<'_> {
         self.first().await;
         let index = self.handed;
-        match &self.trouble {
-            Some(Trouble::Cut { after }) if self.reached(*after) => return self.broken(Step::Cut),
-            Some(Trouble::Reset { after }) if self.reached(*after) => return self.broken(Step::Reset),
-            _ => {}
+        if self.breaks_off() {
+            self.record.failed();
+            return match &self.trouble {
+                Some(Trouble::StreamError { failure, .. }) => Step::Failed(failure),
+                Some(Trouble::Reset { .. }) => Step::Reset,
+                _ => Step::Cut,
+            };
         }
         let Some((_, due)) = self.answer.chunk(index) else {
             self.until(self.answer.timing().whole + self.held_up(index)).await;
@@ -136,7 +143,7 @@ impl Delivery {
         let malformed = matches!(self.trouble, Some(Trouble::Malformed { after }) if index == after.min(self.answer.chunks() - 1));
         match self.answer.chunk(index) {
             Some((text, _)) if malformed => {
-                self.record.outcome = "fault";
+                self.record.failed();
                 Step::Malformed(text)
             }
             Some((text, _)) => Step::Chunk(text),
@@ -149,18 +156,22 @@ impl Delivery {
         self.first().await;
         self.until(self.answer.timing().whole + self.held_up(usize::MAX)).await;
         self.record.usage.output_tokens = self.answer.usage().output_tokens;
-        match self.trouble {
-            Some(Trouble::Cut { .. }) => self.broken(Step::Cut),
-            Some(Trouble::Reset { .. }) => self.broken(Step::Reset),
-            Some(Trouble::Malformed { .. }) => self.broken(Step::Malformed("")),
-            _ => Step::End,
-        }
+        let step = match self.trouble {
+            Some(Trouble::Cut { .. } | Trouble::StreamError { .. }) => Step::Cut,
+            Some(Trouble::Reset { .. }) => Step::Reset,
+            Some(Trouble::Malformed { .. }) => Step::Malformed(""),
+            _ => return Step::End,
+        };
+        self.record.failed();
+        step
     }
 
     /// Ends the delivery as complete.
     pub fn finish(&mut self) -> Ending {
-        if self.record.outcome != "fault" {
-            self.record.outcome = if self.trouble.is_some() { "fault" } else { "ok" };
+        if self.trouble.is_some() {
+            self.record.failed();
+        } else {
+            self.record.succeeded();
         }
         self.ending()
     }
@@ -180,9 +191,14 @@ impl Delivery {
         Ending { usage, stop: self.answer.stop().clone(), timing }
     }
 
-    fn broken(&mut self, step: Step<'static>) -> Step<'static> {
-        self.record.outcome = "fault";
-        step
+    /// Whether nothing follows now but the trouble.
+    fn breaks_off(&self) -> bool {
+        match self.trouble {
+            Some(Trouble::Cut { after } | Trouble::Reset { after } | Trouble::StreamError { after, .. }) => {
+                self.reached(after)
+            }
+            _ => false,
+        }
     }
 
     /// Whether as many chunks were handed over as come before the trouble; an answer too short for
@@ -208,36 +224,6 @@ impl Delivery {
     }
 }
 
-/// Records once, when dropped.
-struct Record {
-    metrics: Metrics,
-    protocol: &'static str,
-    model: String,
-    outcome: &'static str,
-    started: Instant,
-    first_token: Option<Duration>,
-    /// How much later than drawn the latest chunk was handed over.
-    lateness: Duration,
-    /// Tokens handed to the client; a whole answer that was left before its end had none.
-    usage: Usage,
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        self.metrics.simulator_answer(&SimulatedAnswer {
-            protocol: self.protocol,
-            model: &self.model,
-            outcome: self.outcome,
-            input_tokens: self.usage.input_tokens,
-            output_tokens: self.usage.output_tokens,
-            first_token: self.first_token,
-            duration: self.started.elapsed(),
-            lateness: self.lateness,
-        });
-        self.metrics.simulator_under_way(self.protocol, -1);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
@@ -246,7 +232,7 @@ mod tests {
 
     use super::{Delivery, Step};
     use crate::call::{Call, Protocol};
-    use crate::failure::Trouble;
+    use crate::failure::{Failure, Trouble};
     use crate::models::Models;
     use crate::profile::{Profile, Profiles};
     use crate::question::{Question, Turn};
@@ -264,7 +250,7 @@ mod tests {
             Call { protocol: Protocol::Ollama, route: "/api/chat", question, stream: true, tenant: None };
         let decision = Simulator::new(1, Profiles::all(profile), Models::new(["llama3.2"])).decide(&call);
         let Outcome::Answer(answer, None) = decision.outcome else { panic!("it answers") };
-        Delivery::start(answer, trouble, &call, "llama3.2", decision.place, metrics.clone())
+        Delivery::start(answer, trouble, &call, "llama3.2", true, decision.place, metrics.clone())
     }
 
     fn shows(metrics: &Metrics, line: &str) {
@@ -281,6 +267,7 @@ mod tests {
                 Step::Malformed(_) => "malformed",
                 Step::End => "end",
                 Step::Cut => "cut",
+                Step::Failed(failure) => failure.kind(),
                 Step::Reset => "reset",
             };
             names.push(name);
@@ -343,6 +330,9 @@ mod tests {
             (Trouble::Reset { after: 99 }, &["chunk", "chunk", "chunk", "chunk", "chunk", "reset"]),
             (Trouble::Malformed { after: 1 }, &["chunk", "malformed", "chunk", "chunk", "chunk", "end"]),
             (Trouble::Malformed { after: 99 }, &["chunk", "chunk", "chunk", "chunk", "malformed", "end"]),
+            (Trouble::StreamError { after: 1, failure: Failure::Overloaded }, &["chunk", "overloaded"]),
+            (Trouble::Truncated { after: 3 }, &["chunk", "chunk", "chunk", "end"]),
+            (Trouble::Truncated { after: 99 }, &["chunk", "chunk", "chunk", "chunk", "chunk", "end"]),
             (Trouble::Refusal, &["end"]),
         ] {
             let metrics = Metrics::unregistered();

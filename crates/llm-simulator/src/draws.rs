@@ -31,6 +31,13 @@ pub enum Quantity {
     Row,
     /// Whether the n-th time this question is asked fails.
     Failure(u32),
+    /// Whether a rule of faults is applied to it then.
+    Fault {
+        /// The how-manieth time the question is asked.
+        nth: u32,
+        /// The rule's place among the rules.
+        rule: u16,
+    },
 }
 
 impl Quantity {
@@ -45,6 +52,8 @@ impl Quantity {
             Self::ChunkSize => 6,
             Self::Row => 7,
             Self::Failure(nth) => 1 << 32 | nth as u64,
+            // Far from all others.
+            Self::Fault { nth, rule } => 1 << 63 | (rule as u64) << 32 | nth as u64,
         }
     }
 }
@@ -108,6 +117,9 @@ mod tests {
             Quantity::Row,
             Quantity::Failure(0),
             Quantity::Failure(1),
+            Quantity::Fault { nth: 0, rule: 0 },
+            Quantity::Fault { nth: 1, rule: 0 },
+            Quantity::Fault { nth: 0, rule: 1 },
         ]
         .into_iter()
         .map(|quantity| first([7; 32], quantity))
@@ -115,7 +127,7 @@ mod tests {
         .collect();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 11);
+        assert_eq!(all.len(), 14);
     }
 
     #[test]

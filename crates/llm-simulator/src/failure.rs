@@ -29,6 +29,12 @@ pub enum Failure {
     /// The connection is reset before anything was answered.
     #[error("simulated reset of the connection")]
     Reset,
+    /// Nothing is said until a gateway on the way gives up: 504.
+    #[error("simulated timeout after {} s; ask again", after.as_secs_f64())]
+    Timeout {
+        /// How long after the request that is.
+        after: Duration,
+    },
     /// The question does not fit into the model's context window: 400.
     #[error("the question has {tokens} tokens, the model takes {most}")]
     ContextLength {
@@ -65,6 +71,7 @@ impl Failure {
             Self::Unavailable { .. } => "unavailable",
             Self::Overloaded => "overloaded",
             Self::Reset => "reset",
+            Self::Timeout { .. } => "timeout",
             Self::ContextLength { .. } => "context_length",
             Self::NotRecorded { .. } => "not_recorded",
             Self::Recorded { .. } => "recorded",
@@ -114,6 +121,20 @@ pub enum Trouble {
         /// Chunks before it.
         after: usize,
     },
+    /// The provider breaks off a stream and says so in it: an event that is an error, under a status
+    /// that said all is well. An answer that comes whole has no place for it and is cut.
+    StreamError {
+        /// Chunks before it.
+        after: usize,
+        /// What it says.
+        failure: Failure,
+    },
+    /// The answer ends early, as though the client had allowed no longer one: the protocol's stop
+    /// reason for it, and a text that breaks off.
+    Truncated {
+        /// Chunks that come.
+        after: usize,
+    },
     /// The answer tells this usage in place of the real one.
     WrongUsage(Usage),
     /// The model refuses to answer: an empty text and the protocol's stop reason for it.
@@ -130,6 +151,8 @@ impl Trouble {
             Self::Cut { .. } => "cut",
             Self::Malformed { .. } => "malformed",
             Self::Reset { .. } => "reset",
+            Self::StreamError { .. } => "stream_error",
+            Self::Truncated { .. } => "truncated",
             Self::WrongUsage(_) => "wrong_usage",
             Self::Refusal => "refusal",
         }

@@ -230,7 +230,7 @@ impl Settings {
         let models = check.models(&written.models);
         let seed = check.parse("SIM_SEED", &written.seed, 1, "a whole number from 0 to 2^64 - 1");
         let profiles = check.profiles(written);
-        let faults = check.faults(&written.faults);
+        let faults = check.faults(&written.faults, &models);
         let whole = "a whole number above 0";
         let mut limit = |name, text, default| {
             let limit: NonZeroU64 = check.parse(name, text, default, whole);

@@ -9,18 +9,16 @@ use std::io;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures::stream;
+use futures::{FutureExt, StreamExt, stream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_server::Reset;
-use telemetry::SimulatedAnswer;
-use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
 use crate::allowance::Allowance;
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::delivery::{Delivery, Ending, Step};
+use crate::delivery::{Delivery, Ending, Refusing, Step};
 use crate::failure::Failure;
 use crate::simulator::{Decision, Outcome};
 
@@ -51,6 +49,12 @@ pub(super) trait Wire: Send + 'static {
 
     /// What a stream ends with.
     fn end(&mut self, answer: &Answer, ending: &Ending) -> Vec<u8>;
+
+    /// What a stream says where the provider fails in its middle; nothing where its protocol has no
+    /// way to say it, and the stream is cut.
+    fn failed(&mut self, _: &Failure) -> Option<Vec<u8>> {
+        None
+    }
 
     /// Makes a chunk, or a whole answer, one that cannot be read, without losing its framing: here
     /// the last brace is dropped.
@@ -100,27 +104,23 @@ pub(super) async fn serve<W: Wire>(
     reset: Option<Reset>,
     mut wire: W,
 ) -> Result<Response, (Failure, Option<Allowance>)> {
-    let started = Instant::now();
-    let Decision { outcome, allowance, place } = shared.simulator.decide(&call);
-    let protocol = call.protocol.as_str();
+    let Decision { outcome, injected, allowance, place } = shared.simulator.decide(&call);
+    let model = shared.simulator.models().label(&call.question.model);
+    if injected {
+        shared.metrics.simulator_fault(call.protocol.as_str(), outcome.kind(), 1);
+    }
     let (answer, trouble) = match outcome {
         Outcome::Answer(answer, trouble) => (answer, trouble),
-        Outcome::Failure { failure, after, injected } => {
-            sleep_until(started + after).await;
-            failed(&shared, &call, &failure, injected, started);
-            drop(place);
-            if failure == Failure::Reset {
-                return Ok(broken(reset.as_ref()));
-            }
-            return Err((failure, allowance));
+        Outcome::Failure { failure, after } => {
+            Refusing::start(&call, model, injected, place, shared.metrics).due(after).await;
+            return match failure {
+                Failure::Reset => Ok(broken(reset.as_ref())),
+                failure => Err((failure, allowance)),
+            };
         }
     };
-    if let Some(trouble) = &trouble {
-        shared.metrics.simulator_fault(protocol, trouble.kind(), 1);
-    }
     let headers = wire.headers(allowance.as_ref());
-    let model = shared.simulator.models().label(&call.question.model);
-    let mut delivery = Delivery::start(answer, trouble, &call, model, place, shared.metrics);
+    let mut delivery = Delivery::start(answer, trouble, &call, model, injected, place, shared.metrics);
     let mut response = if call.stream {
         // As providers do, the head of the answer waits for the first token.
         delivery.first().await;
@@ -131,7 +131,7 @@ pub(super) async fn serve<W: Wire>(
             Step::Malformed(_) => (true, None),
             Step::Cut => (false, Some(false)),
             Step::Reset => (false, Some(true)),
-            Step::Chunk(_) | Step::End => (false, None),
+            Step::Chunk(_) | Step::Failed(_) | Step::End => (false, None),
         };
         let ending = delivery.finish();
         let mut body = wire.whole(delivery.answer(), &ending);
@@ -145,24 +145,6 @@ pub(super) async fn serve<W: Wire>(
     };
     response.headers_mut().extend(headers);
     Ok(response)
-}
-
-/// Records a failure.
-fn failed(shared: &Shared, call: &Call, failure: &Failure, injected: bool, started: Instant) {
-    let protocol = call.protocol.as_str();
-    if injected {
-        shared.metrics.simulator_fault(protocol, failure.kind(), 1);
-    }
-    shared.metrics.simulator_answer(&SimulatedAnswer {
-        protocol,
-        model: shared.simulator.models().label(&call.question.model),
-        outcome: if injected { "fault" } else { "error" },
-        input_tokens: 0,
-        output_tokens: 0,
-        first_token: None,
-        duration: started.elapsed(),
-        lateness: std::time::Duration::ZERO,
-    });
 }
 
 /// Where a stream is.
@@ -184,11 +166,7 @@ fn streamed<W: Wire>(wire: W, delivery: Delivery, reset: Option<Reset>) -> Respo
                     (wire, delivery, opening)
                 }
                 State::Under(wire, delivery) => (wire, delivery, Vec::new()),
-                State::Broken => {
-                    // Lets what was handed over before leave.
-                    tokio::task::yield_now().await;
-                    return Some((Err(cut_off()), State::Over));
-                }
+                State::Broken => return Some((Err(cut_off().await), State::Over)),
                 State::Over => return None,
             };
             let (next, broken) = match delivery.step().await {
@@ -206,6 +184,13 @@ fn streamed<W: Wire>(wire: W, delivery: Delivery, reset: Option<Reset>) -> Respo
                     bytes.extend(wire.end(delivery.answer(), &ending));
                     (false, false)
                 }
+                Step::Failed(failure) => match wire.failed(failure) {
+                    Some(event) => {
+                        bytes.extend(event);
+                        (false, false)
+                    }
+                    None => (false, true),
+                },
                 Step::Cut => (false, true),
                 Step::Reset => {
                     if let Some(reset) = &reset {
@@ -231,7 +216,7 @@ fn half<W: Wire>(body: &[u8], reset: Option<&Reset>) -> Response {
         reset.ask();
     }
     let sent = Bytes::copy_from_slice(body.get(..body.len() / 2).unwrap_or_default());
-    let events = stream::iter([Ok(sent), Err(cut_off())]);
+    let events = stream::iter([Ok(sent)]).chain(stream::once(cut_off().map(Err)));
     let mut response = ([(CONTENT_TYPE, W::WHOLE)], Body::from_stream(events)).into_response();
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     response
@@ -242,10 +227,17 @@ fn broken(reset: Option<&Reset>) -> Response {
     if let Some(reset) = reset {
         reset.ask();
     }
-    Body::from_stream(stream::iter([Err::<Bytes, _>(cut_off())])).into_response()
+    // Without a pause before it, so that not even the head leaves.
+    Body::from_stream(stream::iter([Err::<Bytes, _>(on_purpose())])).into_response()
 }
 
-fn cut_off() -> io::Error {
+/// What a body ends with that is cut, once what was handed over before it has left.
+async fn cut_off() -> io::Error {
+    tokio::task::yield_now().await;
+    on_purpose()
+}
+
+fn on_purpose() -> io::Error {
     io::Error::other("cut on purpose")
 }
 

@@ -253,10 +253,10 @@ impl Check {
     }
 
     /// The rules in force at the start.
-    pub(super) fn faults(&mut self, file: &Option<String>) -> Option<Faults> {
+    pub(super) fn faults(&mut self, file: &Option<String>, models: &Models) -> Option<Faults> {
         let Some(file) = given(file) else { return Some(Faults::default()) };
         let read = std::fs::read_to_string(file).map_err(|error| error.to_string());
-        match read.and_then(|text| Faults::from_json(&text).map_err(|error| error.to_string())) {
+        match read.and_then(|text| Faults::for_models(&text, models).map_err(|error| error.to_string())) {
             Ok(faults) => Some(faults),
             Err(error) => {
                 self.mistakes

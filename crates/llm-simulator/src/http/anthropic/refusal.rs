@@ -102,6 +102,7 @@ impl Failed {
             Failure::ServerError => "Internal server error".to_owned(),
             Failure::Unavailable { .. } => "Service unavailable".to_owned(),
             Failure::Overloaded => "Overloaded".to_owned(),
+            Failure::Timeout { .. } => "Request timed out".to_owned(),
             Failure::ContextLength { tokens, most } => {
                 format!("prompt is too long: {tokens} tokens > {most} maximum")
             }
@@ -167,6 +168,7 @@ impl Refusal {
                 Failure::ServerError | Failure::Reset => (StatusCode::INTERNAL_SERVER_ERROR, "api_error"),
                 Failure::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "api_error"),
                 Failure::Overloaded => (overloaded(), "overloaded_error"),
+                Failure::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "timeout_error"),
                 Failure::ContextLength { .. } => (StatusCode::BAD_REQUEST, INVALID),
                 Failure::NotRecorded { .. } => (StatusCode::NOT_FOUND, "not_found_error"),
                 Failure::Recorded { status, .. } => {

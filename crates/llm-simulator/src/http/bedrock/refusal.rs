@@ -106,6 +106,8 @@ impl Refusal {
                 Failure::Unavailable { .. } | Failure::Overloaded => {
                     of_status(StatusCode::SERVICE_UNAVAILABLE)
                 }
+                // Bedrock's own, whatever a gateway would say.
+                Failure::Timeout { .. } => of_status(StatusCode::REQUEST_TIMEOUT),
                 Failure::ContextLength { .. } => of_status(StatusCode::BAD_REQUEST),
                 Failure::NotRecorded { .. } => of_status(StatusCode::NOT_FOUND),
                 Failure::Recorded { status, .. } => {

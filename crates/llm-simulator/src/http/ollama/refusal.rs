@@ -110,6 +110,7 @@ impl Refusal {
                 Failure::Unavailable { .. } | Failure::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
                 Failure::ContextLength { .. } => StatusCode::BAD_REQUEST,
                 Failure::NotRecorded { .. } => StatusCode::NOT_FOUND,
+                Failure::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
                 Failure::Recorded { status, .. } => {
                     StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
                 }

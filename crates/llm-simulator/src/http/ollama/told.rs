@@ -1,6 +1,8 @@
 //! What a client of Ollama is told: the lines and the end of one answer.
 
 use http::HeaderMap;
+use serde::Serialize;
+use serde_json::json;
 
 use super::asked::Kind;
 use super::wire::{End, Message, Part, Said};
@@ -8,6 +10,7 @@ use super::{JSON, NDJSON};
 use crate::allowance::Allowance;
 use crate::answer::{Answer, Stop};
 use crate::delivery::Ending;
+use crate::failure::Failure;
 use crate::http::serving::{MARK, Wire, encoded};
 use crate::question::Question;
 use crate::tokens;
@@ -107,9 +110,14 @@ impl Wire for Told {
     fn end(&mut self, answer: &Answer, ending: &Ending) -> Vec<u8> {
         line(&self.last("", answer, ending))
     }
+
+    /// As a real one does, under the status 200 that was said before.
+    fn failed(&mut self, failure: &Failure) -> Option<Vec<u8>> {
+        Some(line(&json!({"error": failure.to_string()})))
+    }
 }
 
-fn line(part: &Part<'_>) -> Vec<u8> {
+fn line(part: &impl Serialize) -> Vec<u8> {
     let mut line = encoded(part);
     line.push(b'\n');
     line

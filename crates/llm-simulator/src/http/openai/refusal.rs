@@ -185,6 +185,7 @@ impl Failed {
                 "The server had an error while processing your request. Sorry about that!".to_owned()
             }
             Failure::Unavailable { .. } => "Service unavailable. Please try again later.".to_owned(),
+            Failure::Timeout { .. } => "Request timed out.".to_owned(),
             Failure::Overloaded => "The engine is currently overloaded, please try again later".to_owned(),
             Failure::ContextLength { tokens, most } => format!(
                 "This model's maximum context length is {most} tokens. However, your messages resulted in \
@@ -271,6 +272,7 @@ impl Refusal {
                 Failure::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
                 Failure::ServerError | Failure::Reset => StatusCode::INTERNAL_SERVER_ERROR,
                 Failure::Unavailable { .. } | Failure::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+                Failure::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
                 Failure::ContextLength { .. } => StatusCode::BAD_REQUEST,
                 Failure::NotRecorded { .. } => StatusCode::NOT_FOUND,
                 Failure::Recorded { status, .. } => {
@@ -319,6 +321,7 @@ impl Refusal {
                 Failure::ServerError
                 | Failure::Unavailable { .. }
                 | Failure::Overloaded
+                | Failure::Timeout { .. }
                 | Failure::Reset
                 | Failure::Recorded { .. } => ("server_error", None, None),
             },
