@@ -8,6 +8,7 @@ pub mod access;
 mod arriving;
 mod connection;
 pub mod cors;
+mod descriptors;
 pub mod docs;
 pub mod extract;
 pub mod health;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connections;
 use crate::cors::Origin;
+use crate::descriptors;
 use crate::layers::{self, UnderWay};
 use crate::tls::{self, TlsError, TlsSettings};
 
@@ -187,6 +188,7 @@ impl Listener {
 /// # Errors
 /// When a port is in use, the address is not ours, or a development certificate cannot be kept.
 pub async fn bind(settings: &ListenSettings) -> Result<Listener, ListenError> {
+    descriptors::allow(settings.limits.connections);
     let (plain, address) = socket(settings.address, settings.port).await?;
     let secure = match &settings.tls {
         None => None,
