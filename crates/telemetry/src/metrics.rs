@@ -425,11 +425,16 @@ mod tests {
         let metrics = Metrics::unregistered();
         metrics.start_bookstore_series(&[("ollama", "llama3.2")]);
         metrics.start_perf_series(["smoke"].into_iter());
+        metrics.start_simulator_series(&["ollama"], &["llama3.2"], &["cut"]);
         let text = metrics.render();
         for line in [
             r#"bookstore_cache_requests_total{cache="summary",outcome="error"} 0"#,
             r#"perf_runs_total{outcome="failed",scenario="smoke"} 0"#,
             r#"bookstore_llm_cost_usd_total{kind="billed",model="llama3.2",provider="ollama"} 0"#,
+            r#"simulator_answers_total{model="llama3.2",outcome="abandoned",protocol="ollama"} 0"#,
+            r#"simulator_tokens_total{model="llama3.2",protocol="ollama",type="input"} 0"#,
+            r#"simulator_faults_total{kind="cut",protocol="ollama"} 0"#,
+            r#"simulator_answers_under_way{protocol="ollama"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

@@ -56,6 +56,35 @@ impl SimulatorMetrics {
 }
 
 impl Metrics {
+    /// Starts a simulator's counters at zero, so that the first answer and the first fault are seen as
+    /// an increase: of answers and tokens of these models, and of these kinds of faults.
+    pub fn start_simulator_series(
+        &self,
+        protocols: &[&'static str],
+        models: &[&str],
+        kinds: &[&'static str],
+    ) {
+        let metrics = self.simulator();
+        for protocol in protocols {
+            self.simulator_under_way(protocol, 0);
+            for kind in kinds {
+                self.simulator_fault(protocol, kind, 0);
+            }
+            for model in models {
+                let of = |name: &'static str, value: &'static str| {
+                    let model = KeyValue::new("model", (*model).to_owned());
+                    [KeyValue::new("protocol", *protocol), model, KeyValue::new(name, value)]
+                };
+                for outcome in ["ok", "fault", "error", "abandoned"] {
+                    metrics.answers.add(0, &of("outcome", outcome));
+                }
+                for tokens in ["input", "output"] {
+                    metrics.tokens.add(0, &of("type", tokens));
+                }
+            }
+        }
+    }
+
     /// An answer of the simulator began (1) or ended (-1).
     pub fn simulator_under_way(&self, protocol: &'static str, by: i64) {
         self.simulator().under_way.add(by, &[KeyValue::new("protocol", protocol)]);
