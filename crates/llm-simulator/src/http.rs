@@ -3,6 +3,7 @@
 //! Owns paths, methods and what all handlers share. Each protocol has a file below; what they have
 //! in common is the simulator behind them.
 
+pub mod admin;
 mod anthropic;
 mod bedrock;
 mod health;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -57,8 +58,8 @@ pub struct Shared {
     pub stop: CancellationToken,
 }
 
-/// All routes.
-pub fn router(shared: Shared) -> Router {
+/// All routes. `guard` says who may manage faults.
+pub fn router(shared: Shared, guard: admin::Guard) -> Router {
     let metrics = http_server::metrics_route(shared.metrics.clone());
     let ollama = Router::new()
         .route("/", get(ollama::running).fallback(ollama::method_not_allowed))
@@ -97,7 +98,11 @@ pub fn router(shared: Shared) -> Router {
         .route("/model/{model}/{operation}", any(bedrock::unknown_operation))
         .layer(DefaultBodyLimit::max(LARGEST_CONVERSATION))
         .layer(map_response(mark));
+    let admin = Router::new()
+        .route("/admin/faults", get(admin::show).put(admin::replace).delete(admin::clear))
+        .layer(from_fn_with_state(guard, admin::guard));
     Router::new()
+        .merge(admin)
         .merge(ollama)
         .merge(openai)
         .merge(anthropic)

@@ -34,6 +34,7 @@ pub(super) async fn health(State(shared): State<Shared>) -> (StatusCode, Json<Va
         "anyModel": simulator.models().any(),
         "seed": simulator.seed(),
         "profile": simulator.profiles().default_profile().source,
+        "faults": simulator.faults().faults().rules().len(),
         "profiles": simulator.profiles().by_model().map(|(model, profile)| (model, &profile.source)).collect::<BTreeMap<_, _>>(),
     });
     (status, Json(body))

@@ -4,12 +4,14 @@ use http::HeaderMap;
 use serde_json::Map;
 
 use super::asked::Asked;
+use super::refusal::{Failed, Refusal};
 use super::wire::{Block, Delta, Ended, Event, Message, ToldUsage};
 use super::{JSON, limits};
 use crate::allowance::Allowance;
 use crate::answer::Answer;
 use crate::delivery::Ending;
-use crate::http::serving::{MARK, Wire, encoded};
+use crate::failure::Failure;
+use crate::http::serving::{MARK, Refused, Wire, encoded};
 use crate::http::{identity, sse};
 
 /// How one answer is told.
@@ -110,6 +112,15 @@ impl Wire for Told {
         add(&mut out, &Event::MessageDelta { delta, usage: ToldUsage::end(ending.usage) });
         add(&mut out, &Event::MessageStop);
         out
+    }
+
+    /// As Anthropic does: <https://docs.anthropic.com/en/docs/build-with-claude/streaming#error-events>.
+    fn failed(&mut self, failure: &Failure) -> Option<Vec<u8>> {
+        let failed = Failed { failure: failure.clone(), allowance: None };
+        let mut out = b"event: error\ndata: ".to_vec();
+        out.extend(Refused::from(Refusal::Failed(Box::new(failed))).body.into_bytes());
+        out.extend(b"\n\n");
+        Some(out)
     }
 }
 

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use super::asked::Asked;
+use super::refusal::{Failed, Refusal};
 use super::tools::Forced;
 use super::wire::{
     CREATED, Choice, Completion, Delta, Function, Message, Part, PartChoice, ToldUsage, ToolCall,
@@ -12,7 +13,8 @@ use super::{JSON, limits};
 use crate::allowance::Allowance;
 use crate::answer::{Answer, Stop};
 use crate::delivery::Ending;
-use crate::http::serving::{MARK, Wire, encoded};
+use crate::failure::Failure;
+use crate::http::serving::{MARK, Refused, Wire, encoded};
 use crate::http::{identity, sse};
 
 /// What a model says that will not answer.
@@ -25,6 +27,8 @@ const ASSISTANT: &str = "assistant";
 pub(super) struct Told {
     id: String,
     model: String,
+    /// The model as it was asked for.
+    asked: String,
     system_fingerprint: String,
     include_usage: bool,
     call: Option<ForcedCall>,
@@ -49,6 +53,7 @@ impl Told {
         Self {
             id: format!("chatcmpl-{}", identity::letters(&fingerprint, "completion", 29)),
             model: format!("{}{MARK}", asked.question.model),
+            asked: asked.question.model.clone(),
             system_fingerprint: format!("fp_{build}"),
             include_usage: asked.include_usage && asked.stream,
             call,
@@ -161,6 +166,15 @@ impl Wire for Told {
         }
         out.extend(b"data: [DONE]\n\n");
         out
+    }
+
+    /// As OpenAI does: the error's object as an event, and no `[DONE]` after it.
+    fn failed(&mut self, failure: &Failure) -> Option<Vec<u8>> {
+        let failed = Failed { failure: failure.clone(), allowance: None, model: self.asked.clone() };
+        let mut out = b"data: ".to_vec();
+        out.extend(Refused::from(Refusal::Failed(Box::new(failed))).body.into_bytes());
+        out.extend(b"\n\n");
+        Some(out)
     }
 }
 
