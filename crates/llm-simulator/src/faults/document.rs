@@ -272,7 +272,7 @@ fn one_of(fields: &mut Fields<'_>, name: &'static str, all: &[&'static str]) -> 
 
 fn schedule(mut fields: Fields<'_>) -> Schedule {
     let within = |seconds: f64| (0.0..=FURTHEST).contains(&seconds);
-    let above = |seconds: f64| seconds >= 0.001 && seconds <= FURTHEST;
+    let above = |seconds: f64| (0.001..=FURTHEST).contains(&seconds);
     let wanted = "a number of seconds from 0.001 to 31536000";
     let from = fields.number("from_seconds", "a number of seconds from 0 to 31536000", within);
     let lasting = fields.number("for_seconds", wanted, above);
@@ -348,7 +348,7 @@ fn retry_after(fields: &mut Fields<'_>) -> Option<Duration> {
 }
 
 fn seconds(fields: &mut Fields<'_>) -> Option<Duration> {
-    let within = |seconds: f64| seconds >= 0.001 && seconds <= LONGEST_PAUSE;
+    let within = |seconds: f64| (0.001..=LONGEST_PAUSE).contains(&seconds);
     let wanted = "a number of seconds from 0.001 to 3600";
     fields.number("seconds", wanted, within).map(Duration::from_secs_f64)
 }

@@ -2,12 +2,15 @@
 
 #![cfg(test)]
 
+mod admin;
 mod anthropic;
 mod bedrock;
 mod door;
+mod faults;
 mod ollama;
 mod openai;
 mod process;
+mod raw;
 #[cfg(feature = "integration")]
 mod real_ollama;
 mod shape;

@@ -127,7 +127,7 @@ fn a_rule_that_can_never_apply_is_refused() {
         (always.clone(), always.clone(), true),
         (always.clone(), json!({"kind": "refusal", "match": {"route": "/api/chat", "model": "ll*2"}}), true),
         (always.clone(), json!({"kind": "refusal", "match": {"route": "/api/chat"}}), false),
-        (always.clone(), json!({"kind": "refusal", "match": {"protocol": "openai", "model": "l*"}}), false),
+        (always, json!({"kind": "refusal", "match": {"protocol": "openai", "model": "l*"}}), false),
         (json!({"kind": "stream_error"}), json!({"kind": "refusal"}), false),
         (json!({"kind": "stream_error"}), json!({"kind": "refusal", "match": {"stream": true}}), true),
         (
