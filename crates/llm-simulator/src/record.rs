@@ -209,8 +209,7 @@ impl CallUnderWay {
         kept.status = head.status;
         kept.retry_after_seconds = head.retry_after_seconds;
         let held = self.recorder.memory.hold();
-        self.answered =
-            Some(Answered::new(kept.route.protocol, head.status, head.media, head.encoded, held));
+        self.answered = Some(Answered::new(kept.route.protocol, head.status, head.media, head.encoded, held));
     }
 
     /// Some of the answer's body has come.
@@ -315,7 +314,9 @@ impl Writer {
             if !recording.answered() {
                 count(&self.counts.errors);
             }
-            if let Some(why) = wordless.map(answered::Wordless::kind).or((!words).then_some("too_many_credentials")) {
+            if let Some(why) =
+                wordless.map(answered::Wordless::kind).or((!words).then_some("too_many_credentials"))
+            {
                 count(&self.counts.wordless);
                 tracing::warn!(why, route = recording.route, "an answer is recorded without its words");
             }
@@ -329,7 +330,8 @@ impl Writer {
         let clean = |text: &str| self.redactor.redact(text).text;
         let hex = |fingerprint: &Fingerprint| fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
         let whole = self.requests == Kept::Whole && words;
-        let turns = || question.turns.iter().map(|turn| Turn { role: clean(&turn.role), text: clean(&turn.text) });
+        let turns =
+            || question.turns.iter().map(|turn| Turn { role: clean(&turn.role), text: clean(&turn.text) });
         let request = RecordedRequest {
             fingerprint: hex(&question.recorded_fingerprint()),
             turns: question.turn_fingerprints().iter().map(hex).collect(),

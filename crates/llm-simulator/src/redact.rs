@@ -261,7 +261,8 @@ mod tests {
         assert_eq!(redactor.patterns.len(), PATTERNS.len());
         assert!(redactor.named.is_some() && redactor.base64.is_some());
         for key in KEYS {
-            for text in [key.to_owned(), format!("Use {key} now."), format!("é:{key}\n"), format!("({key})")] {
+            for text in [key.to_owned(), format!("Use {key} now."), format!("é:{key}\n"), format!("({key})")]
+            {
                 let redacted = redactor.redact(&text);
                 assert!(!redacted.text.contains(secret(key)), "{text} left as {}", redacted.text);
                 assert!(redacted.text.contains(REMOVED));
@@ -287,7 +288,9 @@ mod tests {
     #[test]
     fn what_a_client_sent_is_known_from_then_on() {
         let redactor = Redactor::default();
-        assert!(redactor.learn("correct horse") && redactor.learn("abc") && redactor.learn("q\"uoted-secret"));
+        assert!(
+            redactor.learn("correct horse") && redactor.learn("abc") && redactor.learn("q\"uoted-secret")
+        );
         let redacted = redactor.redact(r#"correct horse, abc, abcd, "q\"uoted-secret", correct ho"#);
         assert_eq!(redacted.text, r#"[removed], [removed], abcd, "[removed]", [removed]"#);
         for index in 0..5_000 {

@@ -228,9 +228,8 @@ mod tests {
     }
 
     fn frame(kind: &str, body: &str) -> Vec<u8> {
-        let header = |name: &'static str, value: &str| {
-            Header::new(name, HeaderValue::String(value.to_owned().into()))
-        };
+        let header =
+            |name: &'static str, value: &str| Header::new(name, HeaderValue::String(value.to_owned().into()));
         let message = Message::new(body.to_owned().into_bytes())
             .add_header(header(":message-type", "event"))
             .add_header(header(":event-type", kind));
@@ -285,7 +284,11 @@ mod tests {
         for (protocol, media, body) in streams() {
             for size in [1, 2, 3, 7, 64, 100_000] {
                 let (said, complete) = heard(protocol, media, &body, size);
-                assert_eq!((said.text.as_str(), said.wordless, complete), ("Héllo", None, true), "{protocol:?}");
+                assert_eq!(
+                    (said.text.as_str(), said.wordless, complete),
+                    ("Héllo", None, true),
+                    "{protocol:?}"
+                );
                 assert_eq!(said.chunks.iter().map(|(_, bytes)| *bytes).collect::<Vec<_>>(), [3, 3]);
                 assert_eq!(said.stop, Some(RecordedStop::Length));
                 let cached_input_tokens = if protocol == Protocol::Ollama { 0 } else { 3 };
@@ -302,10 +305,22 @@ mod tests {
     #[test]
     fn whole_answers_are_understood() {
         for (protocol, body) in [
-            (Protocol::Ollama, r#"{"response":"Hi","done":true,"done_reason":"stop","prompt_eval_count":7,"eval_count":2}"#),
-            (Protocol::OpenAi, r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2}}"#),
-            (Protocol::Anthropic, r#"{"content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":7,"output_tokens":2}}"#),
-            (Protocol::Bedrock, r#"{"output":{"message":{"content":[{"text":"Hi"}]}},"stopReason":"end_turn","usage":{"inputTokens":7,"outputTokens":2}}"#),
+            (
+                Protocol::Ollama,
+                r#"{"response":"Hi","done":true,"done_reason":"stop","prompt_eval_count":7,"eval_count":2}"#,
+            ),
+            (
+                Protocol::OpenAi,
+                r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2}}"#,
+            ),
+            (
+                Protocol::Anthropic,
+                r#"{"content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":7,"output_tokens":2}}"#,
+            ),
+            (
+                Protocol::Bedrock,
+                r#"{"output":{"message":{"content":[{"text":"Hi"}]}},"stopReason":"end_turn","usage":{"inputTokens":7,"outputTokens":2}}"#,
+            ),
         ] {
             let (said, complete) = heard(protocol, "application/json", body.as_bytes(), 10);
             assert_eq!((said.text.as_str(), complete, said.chunks), ("Hi", true, vec![(9_999.0, 2)]));

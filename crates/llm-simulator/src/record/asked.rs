@@ -162,9 +162,9 @@ fn openai(body: &Value) -> Question {
     let format = body.get("response_format").unwrap_or(&Value::Null);
     let form = match text_of(format, "type") {
         "json_object" => Form::Json,
-        "json_schema" => format
-            .pointer("/json_schema/schema")
-            .map_or(Form::Json, |schema| Form::Schema(schema.clone())),
+        "json_schema" => {
+            format.pointer("/json_schema/schema").map_or(Form::Json, |schema| Form::Schema(schema.clone()))
+        }
         _ => Form::Prose,
     };
     let most = ["max_tokens", "max_completion_tokens"];
@@ -305,7 +305,8 @@ mod tests {
         ] {
             assert_eq!(Route::of(path).unwrap().path, route);
         }
-        for path in ["/", "/api/tags", "/v1/messages/count_tokens", "/model/a/invoke", "/model/%ff/converse"] {
+        for path in ["/", "/api/tags", "/v1/messages/count_tokens", "/model/a/invoke", "/model/%ff/converse"]
+        {
             assert_eq!(Route::of(path), None, "{path}");
         }
     }
@@ -313,10 +314,22 @@ mod tests {
     #[test]
     fn the_same_question_in_every_protocol_has_the_same_fingerprint() {
         let asked = [
-            read("/api/chat", r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}],"options":{"num_predict":5,"stop":["x"]}}"#),
-            read("/v1/chat/completions", r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"u"}]}],"max_completion_tokens":5,"stop":"x"}"#),
-            read("/v1/messages", r#"{"model":"m","system":"s","messages":[{"role":"user","content":[{"type":"text","text":"u"}]}],"max_tokens":5,"stop_sequences":["x"],"stream":true}"#),
-            read("/model/m/converse-stream", r#"{"system":[{"text":"s"}],"messages":[{"role":"user","content":[{"text":"u"}]}],"inferenceConfig":{"maxTokens":5,"stopSequences":["x"]}}"#),
+            read(
+                "/api/chat",
+                r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}],"options":{"num_predict":5,"stop":["x"]}}"#,
+            ),
+            read(
+                "/v1/chat/completions",
+                r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"u"}]}],"max_completion_tokens":5,"stop":"x"}"#,
+            ),
+            read(
+                "/v1/messages",
+                r#"{"model":"m","system":"s","messages":[{"role":"user","content":[{"type":"text","text":"u"}]}],"max_tokens":5,"stop_sequences":["x"],"stream":true}"#,
+            ),
+            read(
+                "/model/m/converse-stream",
+                r#"{"system":[{"text":"s"}],"messages":[{"role":"user","content":[{"text":"u"}]}],"inferenceConfig":{"maxTokens":5,"stopSequences":["x"]}}"#,
+            ),
         ];
         assert_eq!(asked.each_ref().map(|asked| asked.stream), [true, false, true, true]);
         for one in &asked {

@@ -71,7 +71,9 @@ fn lines(pieces: &[&str]) -> Vec<String> {
         .iter()
         .map(|piece| format!("{}\n", serde_json::json!({"message": {"content": piece}, "done": false})))
         .collect();
-    lines.push("{\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":3,\"eval_count\":2}\n".to_owned());
+    lines.push(
+        "{\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":3,\"eval_count\":2}\n".to_owned(),
+    );
     lines
 }
 
@@ -101,7 +103,10 @@ fn without_secrets(file: &str) {
         // Nor any longer part of it.
         for part in secret.as_bytes().windows(18) {
             let part = std::str::from_utf8(part).unwrap();
-            assert!(part.contains("-----") || part.contains('\n') || !file.contains(part), "{part} is in {file}");
+            assert!(
+                part.contains("-----") || part.contains('\n') || !file.contains(part),
+                "{part} is in {file}"
+            );
         }
     }
 }
@@ -210,7 +215,13 @@ async fn every_end_is_told_from_the_others() {
     let (_, calls) = kit.end().await;
     let ends: Vec<End> = calls.iter().map(|call| call.end).collect();
     let wanted = [
-        End::ClientLeft, End::ClientLeft, End::Complete, End::Cut, End::Complete, End::TimedOut, End::Cut,
+        End::ClientLeft,
+        End::ClientLeft,
+        End::Complete,
+        End::Cut,
+        End::Complete,
+        End::TimedOut,
+        End::Cut,
         End::Unreachable,
     ];
     assert_eq!(ends, wanted);

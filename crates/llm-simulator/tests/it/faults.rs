@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::raw::{Came, End, Raw, request};
-use crate::{Simulated, json, settings};
+use crate::{CONVERSE_MODEL, Simulated, json, settings};
 
 const STREAMED: &str = r#"{"model":"llama3.2","prompt":"Dune","options":{"num_predict":6}}"#;
 const WHOLE: &str = r#"{"model":"llama3.2","prompt":"Dune","stream":false,"options":{"num_predict":6}}"#;
@@ -387,6 +387,16 @@ async fn an_error_in_a_stream_is_in_its_protocols_words() {
     let error: Value = serde_json::from_str(error.trim_end()).unwrap();
     assert_eq!(error["error"], json!({"type": "overloaded_error", "message": "Overloaded"}));
     assert_eq!(text.matches("event: content_block_delta").count(), 2, "{text}");
+    let converse = format!("{}/model/{CONVERSE_MODEL}/converse-stream", simulated.base);
+    let request = simulated.client.post(converse).bearer_auth("k").header("content-type", "application/json");
+    let request = request.body(r#"{"messages":[{"role":"user","content":[{"text":"Dune"}]}]}"#);
+    let bytes = request.send().await.unwrap().bytes().await.unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert_eq!(text.matches("contentBlockDelta").count(), 2, "{text}");
+    let (_, exception) = text.split_once(":exception-type").unwrap();
+    assert!(exception.contains("serviceUnavailableException"), "{text}");
+    assert!(exception.contains(r#"{"message":"simulated overload; ask again"}"#), "{text}");
+    assert!(!text.contains("messageStop"), "{text}");
 }
 
 #[tokio::test]

@@ -15,6 +15,20 @@ pub(super) fn event(name: &'static str, payload: &impl serde::Serialize) -> Vec<
     frame([(":event-type", name), (":content-type", "application/json"), (":message-type", "event")], payload)
 }
 
+/// An exception in a stream, its name as the stream's model writes it: the first letter small.
+pub(super) fn exception(name: &str, payload: &impl serde::Serialize) -> Vec<u8> {
+    let mut name = name.to_owned();
+    if let Some(first) = name.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    let headers = [
+        (":exception-type", name.as_str()),
+        (":content-type", "application/json"),
+        (":message-type", "exception"),
+    ];
+    frame(headers, payload)
+}
+
 /// The same frame with a message CRC that is wrong, its lengths and prelude intact.
 pub(super) fn with_wrong_checksum(mut frame: Vec<u8>) -> Vec<u8> {
     if let Some(last) = frame.last_mut() {
@@ -23,8 +37,9 @@ pub(super) fn with_wrong_checksum(mut frame: Vec<u8>) -> Vec<u8> {
     frame
 }
 
-fn frame(headers: [(&'static str, &'static str); 3], payload: &impl serde::Serialize) -> Vec<u8> {
-    let headers = headers.map(|(name, value)| Header::new(name, HeaderValue::String(value.into())));
+fn frame(headers: [(&'static str, &str); 3], payload: &impl serde::Serialize) -> Vec<u8> {
+    let headers =
+        headers.map(|(name, value)| Header::new(name, HeaderValue::String(value.to_owned().into())));
     let message = Message::new_from_parts(headers.into(), encoded(payload));
     let mut bytes = Vec::new();
     match write_message_to(&message, &mut bytes) {

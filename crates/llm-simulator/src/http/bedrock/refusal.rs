@@ -89,7 +89,7 @@ impl Refusal {
     }
 
     /// The status and the name of the exception.
-    fn exception(&self) -> (StatusCode, &'static str) {
+    pub(super) fn exception(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NoAuthentication => (StatusCode::FORBIDDEN, "MissingAuthenticationTokenException"),
             Self::IncompleteSignature(_) => (StatusCode::FORBIDDEN, "IncompleteSignatureException"),
@@ -196,6 +196,7 @@ mod tests {
             (Failure::ServerError, 500, "InternalServerException"),
             (Failure::Unavailable { retry_after: Some(wait) }, 503, "ServiceUnavailableException"),
             (Failure::Overloaded, 503, "ServiceUnavailableException"),
+            (Failure::Timeout { after: wait }, 408, "ModelTimeoutException"),
             (Failure::ContextLength { tokens: 2, most: 1 }, 400, "ValidationException"),
             (Failure::NotRecorded { nearest: "x".to_owned() }, 404, "ResourceNotFoundException"),
             (recorded(408), 408, "ModelTimeoutException"),

@@ -4,12 +4,15 @@
 
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
+use super::refusal::Refusal;
 use super::{JSON, REQUEST_ID, frame};
 use crate::allowance::Allowance;
 use crate::answer::{Answer, Stop};
 use crate::delivery::Ending;
+use crate::failure::Failure;
 use crate::http::serving::{Wire, encoded};
 
 /// How one answer is told.
@@ -187,6 +190,14 @@ impl Wire for Told {
         ));
         events.extend(frame::event("metadata", &Metadata { metrics: metrics(ending), usage: usage(ending) }));
         events
+    }
+
+    /// As Bedrock does: an exception among the events, see
+    /// <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html>.
+    fn failed(&mut self, failure: &Failure) -> Option<Vec<u8>> {
+        let refusal = Refusal::Failed(failure.clone());
+        let (_, name) = refusal.exception();
+        Some(frame::exception(name, &json!({"message": refusal.to_string()})))
     }
 
     fn malformed(&self, event: Vec<u8>) -> Vec<u8> {

@@ -140,18 +140,17 @@ fn ollama(value: &Value) -> Heard {
         output: number_at(value, "/eval_count"),
     };
     // A prompt that was in memory already is not counted.
-    let usage = if over && usage.output.is_some() {
-        Told { input: usage.input.or(Some(0)), ..usage }
-    } else {
-        usage
-    };
-    let stop = if over { stop(text_at(value, "/done_reason")).or(Some(RecordedStop::Finished)) } else { None };
+    let usage =
+        if over && usage.output.is_some() { Told { input: usage.input.or(Some(0)), ..usage } } else { usage };
+    let stop =
+        if over { stop(text_at(value, "/done_reason")).or(Some(RecordedStop::Finished)) } else { None };
     Heard { text, usage: Some(usage), stop, error: error(value), over }
 }
 
 /// <https://platform.openai.com/docs/api-reference/chat-streaming>
 fn openai(value: &Value, said: &str) -> Heard {
-    let choice = value.pointer("/choices/0").filter(|choice| number_at(choice, "/index").unwrap_or_default() == 0);
+    let choice =
+        value.pointer("/choices/0").filter(|choice| number_at(choice, "/index").unwrap_or_default() == 0);
     let message = choice.and_then(|choice| choice.get(said)).unwrap_or(&Value::Null);
     let mut text = text_at(message, "/content").to_owned();
     for call in message.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
