@@ -32,3 +32,4 @@ pub mod settings;
 pub mod simulator;
 pub mod text;
 pub mod tokens;
+pub mod upstream;
