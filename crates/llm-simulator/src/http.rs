@@ -11,6 +11,7 @@ mod identity;
 mod json_body;
 mod ollama;
 mod openai;
+pub mod recorder;
 mod serving;
 mod sse;
 mod v1;

@@ -28,6 +28,7 @@ pub mod question;
 pub mod record;
 pub mod recording;
 pub mod redact;
+pub mod replay;
 pub mod settings;
 pub mod simulator;
 pub mod text;

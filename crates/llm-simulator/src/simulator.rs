@@ -22,6 +22,7 @@ use crate::faults::{Fault, Faults, InForce};
 use crate::models::Models;
 use crate::profile::{Failing, Profile, Profiles};
 use crate::question::Fingerprint;
+use crate::replay::Replay;
 
 /// How many questions are counted; one more, and counting starts afresh. About 20 MiB.
 const MOST_QUESTIONS: usize = 250_000;
@@ -32,6 +33,7 @@ pub struct Simulator {
     seed: u64,
     profiles: Profiles,
     models: Models,
+    replay: Option<Replay>,
     limits: Option<Limited>,
     faults: RwLock<Arc<InForce>>,
     asked: Mutex<HashMap<Fingerprint, u32>>,
@@ -115,11 +117,18 @@ impl Simulator {
             seed,
             profiles,
             models,
+            replay: None,
             limits: None,
             faults: RwLock::new(Arc::new(InForce::now(Faults::default()))),
             asked: Mutex::default(),
             under_way: Arc::default(),
         }
+    }
+
+    /// Answering what was recorded by its recordings.
+    #[must_use]
+    pub fn with_replay(self, replay: Replay) -> Self {
+        Self { replay: Some(replay), ..self }
     }
 
     /// With limits, from now on.
@@ -153,6 +162,12 @@ impl Simulator {
     #[must_use]
     pub const fn models(&self) -> &Models {
         &self.models
+    }
+
+    /// The recordings that it answers by, if any.
+    #[must_use]
+    pub const fn replay(&self) -> Option<&Replay> {
+        self.replay.as_ref()
     }
 
     /// The faults in force.
@@ -234,6 +249,9 @@ impl Simulator {
         nth: u32,
         under_way: usize,
     ) -> Outcome {
+        if let Some(played) = self.replay.as_ref().and_then(|replay| replay.outcome(&call.question)) {
+            return played;
+        }
         let cut_short = match failing(fingerprint, nth, profile, under_way) {
             Some(Failing::Refused { failure, after }) => return Outcome::Failure { failure, after },
             Some(Failing::CutShort { share }) => Some(share),

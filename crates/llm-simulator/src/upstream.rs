@@ -37,8 +37,7 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 /// What a signature of AWS takes the place of.
-const SIGNATURE: [&str; 4] =
-    ["authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
+const SIGNATURE: [&str; 4] = ["authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
 /// The region of a host that names none.
 const REGION: &str = "us-east-1";
 /// The name of Bedrock in signatures.
@@ -51,7 +50,9 @@ pub enum UpstreamError {
     #[error("--upstream is no URL such as http://127.0.0.1:11434 or https://api.openai.com")]
     Url,
     /// It names a user or password, a query or a fragment.
-    #[error("--upstream is to name a place only: leave user, password, query and fragment out; clients send their own keys")]
+    #[error(
+        "--upstream is to name a place only: leave user, password, query and fragment out; clients send their own keys"
+    )]
     More,
     /// The client for it cannot be made.
     #[error("no client for the upstream: {0}")]
@@ -201,9 +202,14 @@ impl Upstream {
         for name in SIGNATURE {
             request.headers_mut().remove(name);
         }
-        let identity =
-            Credentials::new(&keys.access_key_id, keys.secret_access_key.expose_secret(), None, None, "settings")
-                .into();
+        let identity = Credentials::new(
+            &keys.access_key_id,
+            keys.secret_access_key.expose_secret(),
+            None,
+            None,
+            "settings",
+        )
+        .into();
         let mut settings = SigningSettings::default();
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         let params: SigningParams<'_> = v4::SigningParams::builder()
@@ -318,7 +324,9 @@ mod tests {
             assert_eq!(url(&plain, target).unwrap(), at);
         }
         assert_eq!(url(&below, "/v1/x").unwrap(), "https://example.com/openai/v1/x");
-        for target in ["/../x", "/a/../../x", "/%2e%2e/x", "*", "", "@evil.example/", ":99/x", ".evil.example/x"] {
+        for target in
+            ["/../x", "/a/../../x", "/%2e%2e/x", "*", "", "@evil.example/", ":99/x", ".evil.example/x"]
+        {
             assert_eq!(url(&below, target), Err(Unanswered::Path), "{target}");
         }
     }
@@ -357,7 +365,8 @@ mod tests {
 
     #[test]
     fn with_keys_requests_are_signed_anew_for_the_upstream() {
-        let keys = AwsKeys { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned().into() };
+        let keys =
+            AwsKeys { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned().into() };
         let host = "https://bedrock-runtime.eu-west-1.amazonaws.com";
         let upstream = Upstream::new(host, Duration::from_secs(1), Some(keys)).unwrap();
         let mut headers = HeaderMap::new();
@@ -367,7 +376,10 @@ mod tests {
         *request.body_mut() = Some("{}".into());
         upstream.sign(&mut request).unwrap();
         let said = request.headers()["authorization"].to_str().unwrap();
-        assert!(said.contains("Credential=AKID/") && said.contains("/eu-west-1/bedrock/aws4_request"), "{said}");
+        assert!(
+            said.contains("Credential=AKID/") && said.contains("/eu-west-1/bedrock/aws4_request"),
+            "{said}"
+        );
         assert!(request.headers().contains_key("x-amz-date"));
         assert!(!request.headers().contains_key("x-amz-security-token"));
         assert_eq!(region("localhost"), "us-east-1");

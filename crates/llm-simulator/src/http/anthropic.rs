@@ -39,6 +39,7 @@ use self::version::Version;
 use super::serving::{Refused, bearer, json_answer, serve};
 use super::{Shared, identity, tenant};
 use crate::call::{Call, Protocol};
+use crate::question::Question;
 
 pub(super) use self::models::{model, models};
 
@@ -72,6 +73,13 @@ pub(super) async fn create(
     serve(shared, call, reset, told)
         .await
         .map_err(|(failure, allowance)| Refusal::Failed(Box::new(Failed { failure, allowance })).into())
+}
+
+/// What a body asks, as a recorder keeps it, and whether the answer is to come in events.
+pub(super) fn recorded(body: &[u8]) -> Option<(Question, bool)> {
+    let read = |version| Asked::read(Kind::Answer, version, true, body).ok();
+    let asked = read(Version::Of2023).or_else(|| read(Version::Of2026))?;
+    Some((asked.question, asked.stream))
 }
 
 /// `POST /v1/messages/count_tokens`.

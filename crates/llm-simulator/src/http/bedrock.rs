@@ -39,6 +39,7 @@ use self::told::Told;
 use super::serving::{Refused, serve};
 use super::{Shared, tenant};
 use crate::call::{Call, Protocol};
+use crate::question::Question;
 
 const JSON: &str = "application/json";
 
@@ -58,6 +59,11 @@ pub(super) async fn converse(head: Head, model: ModelId, body: RawBody) -> Resul
 /// `POST /model/{modelId}/converse-stream`.
 pub(super) async fn converse_stream(head: Head, model: ModelId, body: RawBody) -> Result<Response, Refused> {
     Ok(answer(head, model, body, true).await?)
+}
+
+/// What a body asks, as a recorder keeps it, but for the model, which the path names.
+pub(super) fn recorded(body: &[u8]) -> Option<Question> {
+    Asked::read(body).ok().map(|asked| asked.question)
 }
 
 /// Any other operation on a model, and any other method.

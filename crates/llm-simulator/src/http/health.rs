@@ -22,13 +22,14 @@ pub(super) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Val
     (StatusCode::OK, Json(json!({"status": "ok"})))
 }
 
-/// `GET /health`: readiness, and by what figures is simulated.
+/// `GET /health`: readiness, what it is, and by what figures is simulated.
 pub(super) async fn health(State(shared): State<Shared>) -> (StatusCode, Json<Value>) {
     let stopping = shared.stop.is_cancelled();
     let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let simulator = &shared.simulator;
-    let body = json!({
+    let mut body = json!({
         "status": if stopping { "stopping" } else { "ok" },
+        "role": if simulator.replay().is_some() { "replay" } else { "simulate" },
         "version": env!("CARGO_PKG_VERSION"),
         "models": simulator.models().named(),
         "anyModel": simulator.models().any(),
@@ -37,5 +38,10 @@ pub(super) async fn health(State(shared): State<Shared>) -> (StatusCode, Json<Va
         "faults": simulator.faults().faults().rules().len(),
         "profiles": simulator.profiles().by_model().map(|(model, profile)| (model, &profile.source)).collect::<BTreeMap<_, _>>(),
     });
+    if let Some(replay) = simulator.replay() {
+        let (questions, recordings) = replay.size();
+        body["recordedQuestions"] = questions.into();
+        body["recordings"] = recordings.into();
+    }
     (status, Json(body))
 }

@@ -32,6 +32,7 @@ use self::told::Told;
 use super::serving::{Refused, json_answer, serve};
 use super::{Shared, tenant};
 use crate::call::{Call, Protocol};
+use crate::question::Question;
 
 /// The Ollama whose behaviour is imitated; as a semantic version, with build metadata that marks it.
 const VERSION: &str = "0.17.4+simulated";
@@ -91,6 +92,19 @@ pub(super) async fn generate(
     body: RawBody,
 ) -> Result<Response, Refused> {
     answer((shared, reset, headers), Asked::read(Kind::Generate, &read(body)?)?).await
+}
+
+/// What a body asks, as a recorder keeps it, and whether the answer is to come in lines. Nothing
+/// where it asks nothing.
+pub(super) fn recorded(path: &str, body: &[u8]) -> Option<(Question, bool)> {
+    let kind = if path == Kind::Chat.route() { Kind::Chat } else { Kind::Generate };
+    let asked = Asked::read(kind, body).ok()?;
+    Some((asked.question, asked.stream))
+}
+
+/// A model's name without what may be left out of it.
+pub(super) fn plain_name(name: &str) -> String {
+    names::plain(name)
 }
 
 fn read(body: RawBody) -> Result<Bytes, Refusal> {

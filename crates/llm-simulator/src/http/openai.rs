@@ -37,6 +37,7 @@ use self::wire::{Model, ModelList};
 use super::serving::{Refused, bearer, json_answer, serve};
 use super::{LARGEST_BODY, Shared, tenant};
 use crate::call::{Call, Protocol};
+use crate::question::Question;
 
 const JSON: &str = "application/json";
 
@@ -87,6 +88,11 @@ pub(super) async fn chat(
     let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     response.headers_mut().insert(limits::PROCESSING, HeaderValue::from(took));
     Ok(response)
+}
+
+/// What a body asks, as a recorder keeps it, and whether the answer is to come in events.
+pub(super) fn recorded(body: &[u8]) -> Option<(Question, bool)> {
+    Asked::read(body).ok().map(|asked| (asked.question, asked.stream))
 }
 
 /// Any other path under `/v1/`.

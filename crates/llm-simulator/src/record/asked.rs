@@ -36,6 +36,12 @@ pub struct Route {
 }
 
 impl Route {
+    /// The model, where the path names it.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
     /// The call that a `POST` to this path is. What stands before OpenAI's and Anthropic's paths
     /// is the upstream's own, as in `/openai/v1/chat/completions`.
     #[must_use]
@@ -52,8 +58,8 @@ impl Route {
         }
         let (model, operation) = path.strip_prefix("/model/")?.rsplit_once('/')?;
         let path = match operation {
-            "converse" => "/model/{model_id}/converse",
-            "converse-stream" => "/model/{model_id}/converse-stream",
+            "converse" => "/model/{modelId}/converse",
+            "converse-stream" => "/model/{modelId}/converse-stream",
             _ => return None,
         };
         let model = percent_decode_str(model).decode_utf8().ok()?.into_owned();
@@ -300,8 +306,8 @@ mod tests {
             ("/api/chat", "/api/chat"),
             ("/openai/v1/chat/completions", "/v1/chat/completions"),
             ("/v1/messages", "/v1/messages"),
-            ("/model/us.a%3A0/converse", "/model/{model_id}/converse"),
-            ("/model/a/converse-stream", "/model/{model_id}/converse-stream"),
+            ("/model/us.a%3A0/converse", "/model/{modelId}/converse"),
+            ("/model/a/converse-stream", "/model/{modelId}/converse-stream"),
         ] {
             assert_eq!(Route::of(path).unwrap().path, route);
         }

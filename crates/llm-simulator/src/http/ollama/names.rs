@@ -24,6 +24,12 @@ pub(super) fn valid(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-:/".contains(c))
 }
 
+/// The shortest name that means the same: without a default prefix and tag, in lower case.
+pub(super) fn plain(name: &str) -> String {
+    let name = canonical(name);
+    name.strip_suffix(":latest").unwrap_or(&name).to_owned()
+}
+
 fn canonical(name: &str) -> String {
     let mut name = name.to_ascii_lowercase();
     for prefix in DEFAULT_PREFIXES {
@@ -36,7 +42,7 @@ fn canonical(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{find, valid, with_tag};
+    use super::{find, plain, valid, with_tag};
     use crate::models::Models;
 
     #[test]
@@ -50,6 +56,7 @@ mod tests {
             "registry.ollama.ai/library/llama3.2",
         ] {
             assert_eq!(find(&models, name), Some("llama3.2"), "{name}");
+            assert_eq!(plain(name), "llama3.2");
         }
         assert_eq!(find(&models, "me/own:1B"), Some("me/own:1b"));
         for name in ["", "llama3", "llama3.2:1b", "me/own", "own:1b"] {
