@@ -13,6 +13,8 @@ mod process;
 mod raw;
 #[cfg(feature = "integration")]
 mod real_ollama;
+mod record;
+mod replay;
 mod shape;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -85,12 +87,24 @@ fn client() -> Client {
 
 impl Simulated {
     async fn start(settings: &Settings) -> Self {
+        Self::start_as(settings, Role::Simulate).await
+    }
+
+    async fn start_as(settings: &Settings, role: Role) -> Self {
         let stop = CancellationToken::new();
-        let app = App::start(settings, Role::Simulate, Metrics::unregistered(), stop.clone()).await.unwrap();
+        let app = App::start(settings, role, Metrics::unregistered(), stop.clone()).await.unwrap();
         let base = format!("http://{}", app.local_addr());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { app.run().await.unwrap() });
         Self { base, client: client(), stop, tasks }
+    }
+
+    /// Stops and waits until it has.
+    async fn end(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
     }
 
     async fn post(&self, path: &str, body: &str) -> Response {
