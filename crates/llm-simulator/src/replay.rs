@@ -135,6 +135,8 @@ impl Replay {
         for (place, recording) in recordings.calls {
             replay.add(place, recording, timing);
         }
+        // Where two names mean the same, the shorter is the one under which it was recorded.
+        replay.models.sort_by_key(String::len);
         if replay.played == 0 { Err(ReplayError::Nothing(replay.left)) } else { Ok(replay) }
     }
 
@@ -167,7 +169,7 @@ impl Replay {
         }
     }
 
-    /// The models that were recorded, in the order of the recordings.
+    /// The models that were recorded, those with shorter names first.
     #[must_use]
     pub fn models(&self) -> &[String] {
         &self.models

@@ -38,10 +38,10 @@ pub(super) async fn health(State(shared): State<Shared>) -> (StatusCode, Json<Va
         "faults": simulator.faults().faults().rules().len(),
         "profiles": simulator.profiles().by_model().map(|(model, profile)| (model, &profile.source)).collect::<BTreeMap<_, _>>(),
     });
-    if let Some(replay) = simulator.replay() {
+    if let (Some(replay), Some(body)) = (simulator.replay(), body.as_object_mut()) {
         let (questions, recordings) = replay.size();
-        body["recordedQuestions"] = questions.into();
-        body["recordings"] = recordings.into();
+        body.insert("recordedQuestions".to_owned(), questions.into());
+        body.insert("recordings".to_owned(), recordings.into());
     }
     (status, Json(body))
 }

@@ -152,9 +152,8 @@ fn openai(body: &Value) -> Question {
     let said = |message: &Value| {
         let mut text = text_of(message, "content").to_owned();
         for part in list_of(message, "content") {
-            match text_of(part, "type") {
-                kind @ ("text" | "refusal") => line(&mut text, text_of(part, kind)),
-                _ => {}
+            if let kind @ ("text" | "refusal") = text_of(part, "type") {
+                line(&mut text, text_of(part, kind));
             }
         }
         for call in list_of(message, "tool_calls") {

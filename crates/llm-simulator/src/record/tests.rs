@@ -162,7 +162,7 @@ proptest! {
                 let pieces: Vec<&str> = cuts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
                 let lines = lines(&pieces);
                 // Broken off somewhere, now and then.
-                let heard = if cuts.len() % 3 == 0 { lines.len() / 2 } else { lines.len() };
+                let heard = if cuts.len().is_multiple_of(3) { lines.len() / 2 } else { lines.len() };
                 lines[..heard].iter().for_each(|line| call.hear(line.as_bytes()));
             }
             call.complete();

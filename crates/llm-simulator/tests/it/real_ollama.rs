@@ -1,9 +1,13 @@
 //! The shapes that the simulator imitates, compared with a real Ollama's.
 
+use llm_simulator::app::Role;
 use llm_simulator::models::Models;
+use llm_simulator::recording::End;
+use llm_simulator::settings::{Misses, RecordedTiming, ReplayArguments};
 use reqwest::Client;
 use serde_json::Value;
 
+use crate::record::{Recorded, file};
 use crate::shape::{DETAILS, END, LINE, LOADED, MODEL, SHOWN, fields, has};
 use crate::{Simulated, client, json, lines, post, settings};
 
@@ -108,5 +112,78 @@ async fn refusals_are_those_of_a_real_ollama() {
             (ours.status(), &ours.headers()["allow"], &ours.headers()["content-type"]),
             (theirs.status(), &theirs.headers()["allow"], &theirs.headers()["content-type"]),
         );
+    }
+}
+
+/// What a real Ollama said by three protocols, streamed and not, is said again: text, tokens, why it
+/// ended, in as many pieces.
+#[tokio::test]
+async fn a_recording_of_a_real_ollama_is_replayed() {
+    let (client, base, model) = real().await;
+    let recorded = Recorded::of(&base).await;
+    let turns = r#""messages":[{"role":"user","content":"What is Dune about?"}]"#;
+    let bodies = |stream: bool| {
+        [
+            ("/api/chat", format!(r#"{{"model":"{model}","stream":{stream},{turns}}}"#)),
+            (
+                "/api/generate",
+                format!(
+                    r#"{{"model":"{model}","stream":{stream},"prompt":"Dune","options":{{"num_predict":5}}}}"#
+                ),
+            ),
+            (
+                "/v1/chat/completions",
+                format!(r#"{{"model":"{model}","stream":{stream},"max_tokens":9,{turns}}}"#),
+            ),
+            ("/v1/messages", format!(r#"{{"model":"{model}","stream":{stream},"max_tokens":12,{turns}}}"#)),
+        ]
+    };
+    let ask = async |base: &str, path: &str, body: &str| {
+        let request = client.post(format!("{base}{path}")).header("x-api-key", "key").bearer_auth("key");
+        let request =
+            request.header("anthropic-version", "2023-06-01").header("content-type", "application/json");
+        let answer = request.body(body.to_owned()).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path} {body}");
+        answer.text().await.unwrap()
+    };
+    for (path, body) in bodies(true).iter().chain(&bodies(false)) {
+        ask(&recorded.recorder.base, path, body).await;
+    }
+    let (_, first, folder) = recorded.end().await;
+    assert_eq!(first.len(), 8);
+    for call in &first {
+        assert!(call.answered() && call.end == End::Complete && call.stop.is_some(), "{call:?}");
+        assert!(
+            !call.text.as_ref().unwrap().is_empty() && call.stream == (call.chunk_ms.len() > 1),
+            "{call:?}"
+        );
+    }
+    let replay = Role::Replay(ReplayArguments {
+        recordings: vec![file(folder.path())],
+        timing: RecordedTiming::Recorded,
+        misses: Misses::Refuse,
+        skip_broken: false,
+    });
+    let replay = Simulated::start_as(&settings(), replay).await;
+    // Heard by the same ears.
+    let recorded = Recorded::of(&replay.base).await;
+    for (path, body) in bodies(true).iter().chain(&bodies(false)) {
+        ask(&recorded.recorder.base, path, body).await;
+    }
+    let (_, again, _folder) = recorded.end().await;
+    for (first, again) in first.iter().zip(&again) {
+        assert_eq!((&again.text, again.stop, &again.request), (&first.text, first.stop, &first.request));
+        if let (Some(told), Some(usage)) = (again.usage, first.usage) {
+            assert_eq!(told, usage);
+        }
+        if first.stream {
+            assert_eq!(again.chunk_bytes, first.chunk_bytes);
+            assert!(
+                again.total_ms >= first.total_ms * 0.9,
+                "{} ms after {} ms",
+                again.total_ms,
+                first.total_ms
+            );
+        }
     }
 }
