@@ -5,6 +5,7 @@
 //! what needs draws is handed them, or is computed exactly.
 
 pub mod bootstrap;
+pub mod broken_line;
 pub mod kaplan_meier;
 pub mod kolmogorov;
 pub mod least_squares;

@@ -370,3 +370,101 @@ fn digits(value: f64) -> f64 {
     }
     format!("{value:.6e}").parse().unwrap_or(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use statistics::QuantileTable;
+
+    use super::super::distribution::{Covariate, Effect};
+    use super::super::errors::{Error, ErrorKind};
+    use super::super::ranks::Ranks;
+    use super::{LONGEST, Profile, ProfileError, digits, rounded};
+
+    /// A profile with everything that one can have.
+    fn full() -> Profile {
+        let mut profile = Profile::log_normal("a test", (120.0, 360.0), (8.0, 20.0), (90.0, 180.0)).unwrap();
+        let effect =
+            Effect { covariate: Covariate::Concurrency, factors: vec![(1.0, 1.0), (8.0, 10.0 / 3.0)] };
+        profile.gap.effects.push(effect.clone());
+        profile.ranks = Ranks::of(&[[1.0, 2.0, 3.0, 4.0, 5.0], [5.0, 4.0, 3.0, 2.0, 1.0]]);
+        let error = |kind| Error {
+            kind,
+            rate: 1.0 / 7.0,
+            after: QuantileTable::constant(1.0 / 3.0),
+            retry_after: Some(QuantileTable::constant(2.0)),
+        };
+        profile.errors.kinds = vec![error(ErrorKind::RateLimited), error(ErrorKind::Status(502))];
+        profile.errors.effect = Some(effect);
+        rounded(profile)
+    }
+
+    #[test]
+    fn a_profile_survives_being_written_and_read() {
+        let text = full().to_json().unwrap();
+        assert_eq!(Profile::from_json(&text).unwrap(), full());
+        assert_eq!(text.lines().count(), 14, "{text}");
+        assert!(text.starts_with("{\n  \"version\":1,\n  \"name\":"), "{text}");
+    }
+
+    #[test]
+    fn seven_digits_are_kept() {
+        assert_eq!(
+            [1.0 / 3.0, -2e9 / 3.0, 1e-20, 0.0, 299_999.96].map(digits),
+            [0.333_333_3, -666_666_700.0, 0.0, 0.0, 300_000.0]
+        );
+    }
+
+    #[track_caller]
+    fn refused(change: impl Fn(&mut Value), why: &str) {
+        let mut value: Value = serde_json::from_str(&full().to_json().unwrap()).unwrap();
+        let before = value.clone();
+        change(&mut value);
+        assert_ne!(value, before);
+        let error = Profile::from_json(&value.to_string()).unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+
+    #[test]
+    fn figures_that_cannot_be_are_named() {
+        refused(|v| v["gap_ms"]["quantiles"] = json!([]), "gap_ms: it has 0 knots");
+        refused(
+            |v| v["gap_ms"]["quantiles"] = json!([[0, 1], [0.5, 0], [1, 2]]),
+            "gap_ms: knot 1 is smaller",
+        );
+        refused(
+            |v| v["first_token_ms"]["quantiles"] = json!([[0, -1], [1, 2]]),
+            "first_token_ms: its values",
+        );
+        refused(|v| v["ending_ms"]["quantiles"] = json!([[0.2, 1], [1, 2]]), "not from 0 to 1");
+        refused(|v| v["tokens_per_chunk"]["quantiles"] = json!([[0, 0], [1, 2]]), "tokens_per_chunk");
+        refused(|v| v["gap_jitter"] = json!([[0, 0], [1, 1e300]]), "gap_jitter");
+        refused(|v| v["gap_jitter"] = json!([[0, null], [1, 1]]), "invalid type: null");
+        refused(|v| v["ranks"][0][0] = json!(1), "ranks: column 0");
+        refused(|v| v["ranks"][0] = json!([1, 2]), "invalid length 2");
+        refused(|v| v["errors"][0]["rate"] = json!(1.5), "rate of rate_limited is 1.5");
+        refused(|v| v["errors"][0]["rate"] = json!(0.95), "add up to");
+        refused(|v| v["errors"][0]["kind"] = json!("gone"), "is no kind of failure");
+        refused(|v| v["errors"][1]["status"] = json!(200), "is no kind of failure");
+        refused(|v| v["gap_ms"]["effects"][0]["factors"] = json!([[8, 1], [1, 2]]), "rising values");
+        refused(|v| v["gap_ms"]["effects"][0]["factors"] = json!([[1, 0]]), "factors above 0");
+        refused(|v| v["gap_ms"]["effects"][0]["of"] = json!("moon"), "unknown variant");
+        refused(|v| v["name"] = json!(""), "name is empty");
+        refused(|v| v["source"] = json!("a\u{1b}[2J"), "control characters");
+        refused(|v| v["speed"] = json!(1), "unknown field `speed`");
+        refused(|v| drop(v.as_object_mut().unwrap().remove("gap_ms")), "missing field `gap_ms`");
+    }
+
+    #[test]
+    fn what_is_no_profile_of_this_version_is_refused() {
+        let kind = |text: &str| Profile::from_json(text).unwrap_err().kind();
+        assert_eq!(kind(""), "shape");
+        assert_eq!(kind("[]"), "shape");
+        assert_eq!(kind("{}"), "shape");
+        assert_eq!(kind(r#"{"version": -1}"#), "shape");
+        assert_eq!(Profile::from_json(r#"{"version": 2}"#), Err(ProfileError::Version(2)));
+        assert_eq!(kind(&full().to_json().unwrap().replace("8.0,", "NaN,")), "shape");
+        assert_eq!(kind(&"[".repeat(100_000)), "shape");
+        assert_eq!(kind(&" ".repeat(LONGEST + 1)), "too_long");
+    }
+}
