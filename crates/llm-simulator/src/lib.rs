@@ -18,6 +18,7 @@ pub mod delivery;
 pub mod draws;
 pub mod failure;
 pub mod faults;
+pub mod fit;
 pub mod fit_command;
 pub mod http;
 pub mod latency;

@@ -7,6 +7,7 @@ mod anthropic;
 mod bedrock;
 mod door;
 mod faults;
+mod fit;
 mod ollama;
 mod openai;
 mod process;

@@ -1,0 +1,195 @@
+//! How well a profile foretells calls that it was not fitted to. Pure.
+//!
+//! Each held-out call is simulated several times under its own circumstances and bound, by the very
+//! code that simulates when serving.
+
+use statistics::{bootstrap, kolmogorov, ranks};
+
+use super::failures;
+use super::sample::Sample;
+use crate::latency::Schedule;
+use crate::profile::goodness::{ErrorFit, Goodness, QuantileFit, QuantityFit};
+use crate::profile::{Circumstances, ErrorKind, Profile};
+use crate::question::Fingerprint;
+
+/// About so many simulated calls.
+const SIMULATED: usize = 20_000;
+/// The quantiles that are compared.
+const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
+/// The level of intervals.
+const LEVEL: f64 = 0.95;
+/// Two standard deviations, nearly: the normal quantile of that level.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// The quantities that are compared, of one call each.
+#[derive(Default)]
+struct Values {
+    output_tokens: Vec<f64>,
+    first_token: Vec<f64>,
+    gap: Vec<f64>,
+    duration: Vec<f64>,
+    tokens_per_chunk: Vec<f64>,
+}
+
+/// Compares a profile, fitted to one half, with the other half.
+pub(super) fn compare(profile: &Profile, fitted: &Sample<'_>, held_out: &Sample<'_>) -> Goodness {
+    let (seen, mut simulated) = (observed(held_out), Values::default());
+    let again = (SIMULATED / held_out.calls.len().max(1)).clamp(1, 50);
+    for (index, (call, answer)) in held_out.answered_calls().enumerate() {
+        for time in 0..again {
+            let of = (call.circumstances, call.most, answer.timing.is_some());
+            simulate(profile, &question(index, time), of, &mut simulated);
+        }
+    }
+    let base = observed(fitted);
+    let quantity =
+        |name: &str, of: fn(&Values) -> &Vec<f64>| quantity(name, of(&seen), of(&simulated), of(&base).len());
+    Goodness {
+        calls: 0,
+        fitted: fitted.counted() as u64,
+        held_out: held_out.counted() as u64,
+        quantities: [
+            quantity("output_tokens", |values| &values.output_tokens),
+            quantity("first_token_ms", |values| &values.first_token),
+            quantity("gap_ms", |values| &values.gap),
+            quantity("duration_ms", |values| &values.duration),
+            quantity("tokens_per_chunk", |values| &values.tokens_per_chunk),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        errors: errors(profile, held_out),
+        dependences: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn observed(sample: &Sample<'_>) -> Values {
+    let timed = || sample.timed();
+    Values {
+        output_tokens: sample.answered().map(|answer| answer.output_tokens).collect(),
+        first_token: timed().map(|call| call.first).collect(),
+        gap: timed().filter_map(|call| call.gap).collect(),
+        duration: timed().map(|call| call.duration).collect(),
+        tokens_per_chunk: timed().map(|call| call.tokens_per_chunk).collect(),
+    }
+}
+
+fn simulate(
+    profile: &Profile,
+    question: &Fingerprint,
+    (circumstances, most, streamed): (Circumstances, Option<u64>, bool),
+    into: &mut Values,
+) {
+    let drawn = profile.draw(question, &circumstances);
+    let whole = usize::try_from(drawn.output_tokens).unwrap_or(usize::MAX);
+    let tokens = whole.min(most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX));
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let count = tokens as f64;
+    into.output_tokens.push(count);
+    if !streamed {
+        return;
+    }
+    let schedule = Schedule::draw(question, profile, &drawn, whole);
+    let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1_000.0;
+    let first = milliseconds(schedule.first_token());
+    into.first_token.push(first);
+    into.duration.push(milliseconds(schedule.whole(tokens)));
+    let (chunks, last) =
+        schedule.chunks(tokens).fold((0_u32, first), |(n, _), (_, due)| (n + 1, milliseconds(due)));
+    if chunks > 1 {
+        into.gap.push((last - first) / f64::from(chunks - 1));
+    }
+    if chunks > 0 {
+        into.tokens_per_chunk.push(count / f64::from(chunks));
+    }
+}
+
+/// A question for each simulated call: nothing but its number.
+fn question(index: usize, time: usize) -> Fingerprint {
+    let mut question = [0; 32];
+    let numbers = (index as u64).to_le_bytes().into_iter().chain((time as u64).to_le_bytes());
+    for (place, byte) in question.iter_mut().zip(numbers) {
+        *place = byte;
+    }
+    question
+}
+
+fn quantity(name: &str, seen: &[f64], simulated: &[f64], fitted: usize) -> Option<QuantityFit> {
+    let distance = kolmogorov::distance(seen, simulated)?;
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let noise = 1.0 / seen.len() as f64 + 1.0 / simulated.len() as f64 + 1.0 / fitted.max(1) as f64;
+    let sorted = |values: &[f64]| {
+        let mut values = values.to_vec();
+        values.sort_unstable_by(f64::total_cmp);
+        values
+    };
+    let (seen, simulated) = (sorted(seen), sorted(simulated));
+    let quantiles = QUANTILES
+        .into_iter()
+        .filter_map(|q| {
+            Some(QuantileFit {
+                q,
+                held_out: ranks::quantile(&seen, q)?,
+                interval: bootstrap::quantile_interval(&seen, q, LEVEL)?,
+                simulated: ranks::quantile(&simulated, q)?,
+            })
+        })
+        .collect();
+    Some(QuantityFit {
+        name: name.to_owned(),
+        n: seen.len() as u64,
+        distance,
+        p_value: kolmogorov::survival(distance / noise.sqrt()),
+        quantiles,
+    })
+}
+
+fn errors(profile: &Profile, held_out: &Sample<'_>) -> Vec<ErrorFit> {
+    let (seen, _) = failures::estimate(held_out);
+    let mut kinds: Vec<ErrorKind> =
+        profile.errors.kinds.iter().chain(&seen.kinds).map(|error| error.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let rate = |errors: &crate::profile::Errors, kind| {
+        errors.kinds.iter().find(|error| error.kind == kind).map_or(0.0, |error| error.rate)
+    };
+    kinds
+        .into_iter()
+        .map(|kind| {
+            let share = rate(&seen, kind);
+            ErrorFit {
+                kind: match kind {
+                    ErrorKind::Status(status) => format!("status {status}"),
+                    other => other.as_str().to_owned(),
+                },
+                fitted: rate(&profile.errors, kind),
+                held_out: share,
+                interval: wilson(share, held_out.counted()),
+            }
+        })
+        .collect()
+}
+
+/// The interval of a share (Wilson 1927, <https://doi.org/10.1080/01621459.1927.10502953>).
+fn wilson(share: f64, n: usize) -> (f64, f64) {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let n = n.max(1) as f64;
+    let z = Z * Z / n;
+    let centre = (share + z / 2.0) / (1.0 + z);
+    let half = (share * (1.0 - share) * z + z * z / 4.0).sqrt() / (1.0 + z);
+    ((centre - half).max(0.0), (centre + half).min(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wilson;
+
+    #[test]
+    fn the_interval_of_a_share_has_its_known_values() {
+        // 15 of 200, and none of 20 (Newcombe 1998, table I gives 0.0460–0.1200 and 0–0.1611).
+        let near = |(a, b): (f64, f64), (c, d): (f64, f64)| (a - c).abs() < 1e-3 && (b - d).abs() < 1e-3;
+        assert!(near(wilson(0.075, 200), (0.0460, 0.1200)), "{:?}", wilson(0.075, 200));
+        assert!(near(wilson(0.0, 20), (0.0, 0.1611)), "{:?}", wilson(0.0, 20));
+    }
+}
