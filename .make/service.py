@@ -34,14 +34,14 @@ def free_port():
 class Service:
     """A process of ours, its log in a file."""
 
-    def __init__(self, name, folder, environment):
+    def __init__(self, name, folder, environment, arguments=()):
         self.name, self.port = name, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"{name}-{self.port}.log"
         neutral = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "TMPDIR")}
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(
-                [binary(name)], stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=folder,
+                [binary(name), *arguments], stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=folder,
                 start_new_session=True,
                 env={**neutral, "HTTP_PORT": str(self.port), "DATA_DIR": str(folder / name), **environment},
             )

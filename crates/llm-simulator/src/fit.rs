@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 pub use sample::Sample;
 
+use crate::profile::goodness::QuantityFit;
 use crate::profile::{Goodness, LONGEST_ANSWER, Profile, json};
 use crate::recording::Recording;
 
@@ -137,6 +138,13 @@ pub fn against(fitted: &Sample<'_>, held_out: &Sample<'_>) -> Result<(Profile, G
     let profile = json::rounded(estimate::profile(fitted).ok_or_else(impossible)?.profile);
     let goodness = held_out::compare(&profile, fitted, held_out);
     Ok((profile, goodness))
+}
+
+/// The quantities of one sample beside those of another, with no profile between them: the most that
+/// one can ask of a profile.
+#[must_use]
+pub fn halves(one: &Sample<'_>, other: &Sample<'_>) -> Vec<QuantityFit> {
+    held_out::halves(one, other)
 }
 
 fn impossible() -> FitError {

@@ -42,26 +42,37 @@ pub(super) fn compare(profile: &Profile, fitted: &Sample<'_>, held_out: &Sample<
         }
     }
     let base = observed(fitted);
-    let quantity =
-        |name: &str, of: fn(&Values) -> &Vec<f64>| quantity(name, of(&seen), of(&simulated), of(&base).len());
     Goodness {
         calls: 0,
         fitted: fitted.counted() as u64,
         held_out: held_out.counted() as u64,
-        quantities: [
-            quantity("output_tokens", |values| &values.output_tokens),
-            quantity("first_token_ms", |values| &values.first_token),
-            quantity("gap_ms", |values| &values.gap),
-            quantity("duration_ms", |values| &values.duration),
-            quantity("tokens_per_chunk", |values| &values.tokens_per_chunk),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
+        quantities: quantities(&seen, &simulated, Some(&base)),
         errors: errors(profile, held_out),
         dependences: Vec::new(),
         notes: Vec::new(),
     }
+}
+
+/// Compares the quantities of two samples with each other.
+pub(super) fn halves(one: &Sample<'_>, other: &Sample<'_>) -> Vec<QuantityFit> {
+    quantities(&observed(other), &observed(one), None)
+}
+
+/// Compares the quantities of held-out calls with simulated ones, and with how many they were fitted to.
+fn quantities(seen: &Values, simulated: &Values, fitted: Option<&Values>) -> Vec<QuantityFit> {
+    let quantity = |name: &str, of: fn(&Values) -> &Vec<f64>| {
+        quantity(name, of(seen), of(simulated), fitted.map(|values| of(values).len()))
+    };
+    [
+        quantity("output_tokens", |values| &values.output_tokens),
+        quantity("first_token_ms", |values| &values.first_token),
+        quantity("gap_ms", |values| &values.gap),
+        quantity("duration_ms", |values| &values.duration),
+        quantity("tokens_per_chunk", |values| &values.tokens_per_chunk),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn observed(sample: &Sample<'_>) -> Values {
@@ -115,10 +126,12 @@ fn question(index: usize, time: usize) -> Fingerprint {
     question
 }
 
-fn quantity(name: &str, seen: &[f64], simulated: &[f64], fitted: usize) -> Option<QuantityFit> {
+fn quantity(name: &str, seen: &[f64], simulated: &[f64], fitted: Option<usize>) -> Option<QuantityFit> {
     let distance = kolmogorov::distance(seen, simulated)?;
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let noise = 1.0 / seen.len() as f64 + 1.0 / simulated.len() as f64 + 1.0 / fitted.max(1) as f64;
+    let noise = 1.0 / seen.len() as f64
+        + 1.0 / simulated.len() as f64
+        + fitted.map_or(0.0, |n| 1.0 / n.max(1) as f64);
     let sorted = |values: &[f64]| {
         let mut values = values.to_vec();
         values.sort_unstable_by(f64::total_cmp);
