@@ -217,7 +217,7 @@ impl Profile {
     /// Draws what an answer to this question is to be like.
     #[must_use]
     pub fn draw(&self, question: &Fingerprint, circumstances: &Circumstances) -> Drawn {
-        let row = self.ranks.draw(&mut Draws::of(question, Quantity::Row));
+        let row = self.ranks.draw(&mut Draws::of(question, Quantity::Row), circumstances);
         let share = |column: usize, quantity: Quantity| {
             self.ranks.share(row, column, Draws::of(question, quantity).uniform())
         };

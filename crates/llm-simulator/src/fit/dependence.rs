@@ -24,6 +24,8 @@ const SMALLEST: f64 = 1e-3;
 /// What a quantity depends on.
 pub(super) struct Found {
     pub(super) effects: Vec<Effect>,
+    /// What it depends on in its middle or its spread, the strongest first.
+    pub(super) matters: Vec<(Covariate, f64)>,
     pub(super) dependences: Vec<Dependence>,
 }
 
@@ -35,10 +37,7 @@ pub(super) fn find(
     covariates: &[Covariate],
 ) -> Found {
     let logs: Vec<f64> = values.iter().map(|value| value.max(SMALLEST).ln()).collect();
-    let mut left: Vec<(Covariate, Vec<f64>)> = covariates
-        .iter()
-        .map(|covariate| (*covariate, circumstances.iter().map(|c| c.of(*covariate).ln()).collect()))
-        .collect();
+    let mut left: Vec<(Covariate, Vec<f64>)> = covariates_of(circumstances, covariates).collect();
     let mut taken: Vec<(Covariate, Vec<f64>, Correlation)> = Vec::new();
     let mut lines: Vec<Line> = Vec::new();
     // The strongest in what is left, as long as one is strong enough.
@@ -65,8 +64,8 @@ pub(super) fn find(
             }
         }
     }
-    let covariates: Vec<&[f64]> = taken.iter().map(|(_, x, _)| x.as_slice()).collect();
-    let slopes = least_squares::line(&logs, &covariates).map(|line| line.slopes).unwrap_or_default();
+    let by: Vec<&[f64]> = taken.iter().map(|(_, x, _)| x.as_slice()).collect();
+    let slopes = least_squares::line(&logs, &by).map(|line| line.slopes).unwrap_or_default();
     let dependences = taken
         .iter()
         .enumerate()
@@ -78,8 +77,27 @@ pub(super) fn find(
             slope: slopes.get(index).map(|slope| slope.value),
         })
         .collect();
+    // What is left may still be wider here than there.
+    let rest = residuals(&logs, &taken, &lines, None);
+    let spread: Vec<f64> = rest.iter().map(|rest| rest.abs()).collect();
+    let wider = covariates_of(circumstances, covariates).filter_map(|(covariate, x)| {
+        let found = spearman::correlation(&x, &spread)?;
+        (found.p_value < SURE && found.rho.abs() >= LARGE).then_some((covariate, found.rho.abs()))
+    });
+    let mut matters: Vec<(Covariate, f64)> =
+        taken.iter().map(|(covariate, _, found)| (*covariate, found.rho.abs())).chain(wider).collect();
+    matters.sort_by(|a, b| b.1.total_cmp(&a.1));
     let effects = taken.iter().zip(&lines).map(|((covariate, ..), line)| line.effect(*covariate)).collect();
-    Found { effects, dependences }
+    Found { effects, matters, dependences }
+}
+
+/// The logarithms of some covariates.
+fn covariates_of(
+    circumstances: &[Circumstances],
+    covariates: &[Covariate],
+) -> impl Iterator<Item = (Covariate, Vec<f64>)> {
+    let of = |covariate: &Covariate| circumstances.iter().map(|c| c.of(*covariate).ln()).collect();
+    covariates.iter().map(move |covariate| (*covariate, of(covariate)))
 }
 
 /// What the lines, but one, leave of the logarithms.

@@ -39,10 +39,11 @@ pub(super) fn profile(sample: &Sample<'_>) -> Option<Estimated> {
         quantity("tokens_per_chunk", &[Covariate::Concurrency], |call| Some(call.tokens_per_chunk))?;
     let tokens: Vec<f64> = timed.iter().enumerate().map(|(index, call)| lengths.rest(index, call)).collect();
     let columns = [&tokens, &first_token.rest, &gap.rest, &ending.rest, &tokens_per_chunk.rest];
-    let mut rows = vec![[0.0; ranks::COLUMNS]; timed.len()];
+    let mut rows: Vec<(Circumstances, [f64; ranks::COLUMNS])> =
+        timed.iter().map(|call| (call.call.circumstances, [0.0; ranks::COLUMNS])).collect();
     for (column, values) in columns.into_iter().enumerate() {
         for (row, value) in rows.iter_mut().zip(values) {
-            if let Some(place) = row.get_mut(column) {
+            if let Some(place) = row.1.get_mut(column) {
                 *place = *value;
             }
         }
@@ -50,6 +51,15 @@ pub(super) fn profile(sample: &Sample<'_>) -> Option<Estimated> {
     dependences.extend(together("first_token_ms", "output_tokens", &first_token.rest, &tokens));
     dependences.extend(together("gap_ms", "output_tokens", &gap.rest, &tokens));
     dependences.extend(together("gap_ms", "first_token_ms", &gap.rest, &first_token.rest));
+    // The first token and the gap make up nearly all of an answer's time.
+    let mut matters: Vec<(Covariate, f64)> = [first_token.matters, gap.matters].concat();
+    matters.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let mut by: Vec<Covariate> = Vec::new();
+    for (covariate, _) in matters {
+        if !by.contains(&covariate) {
+            by.push(covariate);
+        }
+    }
     let (errors, more) = failures::estimate(sample);
     dependences.extend(more);
     let profile = Profile {
@@ -61,7 +71,7 @@ pub(super) fn profile(sample: &Sample<'_>) -> Option<Estimated> {
         ending: ending.distribution,
         tokens_per_chunk: tokens_per_chunk.distribution,
         jitter: jitter(&timed),
-        ranks: Ranks::of(&rows),
+        ranks: Ranks::of(&rows, &by),
         errors,
         fit: None,
     };
@@ -71,6 +81,8 @@ pub(super) fn profile(sample: &Sample<'_>) -> Option<Estimated> {
 /// A quantity of streamed answers.
 struct Column {
     distribution: Distribution,
+    /// What it depends on, and how much.
+    matters: Vec<(Covariate, f64)>,
     /// What the effects leave of each call's value.
     rest: Vec<f64>,
 }
@@ -101,7 +113,8 @@ impl Column {
                 None => table.value_at(golden(index)),
             })
             .collect();
-        Some(Self { distribution: Distribution { table, effects: factors.effects }, rest })
+        let distribution = Distribution { table, effects: factors.effects };
+        Some(Self { distribution, matters: found.matters, rest })
     }
 }
 

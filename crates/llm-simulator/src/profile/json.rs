@@ -11,10 +11,10 @@ use serde_json::ser::Formatter;
 use statistics::QuantileTable;
 
 use super::Profile;
-use super::distribution::{Covariate, Distribution, Effect};
+use super::distribution::{Circumstances, Covariate, Distribution, Effect};
 use super::errors::{Error, ErrorKind, Errors};
 use super::goodness::Goodness;
-use super::ranks::{COLUMNS, Ranks};
+use super::ranks::{COLUMNS, Ranks, Row};
 
 /// The version that is written and read.
 pub const VERSION: u32 = 1;
@@ -72,7 +72,7 @@ struct File {
     ending_ms: Quantity,
     tokens_per_chunk: Quantity,
     gap_jitter: Vec<(f64, f64)>,
-    ranks: Vec<[u16; COLUMNS]>,
+    ranks: Rows,
     errors: Vec<Kind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     errors_effect: Option<Factors>,
@@ -95,6 +95,15 @@ struct Factors {
     of: Covariate,
     /// Values of the covariate and factors.
     factors: Vec<(f64, f64)>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rows {
+    /// The circumstances that matter.
+    by: Vec<Covariate>,
+    /// Input tokens, concurrency, and the ranks.
+    rows: Vec<(u64, u32, [u16; COLUMNS])>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -190,10 +199,21 @@ fn checked(file: File) -> Result<Profile, String> {
         ending: quantity("ending_ms", file.ending_ms, 0.0, 1e8)?,
         tokens_per_chunk: quantity("tokens_per_chunk", file.tokens_per_chunk, LEAST_PER_CHUNK, 1e7)?,
         jitter: table("gap_jitter", file.gap_jitter, 0.0, 1e7)?,
-        ranks: Ranks::new(file.ranks).map_err(|error| format!("ranks: {error}"))?,
+        ranks: ranks(file.ranks)?,
         errors: Errors { kinds, effect },
         fit: file.fit,
     })
+}
+
+fn ranks(rows: Rows) -> Result<Ranks, String> {
+    let row = |(input_tokens, concurrency, ranks)| Row {
+        circumstances: Circumstances {
+            input_tokens,
+            concurrency: usize::try_from(concurrency).unwrap_or(usize::MAX),
+        },
+        ranks,
+    };
+    Ranks::new(rows.rows.into_iter().map(row).collect(), rows.by).map_err(|error| format!("ranks: {error}"))
 }
 
 fn quantity(name: &str, quantity: Quantity, least: f64, most: f64) -> Result<Distribution, String> {
@@ -276,6 +296,10 @@ fn written(profile: &Profile) -> File {
         quantiles: distribution.table.knots().to_vec(),
         effects: distribution.effects.iter().map(factors).collect(),
     };
+    let row = |row: &Row| {
+        let Circumstances { input_tokens, concurrency } = row.circumstances;
+        (input_tokens, u32::try_from(concurrency).unwrap_or(u32::MAX), row.ranks)
+    };
     let kind = |error: &Error| Kind {
         kind: error.kind.as_str().to_owned(),
         status: if let ErrorKind::Status(status) = error.kind { Some(status) } else { None },
@@ -293,7 +317,7 @@ fn written(profile: &Profile) -> File {
         ending_ms: quantity(&profile.ending),
         tokens_per_chunk: quantity(&profile.tokens_per_chunk),
         gap_jitter: profile.jitter.knots().to_vec(),
-        ranks: profile.ranks.rows().to_vec(),
+        ranks: Rows { by: profile.ranks.by().to_vec(), rows: profile.ranks.rows().iter().map(row).collect() },
         errors: profile.errors.kinds.iter().map(kind).collect(),
         errors_effect: profile.errors.effect.as_ref().map(factors),
         fit: profile.fit.clone(),
@@ -376,7 +400,7 @@ mod tests {
     use serde_json::{Value, json};
     use statistics::QuantileTable;
 
-    use super::super::distribution::{Covariate, Effect};
+    use super::super::distribution::{Circumstances, Covariate, Effect};
     use super::super::errors::{Error, ErrorKind};
     use super::super::ranks::Ranks;
     use super::{LONGEST, Profile, ProfileError, digits, rounded};
@@ -387,7 +411,9 @@ mod tests {
         let effect =
             Effect { covariate: Covariate::Concurrency, factors: vec![(1.0, 1.0), (8.0, 10.0 / 3.0)] };
         profile.gap.effects.push(effect.clone());
-        profile.ranks = Ranks::of(&[[1.0, 2.0, 3.0, 4.0, 5.0], [5.0, 4.0, 3.0, 2.0, 1.0]]);
+        let at = |input_tokens| Circumstances { input_tokens, concurrency: 3 };
+        let calls = [(at(7), [1.0, 2.0, 3.0, 4.0, 5.0]), (at(9), [5.0, 4.0, 3.0, 2.0, 1.0])];
+        profile.ranks = Ranks::of(&calls, &Covariate::ALL);
         let error = |kind| Error {
             kind,
             rate: 1.0 / 7.0,
@@ -440,8 +466,10 @@ mod tests {
         refused(|v| v["tokens_per_chunk"]["quantiles"] = json!([[0, 0], [1, 2]]), "tokens_per_chunk");
         refused(|v| v["gap_jitter"] = json!([[0, 0], [1, 1e300]]), "gap_jitter");
         refused(|v| v["gap_jitter"] = json!([[0, null], [1, 1]]), "invalid type: null");
-        refused(|v| v["ranks"][0][0] = json!(1), "ranks: column 0");
-        refused(|v| v["ranks"][0] = json!([1, 2]), "invalid length 2");
+        refused(|v| v["ranks"]["rows"][0][2][0] = json!(1), "ranks: column 0");
+        refused(|v| v["ranks"]["rows"][0] = json!([1, 2, [3]]), "invalid length 1");
+        refused(|v| v["ranks"]["rows"][0][0] = json!(-1), "invalid value");
+        refused(|v| v["ranks"]["by"] = json!(["concurrency", "concurrency"]), "a covariate twice");
         refused(|v| v["errors"][0]["rate"] = json!(1.5), "rate of rate_limited is 1.5");
         refused(|v| v["errors"][0]["rate"] = json!(0.95), "add up to");
         refused(|v| v["errors"][0]["kind"] = json!("gone"), "is no kind of failure");
