@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-fuzz soak-writers soak-history soak-crash soak-fit bench bench-api bench-simulator clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-history soak-crash soak-fit bench bench-api bench-simulator clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -68,6 +68,10 @@ fuzz: build ## schemathesis against the API: every check, stateful too, 300 exam
 
 test-clients: build ## The official Python clients (openai, anthropic, ollama, boto3) against the simulator; fetches them
 	@$(PYTHON) .make/clients.py
+	@$(PYTHON) .make/clients.py --faults 8
+
+soak-faults: build ## Each of the simulator's faults 1,000 times under each official client: what it reports, that nothing leaks
+	@$(PYTHON) .make/clients.py --faults 1000
 
 soak-fuzz: build ## The same with 5,000 examples
 	@$(PYTHON) .make/fuzz.py --examples 5000 $(FUZZ)
