@@ -132,7 +132,7 @@ const fn length(len: usize) -> [u8; 8] {
 
 /// JSON with sorted keys: whether a map of `serde_json` keeps or sorts them depends on what else
 /// is in the build.
-pub(crate) fn canonical(value: &Value, out: &mut String) {
+fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(members) => {
             let mut keys: Vec<&String> = members.keys().collect();

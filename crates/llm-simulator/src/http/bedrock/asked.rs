@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, parse};
 use super::refusal::Refusal;
-use crate::question::{Form, Question, Turn, canonical};
+use crate::question::{Form, Question, Turn};
 
 /// Most stop texts, as the API model has it.
 const MOST_STOPS: usize = 2_500;
@@ -178,20 +178,14 @@ impl Block {
 
 /// The words in a block that is not plain text: what is drawn or filmed has none here.
 fn text_of(name: &str, block: &Fields<'_>) -> Result<String, Refusal> {
-    let json = |value: Option<&Value>| {
-        let mut text = String::new();
-        if let Some(value) = value {
-            canonical(value, &mut text);
-        }
-        text
-    };
     let text = match name {
         "document" => {
             let source = block.structure("source")?;
             source.map_or(Ok(None), |source| source.string("text"))?.unwrap_or_default().to_owned()
         }
         "toolUse" => {
-            format!("{} {}", block.string("name")?.unwrap_or_default(), json(block.get("input")))
+            let input = block.get("input").map(Value::to_string);
+            format!("{}\n{}", block.string("name")?.unwrap_or_default(), input.unwrap_or_default())
         }
         "toolResult" => {
             let mut texts = Vec::new();
@@ -201,7 +195,7 @@ fn text_of(name: &str, block: &Fields<'_>) -> Result<String, Refusal> {
                 } else if let Some(document) = part.structure("document")? {
                     texts.push(text_of("document", &document)?);
                 } else if let Some(value) = part.get("json") {
-                    texts.push(json(Some(value)));
+                    texts.push(value.to_string());
                 }
             }
             texts.join("\n")

@@ -20,7 +20,7 @@ fn a_conversation_is_read_with_what_counts() {
         r#"{"system":[{"text":"Be brief."},{"cachePoint":{"type":"default"}}],"nonsense":1,
             "messages":[
                 {"role":"user","content":[{"text":"Dune"},{"image":{"format":"png","source":{"bytes":"AAAA"}}}]},
-                {"role":"assistant","content":[{"toolUse":{"toolUseId":"a","name":"find","input":{"b":1,"a":[2]}}}]},
+                {"role":"assistant","content":[{"toolUse":{"toolUseId":"a","name":"find","input":{"a":[2]}}}]},
                 {"role":"user","content":[{"toolResult":{"toolUseId":"a","content":[{"text":"sand"},{"json":{"x":1}}]}},
                     {"document":{"name":"d","format":"txt","source":{"text":"spice"}}},
                     {"guardContent":{"text":{"text":"worm"}}}]}],
@@ -35,8 +35,8 @@ fn a_conversation_is_read_with_what_counts() {
         [
             ("system", "Be brief."),
             ("user", "Dune"),
-            ("assistant", "find {\"a\":[2,],\"b\":1,}"),
-            ("user", "sand\n{\"x\":1,}\nspice\nworm")
+            ("assistant", "find\n{\"a\":[2]}"),
+            ("user", "sand\n{\"x\":1}\nspice\nworm")
         ]
     );
     assert_eq!((asked.question.max_output_tokens, asked.tells_stop_sequence), (Some(30), true));
