@@ -321,7 +321,9 @@ async fn refusals_are_those_of_anthropic() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_in_anthropics_words() {
-    let simulated = Simulated::start(&settings()).await;
+    let mut roomy = settings();
+    roomy.context_tokens = u64::MAX;
+    let simulated = Simulated::start(&roomy).await;
     let large = message("").replace("whale", &"x".repeat(33 << 20));
     let said = error(ask(&simulated, &large).await, 413, "request_too_large").await;
     assert_eq!(said, "Request exceeds the maximum size");

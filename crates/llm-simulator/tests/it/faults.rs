@@ -322,6 +322,28 @@ async fn who_leaves_leaves_nothing_under_way() {
     }
 }
 
+/// As many streams as a load test has fit at once, and one more request is not turned away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_streams_fit() {
+    let rules = r#"{"kind":"stall","seconds":3600,"after_chunks":1,"match":{"tenant":"many"}}"#;
+    let simulated = Simulated::start(&with(rules)).await;
+    let mut streams = Vec::new();
+    for _ in 0..2_600 {
+        let mut raw = Raw::to(&simulated.base).await;
+        raw.send(&request("/api/generate", "X-Tenant-Id: many\r\n", STREAMED)).await;
+        streams.push(raw);
+    }
+    for raw in &mut streams {
+        let began = raw.until(r#""done":false"#).await;
+        assert!(began.starts_with("HTTP/1.1 200 "), "{began}");
+    }
+    assert_eq!(simulated.post("/api/generate", WHOLE).await.status(), 200);
+    let under_way = r#"simulator_answers_under_way{protocol="ollama"} 2600"#;
+    assert!(tells(&simulated.metrics().await, under_way));
+    drop(streams);
+    quiet(&simulated).await;
+}
+
 /// What pauses for an hour does not hold up a stop for longer than its deadline.
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_pause() {
