@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use crate::answer::Usage;
 use crate::call::Call;
 use crate::failure::{Failure, Trouble};
 
@@ -15,6 +14,7 @@ pub mod criteria;
 pub mod document;
 mod fields;
 pub mod in_force;
+mod parameters;
 pub mod schedule;
 
 pub use criteria::Criteria;
@@ -131,11 +131,6 @@ impl Faults {
             Fault::KINDS.into_iter().map(|kind| (kind, count(kind))).filter(|(_, count)| *count > 0);
         counted.map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", ")
     }
-}
-
-impl Usage {
-    /// The largest number of tokens that may be told in place of the real one.
-    pub(crate) const MOST_TOLD: u64 = 1_000_000_000_000;
 }
 
 #[cfg(test)]

@@ -42,31 +42,14 @@ use serde_json::{Map, Value, json};
 
 use super::criteria::fits;
 use super::fields::{Fields, Unambiguous, quoted};
-use super::{Criteria, Fault, Faults, MOST_RULES, Rule, Schedule};
-use crate::answer::Usage;
+use super::{Criteria, Fault, Faults, MOST_RULES, Rule, Schedule, parameters};
 use crate::call::Protocol;
-use crate::failure::{Failure, Trouble};
 use crate::models::Models;
 
 /// Most mistakes of one document that are told.
 const MOST_MISTAKES: usize = 100;
-/// Longest pause that a fault makes, in seconds: within what a request may take.
-pub const LONGEST_PAUSE: f64 = 3_600.0;
-/// Longest `Retry-After`, in seconds: a day.
-const LONGEST_WAIT: f64 = 86_400.0;
 /// Furthest time in a schedule, in seconds: a year.
 const FURTHEST: f64 = 31_536_000.0;
-/// Most chunks before something goes wrong.
-const MOST_CHUNKS: u64 = 100_000;
-/// Chunks before something goes wrong, where nothing is said: enough to be in the middle.
-const CHUNKS: usize = 1;
-/// How long nothing is said where nothing is said about it: what official clients wait for, too.
-const TIMEOUT: Duration = Duration::from_secs(600);
-/// When asking again makes sense, likewise.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// The failures that a stream may tell of.
-const STREAM_ERRORS: [&str; 4] = ["overloaded", "server_error", "rate_limited", "unavailable"];
-
 /// What is wrong in one place of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -201,7 +184,7 @@ fn rule(place: usize, value: Value, models: Option<&Models>, mistakes: &mut Vec<
     };
     let rate = fields.number("rate", "a number above 0 and up to 1", |rate| rate > 0.0 && rate <= 1.0);
     let schedule = fields.object("schedule").map(schedule).unwrap_or_default();
-    let fault = kind.and_then(|kind| fault(kind, &mut fields));
+    let fault = kind.and_then(|kind| parameters::read(kind, &mut fields));
     if let Some(kind) = kind {
         if kind == "stream_error" {
             if criteria.stream == Some(false) {
@@ -234,10 +217,9 @@ fn kind(fields: &mut Fields<'_>) -> Option<&'static str> {
 }
 
 fn criteria(mut fields: Fields<'_>, models: Option<&Models>) -> Criteria {
-    let protocol =
-        one_of(&mut fields, "protocol", &Protocol::ALL.map(Protocol::as_str)).and_then(Protocol::named);
+    let protocol = fields.one_of("protocol", &Protocol::ALL.map(Protocol::as_str)).and_then(Protocol::named);
     let routes: Vec<_> = Protocol::ALL.iter().flat_map(|protocol| protocol.routes()).copied().collect();
-    let route = one_of(&mut fields, "route", &routes);
+    let route = fields.one_of("route", &routes);
     if let (Some(protocol), Some(route)) = (protocol, route)
         && !protocol.routes().contains(&route)
     {
@@ -257,17 +239,6 @@ fn criteria(mut fields: Fields<'_>, models: Option<&Models>) -> Criteria {
     let stream = fields.flag("stream");
     fields.end("match");
     Criteria { protocol, route, model, tenant, stream }
-}
-
-/// One of several texts.
-fn one_of(fields: &mut Fields<'_>, name: &'static str, all: &[&'static str]) -> Option<&'static str> {
-    let value = fields.take(name)?;
-    let found = all.iter().find(|one| value.as_str() == Some(one)).copied();
-    if found.is_none() {
-        let code = if value.is_string() { "unknown" } else { "type" };
-        fields.wrong(name, code, format!("{} is none of {}", quoted(&value), all.join(", ")));
-    }
-    found
 }
 
 fn schedule(mut fields: Fields<'_>) -> Schedule {
@@ -297,80 +268,6 @@ fn schedule(mut fields: Fields<'_>) -> Schedule {
         lasting: lasting.map(seconds),
         every: every.map(seconds),
     }
-}
-
-/// What a rule of a kind does, by the kind's own parameters.
-fn fault(kind: &'static str, fields: &mut Fields<'_>) -> Option<Fault> {
-    Some(match kind {
-        "rate_limited" => {
-            Fault::Failure(Failure::RateLimited { retry_after: retry_after(fields).unwrap_or(RETRY_AFTER) })
-        }
-        "server_error" => Fault::Failure(Failure::ServerError),
-        "unavailable" => Fault::Failure(Failure::Unavailable { retry_after: retry_after(fields) }),
-        "overloaded" => Fault::Failure(Failure::Overloaded),
-        "timeout" => Fault::Failure(Failure::Timeout { after: seconds(fields).unwrap_or(TIMEOUT) }),
-        "reset" => match after(fields) {
-            Some(after) => Fault::Trouble(Trouble::Reset { after }),
-            None => Fault::Failure(Failure::Reset),
-        },
-        "slow_first_token" => Fault::Trouble(Trouble::SlowFirstToken(needed_seconds(fields)?)),
-        "stall" => {
-            let (after, pause) = (after(fields).unwrap_or(CHUNKS), needed_seconds(fields));
-            Fault::Trouble(Trouble::Stall { after, pause: pause? })
-        }
-        "cut" => Fault::Trouble(Trouble::Cut { after: after(fields).unwrap_or(CHUNKS) }),
-        "malformed" => Fault::Trouble(Trouble::Malformed { after: after(fields).unwrap_or(CHUNKS) }),
-        "stream_error" => {
-            let after = after(fields).unwrap_or(CHUNKS);
-            let failure = match one_of(fields, "error", &STREAM_ERRORS) {
-                Some("server_error") => Failure::ServerError,
-                Some("rate_limited") => Failure::RateLimited { retry_after: RETRY_AFTER },
-                Some("unavailable") => Failure::Unavailable { retry_after: None },
-                _ => Failure::Overloaded,
-            };
-            Fault::Trouble(Trouble::StreamError { after, failure })
-        }
-        "truncated" => Fault::Trouble(Trouble::Truncated { after: after(fields).unwrap_or(CHUNKS) }),
-        "wrong_usage" => Fault::Trouble(Trouble::WrongUsage(usage(fields))),
-        "refusal" => Fault::Trouble(Trouble::Refusal),
-        _ => return None,
-    })
-}
-
-fn after(fields: &mut Fields<'_>) -> Option<usize> {
-    fields.whole("after_chunks", MOST_CHUNKS).and_then(|after| usize::try_from(after).ok())
-}
-
-fn retry_after(fields: &mut Fields<'_>) -> Option<Duration> {
-    let within = |seconds: f64| (0.0..=LONGEST_WAIT).contains(&seconds);
-    let wanted = "a number of seconds from 0 to 86400";
-    fields.number("retry_after_seconds", wanted, within).map(Duration::from_secs_f64)
-}
-
-fn seconds(fields: &mut Fields<'_>) -> Option<Duration> {
-    let within = |seconds: f64| (0.001..=LONGEST_PAUSE).contains(&seconds);
-    let wanted = "a number of seconds from 0.001 to 3600";
-    fields.number("seconds", wanted, within).map(Duration::from_secs_f64)
-}
-
-/// Those of a kind that has no usual ones.
-fn needed_seconds(fields: &mut Fields<'_>) -> Option<Duration> {
-    if !fields.has("seconds") {
-        fields.wrong("seconds", "missing", "a number of seconds from 0.001 to 3600 belongs here");
-    }
-    seconds(fields)
-}
-
-fn usage(fields: &mut Fields<'_>) -> Usage {
-    let Some(mut fields) = fields.object("usage") else { return Usage::default() };
-    let mut tokens = |name| fields.whole(name, Usage::MOST_TOLD).unwrap_or_default();
-    let usage = Usage {
-        input_tokens: tokens("input_tokens"),
-        cached_input_tokens: tokens("cached_input_tokens"),
-        output_tokens: tokens("output_tokens"),
-    };
-    fields.end("usage");
-    usage
 }
 
 /// What is wrong between rules.
@@ -430,40 +327,7 @@ fn written(rule: &Rule) -> Value {
             ("every_seconds", every.map(in_seconds)),
         ]),
     );
-    let chunks = |after: usize| Some(Value::from(after));
-    match &rule.fault {
-        Fault::Failure(Failure::RateLimited { retry_after }) => {
-            put("retry_after_seconds", Some(in_seconds(*retry_after)));
-        }
-        Fault::Failure(Failure::Unavailable { retry_after }) => {
-            put("retry_after_seconds", retry_after.map(in_seconds));
-        }
-        Fault::Failure(Failure::Timeout { after }) => put("seconds", Some(in_seconds(*after))),
-        Fault::Trouble(Trouble::SlowFirstToken(pause)) => put("seconds", Some(in_seconds(*pause))),
-        Fault::Trouble(Trouble::Stall { after, pause }) => {
-            put("seconds", Some(in_seconds(*pause)));
-            put("after_chunks", chunks(*after));
-        }
-        Fault::Trouble(
-            Trouble::Cut { after }
-            | Trouble::Malformed { after }
-            | Trouble::Reset { after }
-            | Trouble::Truncated { after },
-        ) => put("after_chunks", chunks(*after)),
-        Fault::Trouble(Trouble::StreamError { after, failure }) => {
-            put("after_chunks", chunks(*after));
-            put("error", Some(failure.kind().into()));
-        }
-        Fault::Trouble(Trouble::WrongUsage(usage)) => put(
-            "usage",
-            Some(json!({
-                "input_tokens": usage.input_tokens,
-                "cached_input_tokens": usage.cached_input_tokens,
-                "output_tokens": usage.output_tokens,
-            })),
-        ),
-        Fault::Failure(_) | Fault::Trouble(Trouble::Refusal) => {}
-    }
+    members.extend(parameters::write(&rule.fault));
     Value::Object(members)
 }
 

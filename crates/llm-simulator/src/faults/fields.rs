@@ -81,6 +81,17 @@ impl<'a> Fields<'a> {
         value.as_bool()
     }
 
+    /// One of several texts.
+    pub(super) fn one_of(&mut self, name: &'static str, all: &[&'static str]) -> Option<&'static str> {
+        let value = self.take(name)?;
+        let found = all.iter().find(|one| value.as_str() == Some(one)).copied();
+        if found.is_none() {
+            let code = if value.is_string() { "unknown" } else { "type" };
+            self.wrong(name, code, format!("{} is none of {}", quoted(&value), all.join(", ")));
+        }
+        found
+    }
+
     /// A number that is accepted.
     pub(super) fn number(
         &mut self,
