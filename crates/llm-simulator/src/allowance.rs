@@ -39,6 +39,18 @@ pub struct Allowance {
     pub tokens: Left,
 }
 
+impl Allowance {
+    /// The same with no request left for so long, as it is told with a refusal that has no other
+    /// reason.
+    #[must_use]
+    pub fn used_up(self, reset: Duration) -> Self {
+        Self {
+            requests: Left { remaining: 0, reset: reset.max(self.requests.reset), ..self.requests },
+            ..self
+        }
+    }
+}
+
 /// The limits of every model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelLimits {

@@ -197,6 +197,13 @@ impl Simulator {
             let usage = answer.usage();
             reserved.uses(usage.input_tokens.saturating_add(usage.output_tokens));
         }
+        let allowance = match outcome {
+            // So that headers do not contradict the status.
+            Outcome::Failure { failure: Failure::RateLimited { retry_after }, .. } if injected => {
+                allowance.map(|allowance| allowance.used_up(retry_after))
+            }
+            _ => allowance,
+        };
         Decision { outcome, injected, allowance, place }
     }
 
@@ -429,9 +436,20 @@ mod tests {
         else {
             panic!("{:?}", decisions[2]);
         };
-        assert!((29..=30).contains(&retry_after.as_secs()) || retry_after.as_secs() == 28, "{retry_after:?}");
+        assert!((20..=30).contains(&retry_after.as_secs()), "{retry_after:?}");
         drop(decisions);
         assert_eq!(limited.faults().counted().next().unwrap().applied, 2);
+    }
+
+    #[test]
+    fn a_rate_limit_on_purpose_leaves_no_request() {
+        let limits = ModelLimits { requests_per_minute: 9, tokens_per_minute: 10_000, context_tokens: 50 };
+        let faults = r#"{"rules": [{"kind": "rate_limited", "retry_after_seconds": 50}]}"#;
+        let limited = simulator(1, 0.0).with_limits(limits).with_faults(Faults::from_json(faults).unwrap());
+        let left = decide(&limited, "Dune").allowance.unwrap().requests;
+        assert_eq!((left.limit, left.remaining, left.reset.as_secs()), (9, 0, 50));
+        limited.set_faults(Faults::default());
+        assert_eq!(decide(&limited, "Dune").allowance.unwrap().requests.remaining, 7);
     }
 
     #[test]
