@@ -12,6 +12,9 @@ use crate::profile::{Circumstances, Covariate, Effect};
 const SURE: f64 = 0.001;
 /// The least rank correlation that matters: it explains a hundredth of the variance.
 const LARGE: f64 = 0.1;
+/// The least one that gets an effect. A weaker one is left to the rows of like calls, which take the
+/// shape of a quantity as it is, where an effect only shifts it.
+const STRONG: f64 = 0.3;
 /// Points for each piece of a broken line.
 const POINTS_A_PIECE: usize = 100;
 /// Most pieces of a broken line.
@@ -40,17 +43,23 @@ pub(super) fn find(
     let mut left: Vec<(Covariate, Vec<f64>)> = covariates_of(circumstances, covariates).collect();
     let mut taken: Vec<(Covariate, Vec<f64>, Correlation)> = Vec::new();
     let mut lines: Vec<Line> = Vec::new();
+    let weak: Vec<(Covariate, Correlation)>;
     // The strongest in what is left, as long as one is strong enough.
     loop {
         let rest = residuals(&logs, &taken, &lines, None);
-        let strongest = left
+        let mut found: Vec<(usize, Covariate, Correlation)> = left
             .iter()
             .enumerate()
-            .filter_map(|(index, (_, x))| Some((index, spearman::correlation(x, &rest)?)))
-            .filter(|(_, found)| found.p_value < SURE && found.rho.abs() >= LARGE)
-            .max_by(|(_, a), (_, b)| a.rho.abs().total_cmp(&b.rho.abs()));
-        let Some((index, correlation)) = strongest else { break };
-        let (covariate, x) = left.swap_remove(index);
+            .filter_map(|(index, (covariate, x))| Some((index, *covariate, spearman::correlation(x, &rest)?)))
+            .filter(|(_, _, found)| found.p_value < SURE && found.rho.abs() >= LARGE)
+            .collect();
+        found.sort_by(|(_, _, a), (_, _, b)| b.rho.abs().total_cmp(&a.rho.abs()));
+        let strongest = found.first().filter(|(_, _, found)| found.rho.abs() >= STRONG).copied();
+        let Some((index, covariate, correlation)) = strongest else {
+            weak = found.into_iter().map(|(_, covariate, correlation)| (covariate, correlation)).collect();
+            break;
+        };
+        let (_, x) = left.swap_remove(index);
         let Some(line) = Line::through(&x, &rest) else { continue };
         taken.push((covariate, x, correlation));
         lines.push(line);
@@ -66,7 +75,7 @@ pub(super) fn find(
     }
     let by: Vec<&[f64]> = taken.iter().map(|(_, x, _)| x.as_slice()).collect();
     let slopes = least_squares::line(&logs, &by).map(|line| line.slopes).unwrap_or_default();
-    let dependences = taken
+    let mut dependences: Vec<Dependence> = taken
         .iter()
         .enumerate()
         .map(|(index, (covariate, _, correlation))| Dependence {
@@ -77,6 +86,13 @@ pub(super) fn find(
             slope: slopes.get(index).map(|slope| slope.value),
         })
         .collect();
+    dependences.extend(weak.iter().map(|(covariate, correlation)| Dependence {
+        of: name.to_owned(),
+        on: covariate.as_str().to_owned(),
+        rho: correlation.rho,
+        p_value: correlation.p_value,
+        slope: None,
+    }));
     // What is left may still be wider here than there.
     let rest = residuals(&logs, &taken, &lines, None);
     let spread: Vec<f64> = rest.iter().map(|rest| rest.abs()).collect();
@@ -84,8 +100,13 @@ pub(super) fn find(
         let found = spearman::correlation(&x, &spread)?;
         (found.p_value < SURE && found.rho.abs() >= LARGE).then_some((covariate, found.rho.abs()))
     });
-    let mut matters: Vec<(Covariate, f64)> =
-        taken.iter().map(|(covariate, _, found)| (*covariate, found.rho.abs())).chain(wider).collect();
+    let weak = weak.into_iter().map(|(covariate, found)| (covariate, found.rho.abs()));
+    let mut matters: Vec<(Covariate, f64)> = taken
+        .iter()
+        .map(|(covariate, _, found)| (*covariate, found.rho.abs()))
+        .chain(wider)
+        .chain(weak)
+        .collect();
     matters.sort_by(|a, b| b.1.total_cmp(&a.1));
     let effects = taken.iter().zip(&lines).map(|((covariate, ..), line)| line.effect(*covariate)).collect();
     Found { effects, matters, dependences }

@@ -51,8 +51,9 @@ pub(super) fn profile(sample: &Sample<'_>) -> Option<Estimated> {
     dependences.extend(together("first_token_ms", "output_tokens", &first_token.rest, &tokens));
     dependences.extend(together("gap_ms", "output_tokens", &gap.rest, &tokens));
     dependences.extend(together("gap_ms", "first_token_ms", &gap.rest, &first_token.rest));
-    // The first token and the gap make up nearly all of an answer's time.
-    let mut matters: Vec<(Covariate, f64)> = [first_token.matters, gap.matters].concat();
+    // These three make up nearly all of an answer's time.
+    let mut matters: Vec<(Covariate, f64)> =
+        [lengths.matters.clone(), first_token.matters, gap.matters].concat();
     matters.sort_by(|a, b| b.1.total_cmp(&a.1));
     let mut by: Vec<Covariate> = Vec::new();
     for (covariate, _) in matters {
@@ -121,6 +122,8 @@ impl Column {
 /// The length of answers, some of them cut short by the client's bound.
 struct Lengths {
     distribution: Distribution,
+    /// What it depends on, and how much.
+    matters: Vec<(Covariate, f64)>,
     survival: kaplan_meier::Survival,
     beyond: f64,
 }
@@ -146,7 +149,8 @@ impl Lengths {
         let survival = kaplan_meier::estimate(&rest)?;
         let table = QuantileTable::of_steps(survival.steps())?;
         let beyond = survival.beyond();
-        Some(Self { distribution: Distribution { table, effects: factors.effects }, survival, beyond })
+        let distribution = Distribution { table, effects: factors.effects };
+        Some(Self { distribution, matters: found.matters, survival, beyond })
     }
 
     /// What the effects leave of a call's length; of one that was cut short, a length that it may
