@@ -60,7 +60,28 @@ pub struct Answer {
     chunks: Vec<Chunk>,
     timing: Timing,
     usage: Usage,
+    counted: Counted,
     stop: Stop,
+}
+
+/// Where token counts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// From the estimate of `tokens.rs`.
+    Estimated,
+    /// From a provider, when the answer was recorded.
+    Reported,
+}
+
+impl Counted {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Estimated => "estimated",
+            Self::Reported => "reported",
+        }
+    }
 }
 
 impl Answer {
@@ -114,7 +135,7 @@ impl Answer {
             .collect();
         let timing = Timing { first_token: schedule.first_token(), whole: schedule.whole(ends.len()) };
         let usage = Usage { input_tokens, cached_input_tokens: 0, output_tokens: ends.len() as u64 };
-        Self { text, chunks, timing, usage, stop }
+        Self { text, chunks, timing, usage, counted: Counted::Estimated, stop }
     }
 
     /// An answer that was given before. Chunks whose ends do not rise, or are no ends of characters
@@ -137,7 +158,7 @@ impl Answer {
             None if !text.is_empty() => chunks.push(Chunk { end: text.len(), due: timing.first_token }),
             None => {}
         }
-        Self { text, chunks, timing, usage, stop }
+        Self { text, chunks, timing, usage, counted: Counted::Estimated, stop }
     }
 
     /// The same question refused: nothing is said, when the first token would have come.
@@ -145,7 +166,8 @@ impl Answer {
     pub fn refused(self) -> Self {
         let timing = Timing { whole: self.timing.first_token, ..self.timing };
         let usage = Usage { output_tokens: 0, ..self.usage };
-        Self { text: String::new(), chunks: Vec::new(), timing, usage, stop: Stop::Refused }
+        let (text, chunks) = (String::new(), Vec::new());
+        Self { text, chunks, timing, usage, stop: Stop::Refused, ..self }
     }
 
     /// The same answer broken off after so many chunks, as though the client had allowed no more; one
@@ -221,6 +243,18 @@ impl Answer {
     #[must_use]
     pub const fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// Where the counts of its tokens come from.
+    #[must_use]
+    pub const fn counted(&self) -> Counted {
+        self.counted
+    }
+
+    /// The same with these tokens, as a provider counted them.
+    #[must_use]
+    pub fn reporting(self, usage: Usage) -> Self {
+        Self { usage, counted: Counted::Reported, ..self }
     }
 
     /// Why it ends.

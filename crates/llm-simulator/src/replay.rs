@@ -212,12 +212,16 @@ impl Replay {
                         Stop::Sequence(question.stop.first().cloned().unwrap_or_default())
                     }
                 };
-                let usage = usage.unwrap_or_else(|| Usage {
+                let estimate = Usage {
                     input_tokens: question.input_tokens(),
                     cached_input_tokens: 0,
                     output_tokens: tokens::count(text),
-                });
-                let answer = Answer::recorded(text.to_string(), chunks.clone(), *timing, usage, stop);
+                };
+                let answer = Answer::recorded(text.to_string(), chunks.clone(), *timing, estimate, stop);
+                let answer = match usage {
+                    Some(reported) => answer.reporting(*reported),
+                    None => answer,
+                };
                 let trouble = cut.then(|| Trouble::Cut { after: answer.chunks() });
                 Outcome::Answer(answer, trouble)
             }

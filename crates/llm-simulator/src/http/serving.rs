@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_server::Reset;
 
 use super::Shared;
@@ -93,6 +93,9 @@ impl IntoResponse for Refused {
     }
 }
 
+/// The header that says where the token counts of an answer come from: `estimated` or `reported`.
+const USAGE_HEADER: HeaderName = HeaderName::from_static("x-llm-usage");
+
 /// Decides what is done with a call and carries it out.
 ///
 /// # Errors
@@ -119,7 +122,8 @@ pub(super) async fn serve<W: Wire>(
             };
         }
     };
-    let headers = wire.headers(allowance.as_ref());
+    let mut headers = wire.headers(allowance.as_ref());
+    headers.insert(USAGE_HEADER, HeaderValue::from_static(answer.counted().as_str()));
     let mut delivery = Delivery::start(answer, trouble, &call, model, injected, place, shared.metrics);
     let mut response = if call.stream {
         // As providers do, the head of the answer waits for the first token.

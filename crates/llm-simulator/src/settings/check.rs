@@ -10,7 +10,7 @@ use crate::profile::{LONGEST_ANSWER, Profile, Profiles};
 /// Largest delay that can be asked for, in milliseconds.
 const LONGEST_DELAY_MS: f64 = 300_000.0;
 /// The models on offer where none are named: the providers' usual ones.
-const MODELS: &str = "llama3.2,gpt-4o,gpt-4o-mini,claude-sonnet-4-5,claude-haiku-4-5,\
+const MODELS: &str = "llama3.2,gpt-4o,gpt-4o-mini,claude-sonnet-5-5,claude-sonnet-4-5,claude-haiku-4-5,\
     anthropic.claude-sonnet-4-5-20250929-v1:0,us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 /// The built-in profile's name where none is given.
 const PROFILE: &str = "quick";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{Simulated, settings};
+use crate::{CONVERSE_MODEL, Simulated, settings};
 
 #[tokio::test]
 async fn health_says_what_is_simulated() {
@@ -40,4 +40,69 @@ async fn told_to_stop_it_lets_an_answer_under_way_end() {
     assert!(text.lines().last().unwrap().contains(r#""done":true"#), "{text}");
     tokio::time::timeout(Duration::from_secs(10), simulated.tasks.join_next()).await.unwrap();
     assert!(simulated.client.get(format!("{}/health/live", simulated.base)).send().await.is_err());
+}
+
+/// What a caller adds up is what the simulator counted, protocol by protocol.
+#[tokio::test]
+async fn tokens_told_are_tokens_counted() {
+    let simulated = Simulated::start(&settings()).await;
+    let turn = r#""messages":[{"role":"user","content":"Summarise Dune."}]"#;
+    let text = r#""messages":[{"role":"user","content":[{"text":"Summarise Dune."}]}]"#;
+    let calls = [
+        (
+            "ollama",
+            "/api/chat".to_owned(),
+            format!(r#"{{"model":"llama3.2","stream":false,{turn}}}"#),
+            ["/prompt_eval_count", "/eval_count"],
+        ),
+        (
+            "openai",
+            "/v1/chat/completions".to_owned(),
+            format!(r#"{{"model":"gpt-4o",{turn}}}"#),
+            ["/usage/prompt_tokens", "/usage/completion_tokens"],
+        ),
+        (
+            "anthropic",
+            "/v1/messages".to_owned(),
+            format!(r#"{{"model":"claude-sonnet-4-5","max_tokens":50,{turn}}}"#),
+            ["/usage/input_tokens", "/usage/output_tokens"],
+        ),
+        (
+            "bedrock",
+            format!("/model/{CONVERSE_MODEL}/converse"),
+            format!("{{{text}}}"),
+            ["/usage/inputTokens", "/usage/outputTokens"],
+        ),
+    ];
+    for (protocol, path, body, places) in calls {
+        let mut told = [0, 0];
+        for _ in 0..3 {
+            let request = simulated.client.post(format!("{}{path}", simulated.base));
+            let response = request
+                .header("content-type", "application/json")
+                .header("authorization", "Bearer any")
+                .header("x-api-key", "any")
+                .header("anthropic-version", if protocol == "anthropic" { "2023-06-01" } else { "" })
+                .body(body.clone())
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(response.headers()["x-llm-usage"], "estimated", "{protocol}");
+            let answer: Value = response.json().await.unwrap();
+            for (sum, place) in told.iter_mut().zip(places) {
+                *sum += answer.pointer(place).and_then(Value::as_u64).unwrap_or_else(|| panic!("{answer}"));
+            }
+        }
+        let metrics = simulated.metrics().await;
+        for (sum, kind) in told.into_iter().zip(["input", "output"]) {
+            let counted: u64 = metrics
+                .lines()
+                .filter(|line| line.starts_with("simulator_tokens_total{"))
+                .filter(|line| line.contains(&format!(r#"protocol="{protocol}""#)))
+                .filter(|line| line.contains(&format!(r#"type="{kind}""#)))
+                .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+                .sum();
+            assert_eq!(counted, sum, "{protocol} {kind}");
+        }
+    }
 }
