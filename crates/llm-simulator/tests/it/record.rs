@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Simulated, client, settings, slow};
+use crate::{CONVERSE_MODEL, Simulated, client, settings, slow};
 
 /// A recorder, the folder it writes to, and its upstream's address.
 pub struct Recorded {
@@ -467,6 +467,35 @@ async fn keys_of_aws_are_lent_to_nobody_else() {
     settings.allowed_hosts = vec!["recorder.example".to_owned()];
     let refused = App::start(&settings, role(), Metrics::unregistered(), CancellationToken::new()).await;
     assert!(matches!(refused, Err(AppError::LendsKeys)));
+}
+
+/// The client's signature is for the recorder's name; the one that the recorder makes is checked by the
+/// simulator.
+#[tokio::test]
+async fn requests_are_signed_anew_for_an_upstream_that_checks() {
+    let keys = |secret: &str| AwsKeys {
+        access_key_id: "AKIDOFTHERECORDER".to_owned(),
+        secret_access_key: secret.to_owned().into(),
+    };
+    let mut checking = settings();
+    checking.aws_keys = Some(keys("secret"));
+    let upstream = Simulated::start(&checking).await;
+    let body = r#"{"messages":[{"role":"user","content":[{"text":"Dune"}]}]}"#;
+    for (secret, status) in [("secret", 200), ("another", 403)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut signing = settings();
+        signing.aws_keys = Some(keys(secret));
+        let role = Role::Record(arguments(&upstream.base, file(folder.path())));
+        let recorder = Simulated::start_as(&signing, role).await;
+        for operation in ["converse", "converse-stream"] {
+            let path = format!("/model/{}/{operation}", CONVERSE_MODEL.replace(':', "%3A"));
+            let request = client().post(format!("{}{path}?x=a%20b", recorder.base)).body(body);
+            let request =
+                request.header("authorization", "AWS4-HMAC-SHA256 Credential=of/another, Signature=x");
+            assert_eq!(request.send().await.unwrap().status(), status, "{operation}");
+        }
+        recorder.end().await;
+    }
 }
 
 #[tokio::test]
