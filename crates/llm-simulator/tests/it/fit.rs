@@ -31,8 +31,9 @@ fn failed(at: i64, status: u16, retry_after_seconds: Option<f64>) -> Recording {
 
 #[test]
 fn what_is_simulated_passes_for_five_known_distributions() {
-    for (name, of) in DISTRIBUTIONS {
-        let (first, gap) = refit(of, 10_000, 1);
+    // A fit as good as its own sample passes one such test in 94 of 100; `make soak-fit` counts them.
+    for ((name, of), seed) in DISTRIBUTIONS.into_iter().zip(0..) {
+        let (first, gap) = refit(of, 10_000, seed);
         assert!(first > 0.01 && gap > 0.01, "{name}: {first} {gap}");
     }
 }
