@@ -10,6 +10,7 @@
 //! the fitted half itself does. That is the most one can ask of a profile.
 
 #[path = "../tests/it/fit/known.rs"]
+#[expect(clippy::unwrap_used, reason = "shared with the tests")]
 mod known;
 
 use std::collections::BTreeMap;

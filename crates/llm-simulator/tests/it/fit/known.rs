@@ -21,8 +21,11 @@ pub fn draws(seed: u64) -> Draws {
     Draws::of(&question, Quantity::Text)
 }
 
+/// A draw from a distribution.
+pub type Drawing = fn(&mut Draws) -> f64;
+
 /// The five distributions, each by its inverse distribution function or a mixture of such.
-pub const DISTRIBUTIONS: [(&str, fn(&mut Draws) -> f64); 5] = [
+pub const DISTRIBUTIONS: [(&str, Drawing); 5] = [
     ("log-normal", |d| (d.standard_normal() * 0.6 + 5.0).exp()),
     // Pareto with exponent 1.5: its variance is infinite.
     ("Pareto", |d| 20.0 * (1.0 - d.uniform()).powf(-1.0 / 1.5)),
@@ -84,7 +87,7 @@ pub fn simulated(profile: &Profile, seed: u64, circumstances: Circumstances) -> 
 
 /// Fits to `n` calls whose first token and gap follow a distribution, and compares `n` simulated
 /// ones with `n` fresh ones: the p-values of both.
-pub fn refit(of: fn(&mut Draws) -> f64, n: usize, seed: u64) -> (f64, f64) {
+pub fn refit(of: Drawing, n: usize, seed: u64) -> (f64, f64) {
     let (mut known, mut fresh) = (draws(seed * 2), draws(seed * 2 + 1));
     let recordings: Vec<Recording> = (0..n)
         .map(|i| {
