@@ -29,8 +29,8 @@ pub use ranks::Ranks;
 pub const LONGEST_DELAY_MS: f64 = 300_000.0;
 /// Longest answer in tokens, likewise.
 pub const LONGEST_ANSWER: u64 = 4_096;
-/// The profile fitted to a real server.
-const OLLAMA_TINY: &str = "";
+/// A profile fitted to a real Ollama with a tiny model on two busy cores, as `make soak-fit` writes it.
+const OLLAMA_TINY: &str = include_str!("../profiles/ollama-tiny.json");
 
 /// How a provider behaves.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,7 +168,7 @@ impl Profile {
     }
 
     /// Names of the built-in profiles.
-    pub const BUILT_IN: [&str; 2] = ["quick", "instant"];
+    pub const BUILT_IN: [&str; 3] = ["quick", "instant", "ollama-tiny"];
 
     /// A built-in profile.
     #[must_use]

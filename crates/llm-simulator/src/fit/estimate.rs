@@ -2,6 +2,7 @@
 
 use statistics::{QuantileTable, kaplan_meier, spearman};
 
+use super::held_out::{self, DURATION};
 use super::sample::{Sample, Timed};
 use super::{dependence, failures};
 use crate::profile::goodness::Dependence;
@@ -25,12 +26,28 @@ pub(super) struct Estimated {
 }
 
 /// Estimates a profile. Nothing where a quantity was never seen.
+///
+/// An effect scales a quantity as a whole. Where its spread does not scale with its middle, that
+/// would make tails that nobody recorded: a quantity whose own quantiles do not come back is left to
+/// the rows of like calls, which always give them back.
 pub(super) fn profile(sample: &Sample<'_>) -> Option<Estimated> {
+    let estimated = with_effects(sample, |_| true)?;
+    let missed = held_out::missed(&estimated.profile, sample);
+    if missed.is_empty() {
+        return Some(estimated);
+    }
+    // A duration is made of all the others.
+    let duration = missed.iter().any(|name| name == DURATION);
+    with_effects(sample, |name| !duration && !missed.iter().any(|missed| missed == name))
+}
+
+/// The same with effects on some quantities only.
+fn with_effects(sample: &Sample<'_>, scales: impl Fn(&str) -> bool) -> Option<Estimated> {
     let timed: Vec<Timed<'_, '_>> = sample.timed().collect();
     let mut dependences = Vec::new();
     let lengths = Lengths::estimate(sample, &mut dependences)?;
     let mut quantity = |name: &str, covariates: &[Covariate], of: fn(&Timed<'_, '_>) -> Option<f64>| {
-        Column::estimate(name, &timed, covariates, of, &mut dependences)
+        Column::estimate(name, &timed, covariates, of, scales(name), &mut dependences)
     };
     let first_token = quantity("first_token_ms", &Covariate::ALL, |call| Some(call.first))?;
     let gap = quantity("gap_ms", &Covariate::ALL, |call| call.gap)?;
@@ -94,6 +111,7 @@ impl Column {
         timed: &[Timed<'_, '_>],
         covariates: &[Covariate],
         of: impl Fn(&Timed<'_, '_>) -> Option<f64>,
+        scales: bool,
         dependences: &mut Vec<Dependence>,
     ) -> Option<Self> {
         let seen: Vec<(f64, Circumstances)> =
@@ -101,7 +119,8 @@ impl Column {
         let (values, circumstances): (Vec<f64>, Vec<Circumstances>) = seen.into_iter().unzip();
         let found = dependence::find(name, &values, &circumstances, covariates);
         dependences.extend(found.dependences);
-        let factors = Distribution { table: QuantileTable::constant(1.0), effects: found.effects };
+        let effects = if scales { found.effects } else { Vec::new() };
+        let factors = Distribution { table: QuantileTable::constant(1.0), effects };
         let rest = |value: f64, at: &Circumstances| value / factors.factor(at).max(SMALLEST);
         let left: Vec<f64> = values.iter().zip(&circumstances).map(|(value, at)| rest(*value, at)).collect();
         let table = QuantileTable::of_sample(&left)?;

@@ -18,6 +18,10 @@ const SIMULATED: usize = 20_000;
 const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 /// The level of intervals.
 const LEVEL: f64 = 0.95;
+/// The name of the quantity that the others make up.
+pub(super) const DURATION: &str = "duration_ms";
+/// The level of the interval in which the quantiles of a sample have to come back.
+const OWN_LEVEL: f64 = 0.8;
 /// Two standard deviations, nearly: the normal quantile of that level.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -33,20 +37,13 @@ struct Values {
 
 /// Compares a profile, fitted to one half, with the other half.
 pub(super) fn compare(profile: &Profile, fitted: &Sample<'_>, held_out: &Sample<'_>) -> Goodness {
-    let (seen, mut simulated) = (observed(held_out), Values::default());
-    let again = (SIMULATED / held_out.calls.len().max(1)).clamp(1, 50);
-    for (index, (call, answer)) in held_out.answered_calls().enumerate() {
-        for time in 0..again {
-            let of = (call.circumstances, call.most, answer.timing.is_some());
-            simulate(profile, &question(index, time), of, &mut simulated);
-        }
-    }
+    let (seen, simulated) = (observed(held_out), simulated(profile, held_out));
     let base = observed(fitted);
     Goodness {
         calls: 0,
         fitted: fitted.counted() as u64,
         held_out: held_out.counted() as u64,
-        quantities: quantities(&seen, &simulated, Some(&base)),
+        quantities: quantities(&seen, &simulated, Some(&base), LEVEL),
         errors: errors(profile, held_out),
         dependences: Vec::new(),
         notes: Vec::new(),
@@ -55,19 +52,42 @@ pub(super) fn compare(profile: &Profile, fitted: &Sample<'_>, held_out: &Sample<
 
 /// Compares the quantities of two samples with each other.
 pub(super) fn halves(one: &Sample<'_>, other: &Sample<'_>) -> Vec<QuantityFit> {
-    quantities(&observed(other), &observed(one), None)
+    quantities(&observed(other), &observed(one), None, LEVEL)
+}
+
+/// The names of the quantities whose quantiles a profile does not give back, of the very calls that
+/// it was fitted to.
+pub(super) fn missed(profile: &Profile, sample: &Sample<'_>) -> Vec<String> {
+    quantities(&observed(sample), &simulated(profile, sample), None, OWN_LEVEL)
+        .into_iter()
+        .filter(|quantity| !quantity.quantiles.iter().all(QuantileFit::inside))
+        .map(|quantity| quantity.name)
+        .collect()
+}
+
+/// Each call several times, simulated under its own circumstances.
+fn simulated(profile: &Profile, calls: &Sample<'_>) -> Values {
+    let mut simulated = Values::default();
+    let again = (SIMULATED / calls.calls.len().max(1)).clamp(1, 50);
+    for (index, (call, answer)) in calls.answered_calls().enumerate() {
+        for time in 0..again {
+            let of = (call.circumstances, call.most, answer.timing.is_some());
+            simulate(profile, &question(index, time), of, &mut simulated);
+        }
+    }
+    simulated
 }
 
 /// Compares the quantities of held-out calls with simulated ones, and with how many they were fitted to.
-fn quantities(seen: &Values, simulated: &Values, fitted: Option<&Values>) -> Vec<QuantityFit> {
+fn quantities(seen: &Values, simulated: &Values, fitted: Option<&Values>, level: f64) -> Vec<QuantityFit> {
     let quantity = |name: &str, of: fn(&Values) -> &Vec<f64>| {
-        quantity(name, of(seen), of(simulated), fitted.map(|values| of(values).len()))
+        quantity(name, of(seen), of(simulated), fitted.map(|values| of(values).len()), level)
     };
     [
         quantity("output_tokens", |values| &values.output_tokens),
         quantity("first_token_ms", |values| &values.first_token),
         quantity("gap_ms", |values| &values.gap),
-        quantity("duration_ms", |values| &values.duration),
+        quantity(DURATION, |values| &values.duration),
         quantity("tokens_per_chunk", |values| &values.tokens_per_chunk),
     ]
     .into_iter()
@@ -126,7 +146,13 @@ fn question(index: usize, time: usize) -> Fingerprint {
     question
 }
 
-fn quantity(name: &str, seen: &[f64], simulated: &[f64], fitted: Option<usize>) -> Option<QuantityFit> {
+fn quantity(
+    name: &str,
+    seen: &[f64],
+    simulated: &[f64],
+    fitted: Option<usize>,
+    level: f64,
+) -> Option<QuantityFit> {
     let distance = kolmogorov::distance(seen, simulated)?;
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     let noise = 1.0 / seen.len() as f64
@@ -144,7 +170,7 @@ fn quantity(name: &str, seen: &[f64], simulated: &[f64], fitted: Option<usize>) 
             Some(QuantileFit {
                 q,
                 held_out: ranks::quantile(&seen, q)?,
-                interval: bootstrap::quantile_interval(&seen, q, LEVEL)?,
+                interval: bootstrap::quantile_interval(&seen, q, level)?,
                 simulated: ranks::quantile(&simulated, q)?,
             })
         })
