@@ -53,7 +53,8 @@ pub struct Shared {
     /// The key that clients of OpenAI's and Anthropic's protocol must send, and that clients of Bedrock's
     /// may send in place of a signature; any where absent.
     pub api_key: Option<ApiToken>,
-    /// The keys by which clients of Bedrock's must have signed; any where absent.
+    /// The keys by which clients of Bedrock's must have signed; where absent any, and none where there is
+    /// a key to be sent.
     pub aws_keys: Option<Arc<AwsKeys>>,
     /// Cancelled when the process is to stop.
     pub stop: CancellationToken,

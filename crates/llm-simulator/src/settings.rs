@@ -142,9 +142,11 @@ pub struct Settings {
     pub tokens_per_minute: u64,
     /// Tokens of the longest question that a model takes.
     pub context_tokens: u64,
-    /// The key that clients of OpenAI's and Anthropic's protocol must send; any where absent.
+    /// The key that clients of OpenAI's and Anthropic's protocol must send, and that clients of Bedrock's
+    /// may send in place of a signature; any where absent.
     pub api_key: Option<SecretString>,
-    /// The keys by which clients of Bedrock's must have signed; any where absent.
+    /// The keys by which clients of Bedrock's must have signed; where absent any, and none where there is
+    /// a key to be sent.
     pub aws_keys: Option<AwsKeys>,
     /// Guards what changes something, where anybody else can ask.
     pub api_token: Option<SecretString>,

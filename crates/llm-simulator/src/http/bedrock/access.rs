@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::signature::{ALGORITHM, Signature};
 use crate::settings::AwsKeys;
 
-/// The keys that clients must have; any will do where none are configured.
+/// The keys that clients must have: one of the configured ones; any will do where none is.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Keys<'a> {
     /// An API key, which may be sent in place of a signature.
@@ -54,6 +54,8 @@ pub(super) fn check(keys: Keys<'_>, presented: &Presented<'_>, now: SystemTime) 
     }
     match keys.aws_keys {
         Some(keys) => Signature::read(rest, presented.headers)?.verify(keys, presented, now),
+        // Nor must a signature that nobody can check be the way around the API key.
+        None if keys.api_key.is_some() => Err(Refusal::WrongApiKey),
         None => Ok(()),
     }
 }

@@ -211,7 +211,7 @@ fn what_is_incomplete_is_said() {
 }
 
 #[test]
-fn api_keys_are_no_way_around_a_signature() {
+fn neither_api_keys_nor_signatures_are_a_way_around_the_other() {
     let ask = |keys: Keys<'_>, authorization: &str| ask(keys, MODEL, &headers(authorization), BODY, noon());
     let none = Keys::default();
     assert_eq!(ask(none, "Bearer anything"), Ok(()));
@@ -225,6 +225,11 @@ fn api_keys_are_no_way_around_a_signature() {
     assert_eq!(ask(both, &authorization(SIGNATURE)), Ok(()));
     for wrong in ["Bearer abcd", "Bearer ab", "Bearer"] {
         assert_eq!(ask(both, wrong), Err(Refusal::WrongApiKey), "{wrong}");
+    }
+    let only_key = Keys { api_key: Some(&key), aws_keys: None };
+    assert_eq!(ask(only_key, "Bearer abc"), Ok(()));
+    for signed in ["AWS4-HMAC-SHA256 whatever", &authorization(SIGNATURE)] {
+        assert_eq!(ask(only_key, signed), Err(Refusal::WrongApiKey), "{signed}");
     }
 }
 
