@@ -3,11 +3,12 @@
 //!
 //! Each limit is a bucket that holds a minute's worth and fills evenly, as those of the providers do
 //! (<https://docs.claude.com/en/api/rate-limits>: "token bucket algorithm"). A request is let in by
-//! its question and the longest answer it may get; once the answer is known, the bucket gets back
-//! what that does not need. Must not know a wire protocol.
+//! its question and the longest answer it may get, or, where the client sets no bound, a usual one.
+//! What a longer one needs beyond that is taken as soon as it is known, which may leave a debt; what a
+//! shorter one did not need the bucket gets back at its end. Must not know a wire protocol.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::models::Models;
@@ -16,6 +17,8 @@ use crate::question::Question;
 
 /// Nanoseconds of a minute, which is how long an empty bucket takes to fill.
 const MINUTE: u128 = 60_000_000_000;
+/// Longest that a bucket in debt takes to fill, in nanoseconds: an hour.
+const DEBT: u128 = 60 * MINUTE;
 /// Tokens that an answer may have as far as the limits know, where the client sets no bound.
 const USUAL_ANSWER: u64 = 1_024;
 
@@ -68,11 +71,13 @@ struct Bucket {
     limit: u64,
     /// When it is full again, in nanoseconds since the beginning.
     full_at: u128,
+    /// When it was last found full.
+    found_full: u128,
 }
 
 impl Bucket {
     const fn new(limit: u64) -> Self {
-        Self { limit, full_at: 0 }
+        Self { limit, full_at: 0, found_full: 0 }
     }
 
     /// How long it takes to fill by so much.
@@ -82,16 +87,26 @@ impl Bucket {
 
     /// How long until so much is in it; a minute where it never is.
     fn wait(&self, amount: u64, now: u128) -> Duration {
-        let short = (self.missing(now) + self.time(amount)).saturating_sub(MINUTE);
-        Duration::from_nanos_u128(short.min(MINUTE))
+        let time = self.time(amount);
+        let short = (self.missing(now) + time).saturating_sub(MINUTE);
+        Duration::from_nanos_u128(if time > MINUTE { MINUTE } else { short })
     }
 
+    /// Takes so much, whether it is there or not.
     fn take(&mut self, amount: u64, now: u128) {
-        self.full_at = self.full_at.max(now) + self.time(amount);
+        if self.full_at <= now {
+            self.full_at = now;
+            self.found_full = now;
+        }
+        self.full_at = (self.full_at + self.time(amount)).min(now + DEBT);
     }
 
-    fn give_back(&mut self, amount: u64) {
-        self.full_at = self.full_at.saturating_sub(self.time(amount));
+    /// Puts back what was taken then. Once it was full again time has put that back already, and
+    /// another request must not get it a second time.
+    fn give_back(&mut self, amount: u64, taken: u128) {
+        if self.found_full <= taken {
+            self.full_at = self.full_at.saturating_sub(self.time(amount));
+        }
     }
 
     fn missing(&self, now: u128) -> u128 {
@@ -146,7 +161,7 @@ impl Allowances {
         let taken = if wait.is_zero() {
             buckets.requests.take(1, now);
             buckets.tokens.take(tokens, now);
-            Ok(Reserved { buckets: Arc::clone(shared), tokens, used: 0 })
+            Ok(Reserved { buckets: Arc::clone(shared), tokens, taken: now, used: 0 })
         } else {
             Err(wait)
         };
@@ -160,13 +175,24 @@ impl Allowances {
 pub struct Reserved {
     buckets: Arc<Mutex<Buckets>>,
     tokens: u64,
+    /// When.
+    taken: u128,
     used: u64,
 }
 
 impl Reserved {
-    /// So many of them are used.
+    /// So many are used. Those beyond what was reserved are taken now, and not at the end of the
+    /// answer: whoever asks in the meantime would get them, too.
     pub fn uses(&mut self, tokens: u64) {
-        self.used = tokens;
+        let beyond = tokens.saturating_sub(self.tokens.max(self.used));
+        if beyond > 0 {
+            self.buckets().tokens.take(beyond, self.taken);
+        }
+        self.used = self.used.max(tokens);
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, Buckets> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,7 +200,7 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         let unused = self.tokens.saturating_sub(self.used);
         if unused > 0 {
-            self.buckets.lock().unwrap_or_else(PoisonError::into_inner).tokens.give_back(unused);
+            self.buckets().tokens.give_back(unused, self.taken);
         }
     }
 }
@@ -242,6 +268,48 @@ mod tests {
         assert_eq!(all.take("a", 0, START).0.tokens.remaining, 560);
         // What is refused takes no request either.
         assert_eq!(all.take("a", 0, START).0.requests.remaining, 1_000 - 4);
+    }
+
+    #[test]
+    fn an_answer_longer_than_was_reserved_leaves_a_debt() {
+        let all = allowances(1_000, 8_000);
+        let served = (0..20).filter(|_| {
+            let Ok(mut reserved) = all.take("a", 1_024, START).1 else { return false };
+            reserved.uses(4_000);
+            std::mem::forget(reserved);
+            true
+        });
+        assert_eq!(served.count(), 2);
+        let all = allowances(1_000, 600);
+        let mut reserved = all.take("a", 600, START).1.unwrap();
+        reserved.uses(1_800);
+        drop(reserved);
+        let (allowance, taken) = all.take("a", 100, START);
+        assert_eq!((taken.unwrap_err(), allowance.tokens.remaining), (seconds(130.0), 0));
+        all.take("a", 100, START + seconds(130.0)).1.unwrap();
+        // Whatever a recording says of its tokens, it is bounded.
+        let mut reserved = all.take("b", 1, START).1.unwrap();
+        reserved.uses(u64::MAX);
+        drop(reserved);
+        assert_eq!(all.take("b", 0, START).0.tokens.reset, seconds(3_600.0));
+    }
+
+    #[test]
+    fn what_time_gave_back_is_not_given_back_again() {
+        let all = allowances(1_000, 600);
+        let long = all.take("a", 300, START).1.unwrap();
+        let later = START + seconds(60.0);
+        let mut next = all.take("a", 600, later).1.unwrap();
+        next.uses(600);
+        drop((long, next));
+        assert_eq!(all.take("a", 0, later).0.tokens.remaining, 0);
+        // Where it was never full in between, nothing was lost by then.
+        let mut first = all.take("b", 300, START).1.unwrap();
+        first.uses(100);
+        let mut second = all.take("b", 300, START + seconds(10.0)).1.unwrap();
+        second.uses(300);
+        drop((first, second));
+        assert_eq!(all.take("b", 0, START + seconds(10.0)).0.tokens.remaining, 300);
     }
 
     #[test]
