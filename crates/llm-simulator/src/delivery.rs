@@ -155,14 +155,19 @@ impl Delivery {
     pub async fn whole(&mut self) -> Step<'static> {
         self.first().await;
         self.until(self.answer.timing().whole + self.held_up(usize::MAX)).await;
-        self.record.usage.output_tokens = self.answer.usage().output_tokens;
         let step = match self.trouble {
             Some(Trouble::Cut { .. } | Trouble::StreamError { .. }) => Step::Cut,
             Some(Trouble::Reset { .. }) => Step::Reset,
             Some(Trouble::Malformed { .. }) => Step::Malformed(""),
-            _ => return Step::End,
+            _ => Step::End,
         };
-        self.record.failed();
+        // Of half a body its client can count none.
+        if matches!(step, Step::End | Step::Malformed(_)) {
+            self.record.usage.output_tokens = self.answer.usage().output_tokens;
+        }
+        if step != Step::End {
+            self.record.failed();
+        }
         step
     }
 
@@ -320,6 +325,24 @@ mod tests {
         whole.finish();
         drop(whole);
         shows(&metrics, r#"simulator_tokens_total{model="llama3.2",protocol="ollama",type="output"} 5"#);
+    }
+
+    #[tokio::test]
+    async fn of_a_whole_answer_that_breaks_no_token_was_served() {
+        for (trouble, tokens) in [
+            (Trouble::Cut { after: 1 }, 0),
+            (Trouble::Reset { after: 1 }, 0),
+            (Trouble::Malformed { after: 1 }, 5),
+        ] {
+            let metrics = Metrics::unregistered();
+            let mut whole = delivery(&metrics, Some(trouble));
+            whole.whole().await;
+            drop(whole);
+            let served = format!(
+                r#"simulator_tokens_total{{model="llama3.2",protocol="ollama",type="output"}} {tokens}"#
+            );
+            shows(&metrics, &served);
+        }
     }
 
     #[tokio::test]

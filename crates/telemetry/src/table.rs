@@ -234,7 +234,7 @@ pub const SIMULATOR_TOKENS: Metric = Metric {
     unit: "",
     kind: Kind::Counter,
     labels: &["protocol", "model", "type"],
-    help: "Tokens that the simulator really served, whatever an answer told: type input or output",
+    help: "Tokens that the simulator really served, whatever an answer told: type input (as soon as a request is let in, however its answer ends) or output (handed over)",
     buckets: &[],
 };
 /// Faults injected by the simulator.
