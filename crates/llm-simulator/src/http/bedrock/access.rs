@@ -38,7 +38,11 @@ pub(super) struct Presented<'a> {
 
 /// Lets a request in or not.
 pub(super) fn check(keys: Keys<'_>, presented: &Presented<'_>, now: SystemTime) -> Result<(), Refusal> {
-    let authorization = presented.headers.get(AUTHORIZATION).ok_or(Refusal::NoAuthentication)?;
+    let mut authorizations = presented.headers.get_all(AUTHORIZATION).iter();
+    // Of two it could not be said which one counts.
+    let (Some(authorization), None) = (authorizations.next(), authorizations.next()) else {
+        return Err(Refusal::NoAuthentication);
+    };
     let authorization = authorization.to_str().map_err(|_| Refusal::NoAuthentication)?.trim();
     let (scheme, rest) = authorization.split_once(' ').unwrap_or((authorization, ""));
     if scheme.eq_ignore_ascii_case("bearer") {

@@ -49,7 +49,13 @@ impl<'a> Signature<'a> {
         let parameter = |name: &str| {
             parameters.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
         };
-        let date = headers.get(DATE).and_then(|value| value.to_str().ok());
+        let mut dates = headers.get_all(DATE).iter();
+        let date = dates.next().and_then(|value| value.to_str().ok());
+        if dates.next().is_some() {
+            return Err(Refusal::IncompleteSignature(
+                "Authorization header requires a single 'X-Amz-Date' header.".to_owned(),
+            ));
+        }
         let (credential, signed, signature) =
             (parameter("Credential"), parameter("SignedHeaders"), parameter("Signature"));
         let (Some(credential), Some(signed), Some(signature), Some(date)) =

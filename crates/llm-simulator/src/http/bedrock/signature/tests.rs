@@ -211,6 +211,18 @@ fn what_is_incomplete_is_said() {
 }
 
 #[test]
+fn what_may_be_there_only_once_is_not_taken_twice() {
+    for (name, wanted) in [("x-amz-date", "IncompleteSignature"), ("authorization", "NoAuthentication")] {
+        let mut headers = headers(&authorization(SIGNATURE));
+        assert_eq!(ask(keys(), MODEL, &headers, BODY, noon()), Ok(()));
+        let again = headers[name].clone();
+        headers.append(name, again);
+        let refused = format!("{:?}", ask(keys(), MODEL, &headers, BODY, noon()).unwrap_err());
+        assert!(refused.starts_with(wanted), "{name}: {refused}");
+    }
+}
+
+#[test]
 fn neither_api_keys_nor_signatures_are_a_way_around_the_other() {
     let ask = |keys: Keys<'_>, authorization: &str| ask(keys, MODEL, &headers(authorization), BODY, noon());
     let none = Keys::default();
