@@ -123,11 +123,14 @@ impl Future for Sleep {
             sleepers.arrived += 1;
             sleepers.arrived
         });
-        sleepers.wakers.insert((self.tick, id), context.waker().clone());
+        let replaced = sleepers.wakers.insert((self.tick, id), context.waker().clone());
         if sleepers.awaited.is_none_or(|awaited| self.tick < awaited) {
             sleepers.awaited = Some(self.tick);
             clock.sooner.notify_one();
         }
+        drop(sleepers);
+        // It may be the last that holds a task, and that task another sleep, whose drop needs the lock.
+        drop(replaced);
         Poll::Pending
     }
 }
@@ -135,16 +138,51 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.clock.sleepers().wakers.remove(&(self.tick, id));
+            let mut sleepers = self.clock.sleepers();
+            let removed = sleepers.wakers.remove(&(self.tick, id));
+            drop(sleepers);
+            // As above.
+            drop(removed);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex, mpsc};
+    use std::task::{Context, Wake, Waker};
     use std::time::{Duration, Instant};
 
-    use super::{CLOCK, GRID, sleep_until};
+    use super::{CLOCK, GRID, Sleep, sleep_until};
+
+    /// A task whose waker is all that holds it, and which holds another sleep.
+    struct Holding(#[expect(dead_code, reason = "dropped with it")] Mutex<Sleep>);
+
+    impl Wake for Holding {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    fn asleep(far: Instant, waker: &Waker) -> Sleep {
+        let mut sleep = sleep_until(far);
+        assert!(std::pin::Pin::new(&mut sleep).poll(&mut Context::from_waker(waker)).is_pending());
+        sleep
+    }
+
+    #[test]
+    fn a_waker_that_drops_another_sleep_does_not_lock_the_clock() {
+        let (done, ends) = mpsc::channel();
+        std::thread::spawn(move || {
+            let far = Instant::now() + Duration::from_secs(3_600);
+            let holding = || Waker::from(Arc::new(Holding(Mutex::new(asleep(far, Waker::noop())))));
+            let mut sleep = asleep(far, &holding());
+            // Replaced, and removed.
+            let polled = std::pin::Pin::new(&mut sleep).poll(&mut Context::from_waker(&holding()));
+            assert!(polled.is_pending());
+            drop(sleep);
+            done.send(()).unwrap();
+        });
+        ends.recv_timeout(Duration::from_secs(20)).expect("the clock is locked");
+    }
 
     #[tokio::test]
     async fn sleepers_wake_in_order_and_no_earlier_than_half_a_grid_before() {
