@@ -19,7 +19,7 @@
 //! | `server_error` | 500 | |
 //! | `unavailable` | 503 | `retry_after_seconds` (none) |
 //! | `overloaded` | 529, or 503 where there is none | |
-//! | `timeout` | nothing is said, then 504 | `seconds` (600) |
+//! | `timeout` | nothing is said, then 504, or 408 on Bedrock | `seconds` (600) |
 //! | `reset` | the connection is reset, before anything is said or in the middle | `after_chunks` (before) |
 //! | `slow_first_token` | the whole answer comes later | `seconds` |
 //! | `stall` | a pause in the middle | `seconds`, `after_chunks` (1) |
