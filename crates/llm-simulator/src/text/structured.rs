@@ -12,6 +12,8 @@ use crate::draws::Draws;
 const DEEPEST: usize = 16;
 /// Most values made for one answer; what would be more is null.
 const MOST_VALUES: usize = 200;
+/// Most bytes taken over from a schema, or written, for one answer; what would be more is null.
+const MOST_BYTES: usize = 256 * 1024;
 
 /// An object with a summary.
 pub(super) fn any_object(subject: &Subject, tokens: u64, draws: &mut Draws) -> String {
@@ -24,7 +26,7 @@ pub(super) fn any_object(subject: &Subject, tokens: u64, draws: &mut Draws) -> S
 pub(super) fn fitting(schema: &Value, subject: &Subject, tokens: u64, draws: &mut Draws) -> String {
     // Every text of the value gets its share.
     let share = tokens / texts_in(schema, 0).max(1);
-    Filler { subject, share, draws, left: MOST_VALUES }.value(schema, 0).to_string()
+    Filler { subject, share, draws, left: MOST_VALUES, room: MOST_BYTES }.value(schema, 0).to_string()
 }
 
 fn texts_in(schema: &Value, depth: usize) -> u64 {
@@ -52,6 +54,8 @@ struct Filler<'a> {
     draws: &'a mut Draws,
     /// How many more values may be made: nested arrays multiply.
     left: usize,
+    /// How many more bytes may be made: a schema says a long text once, its lists repeat it.
+    room: usize,
 }
 
 impl Filler<'_> {
@@ -59,10 +63,11 @@ impl Filler<'_> {
         let Some(left) = self.left.checked_sub(1).filter(|_| depth <= DEEPEST) else { return Value::Null };
         self.left = left;
         if let Some(fixed) = schema.get("const") {
-            return fixed.clone();
+            return self.copy(fixed);
         }
         if let Some(Value::Array(choices)) = schema.get("enum") {
-            return self.draws.pick(choices).cloned().unwrap_or_default();
+            let choice = self.draws.pick(choices);
+            return choice.map_or(Value::Null, |choice| self.copy(choice));
         }
         for alternatives in ["anyOf", "oneOf"] {
             if let Some(first) = schema.get(alternatives).and_then(|list| list.get(0)) {
@@ -70,21 +75,59 @@ impl Filler<'_> {
             }
         }
         match kind(schema) {
-            "object" => Value::Object(
-                members(schema)
-                    .map(|(name, schema)| (name.clone(), self.member(name, schema, depth)))
-                    .collect(),
-            ),
+            "object" => {
+                let mut object = Map::new();
+                for (name, schema) in members(schema) {
+                    if !self.charge(name.len()) {
+                        break;
+                    }
+                    object.insert(name.clone(), self.member(name, schema, depth));
+                }
+                Value::Object(object)
+            }
             "array" => {
                 let count = usize::try_from(least_items(schema)).unwrap_or(usize::MAX).min(self.left);
                 let items = schema.get("items").unwrap_or(&Value::Null);
                 Value::Array((0..count).map(|_| self.value(items, depth + 1)).collect())
             }
-            "string" => Value::from(sentences(self.subject, self.share, self.draws)),
+            "string" => {
+                let text = sentences(self.subject, self.share, self.draws);
+                if self.charge(text.len()) { Value::from(text) } else { Value::Null }
+            }
             "integer" | "number" => number(schema, self.draws),
             "boolean" => Value::from(self.draws.below(2) == 1),
             _ => Value::Null,
         }
+    }
+
+    /// What the schema itself says, as long as there is room for all of it.
+    fn copy(&mut self, value: &Value) -> Value {
+        if self.charge_all(value) { value.clone() } else { Value::Null }
+    }
+
+    fn charge_all(&mut self, value: &Value) -> bool {
+        match value {
+            Value::String(text) => self.charge(text.len()),
+            Value::Array(items) => self.charge(0) && items.iter().all(|item| self.charge_all(item)),
+            Value::Object(members) => {
+                let mut members = members.iter();
+                self.charge(0)
+                    && members.all(|(name, value)| self.charge(name.len()) && self.charge_all(value))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => self.charge(0),
+        }
+    }
+
+    /// Whether there is room for one more value or name of so many bytes. Once there is none,
+    /// nothing more is made.
+    fn charge(&mut self, bytes: usize) -> bool {
+        let needed = bytes.saturating_add(size_of::<Value>());
+        if let Some(room) = self.room.checked_sub(needed) {
+            self.room = room;
+            return true;
+        }
+        (self.room, self.left) = (0, 0);
+        false
     }
 
     fn member(&mut self, name: &str, schema: &Value, depth: usize) -> Value {
@@ -179,5 +222,25 @@ mod tests {
             wide = json!({"type": "array", "minItems": 1_000_000, "items": wide});
         }
         assert!(fill(&wide).to_string().len() < 200 * 200);
+    }
+
+    #[test]
+    fn what_a_schema_repeats_is_bounded() {
+        let long = "x".repeat(2_000_000);
+        let many: Vec<u8> = vec![1; 100_000];
+        let fits = "x".repeat(10_000);
+        for (items, least) in [
+            (json!({"const": long}), 0),
+            (json!({"enum": [long]}), 0),
+            (json!({"const": many}), 0),
+            (json!({"const": fits}), 200_000),
+            (json!({"properties": {long.as_str(): {"type": "integer"}}}), 0),
+            (json!({"properties": {fits.as_str(): {"type": "integer"}}}), 200_000),
+        ] {
+            let filled = fill(&json!({"type": "array", "minItems": 199, "items": items}));
+            let bytes = filled.to_string().len();
+            assert!((least..300_000).contains(&bytes), "{bytes}");
+            assert_eq!(filled.as_array().unwrap().len(), 199);
+        }
     }
 }
