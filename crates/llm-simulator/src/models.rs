@@ -6,6 +6,8 @@
 const ANY: &str = "*";
 /// What models that nobody named count as in metrics: clients must not make up labels.
 const OTHER: &str = "other";
+/// Longest name of a model, in bytes: answers repeat it in each of their chunks.
+pub const LONGEST_NAME: usize = 200;
 
 /// The models on offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +37,10 @@ impl Models {
         self.any
     }
 
-    /// Whether a model of exactly this name is on offer.
+    /// Whether a model of exactly this name is on offer. Names longer than [`LONGEST_NAME`] never are.
     #[must_use]
     pub fn offers(&self, model: &str) -> bool {
-        self.any && !model.is_empty() || self.named.iter().any(|named| named == model)
+        self.any && (1..=LONGEST_NAME).contains(&model.len()) || self.named.iter().any(|named| named == model)
     }
 
     /// What a model counts as in metrics.
@@ -50,7 +52,7 @@ impl Models {
 
 #[cfg(test)]
 mod tests {
-    use super::Models;
+    use super::{LONGEST_NAME, Models};
 
     #[test]
     fn named_models_are_offered_and_with_a_star_any_other() {
@@ -58,6 +60,7 @@ mod tests {
         assert!(some.offers("a") && !some.offers("c") && !some.any());
         let all = Models::new(["a", "*"]);
         assert!(all.offers("c") && !all.offers("") && all.any());
+        assert!(all.offers(&"a".repeat(LONGEST_NAME)) && !all.offers(&"a".repeat(LONGEST_NAME + 1)));
         assert_eq!((all.named(), all.label("a"), all.label("c")), (&["a".to_owned()][..], "a", "other"));
     }
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::{AwsKeys, GIVEN, Secrets, Written, given, list};
 use crate::faults::Faults;
-use crate::models::Models;
+use crate::models::{LONGEST_NAME, Models};
 use crate::profile::{LONGEST_ANSWER, Profile, Profiles};
 
 /// Largest delay that can be asked for, in milliseconds.
@@ -78,7 +78,7 @@ impl Check {
         let models = list(text);
         let sound = |name: &String| {
             name == "*"
-                || name.len() <= 200
+                || name.len() <= LONGEST_NAME
                     && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-:/@".contains(c))
         };
         if models.is_empty() || !models.iter().all(sound) {

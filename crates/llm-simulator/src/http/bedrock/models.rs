@@ -14,7 +14,7 @@ pub(super) fn find<'a>(models: &'a Models, wanted: &'a str) -> Option<&'a str> {
         && wanted.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-:._/".contains(&byte));
     named(wanted)
         .or_else(|| named(resource?))
-        .or_else(|| (possible && models.offers(wanted)).then_some(resource.unwrap_or(wanted)))
+        .or_else(|| Some(resource.unwrap_or(wanted)).filter(|name| possible && models.offers(name)))
 }
 
 #[cfg(test)]
@@ -43,7 +43,9 @@ mod tests {
         let models = Models::new(["*"]);
         assert_eq!(find(&models, "meta.llama3-8b-instruct-v1:0"), Some("meta.llama3-8b-instruct-v1:0"));
         assert_eq!(find(&models, "arn:aws:bedrock:eu-west-1:1:inference-profile/x"), Some("x"));
-        for impossible in ["", "a b", "ä", "a%20b", &"x".repeat(2_049)] {
+        for impossible in
+            ["", "a b", "ä", "a%20b", "arn:aws:bedrock:eu-west-1:1:inference-profile/", &"x".repeat(201)]
+        {
             assert_eq!(find(&models, impossible), None, "{impossible}");
         }
     }

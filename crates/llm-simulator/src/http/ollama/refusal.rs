@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::JSON;
 use crate::failure::Failure;
-use crate::http::serving::Refused;
+use crate::http::serving::{Refused, bounded};
 
 /// Why a request is not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,7 +122,7 @@ impl Refusal {
     fn body(&self) -> String {
         match self {
             Self::Failed(Failure::Recorded { body, .. }) => body.clone(),
-            other => json!({"error": other.to_string()}).to_string(),
+            other => json!({"error": bounded(other.to_string())}).to_string(),
         }
     }
 
@@ -155,7 +155,7 @@ impl From<Refusal> for Refused {
             headers: refusal.headers(),
             body: refusal.body(),
             kind: refusal.kind(),
-            detail: refusal.to_string(),
+            detail: bounded(refusal.to_string()),
         }
     }
 }
