@@ -222,7 +222,36 @@ fn wilson(share: f64, n: usize) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::wilson;
+    use serde_json::json;
+
+    use super::{missed, wilson};
+    use crate::fit::{Sample, estimate};
+    use crate::profile::{Covariate, Effect};
+    use crate::recording::Recording;
+
+    #[test]
+    fn an_effect_that_does_not_give_back_a_quantity_is_missed() {
+        let calls: Vec<Recording> = (0..600_u32)
+            .map(|i| {
+                let (first, input) = (100.0 + f64::from(i * 37 % 600), 10 + i % 50);
+                let call = json!({
+                    "version": 1, "at": "2026-11-01T10:00:00Z", "protocol": "openai",
+                    "route": "/v1/chat/completions", "model": "m", "stream": true,
+                    "request": {"fingerprint": "", "turns": [], "tokens": input},
+                    "concurrency": 1, "status": 200, "chunk_ms": [first, first + 5.0],
+                    "chunk_bytes": [3, 4], "total_ms": first + 5.0,
+                    "usage": {"input_tokens": 1, "output_tokens": 2}, "end": "complete"
+                });
+                serde_json::from_value(call).unwrap()
+            })
+            .collect();
+        let sample = Sample::of(&calls);
+        let mut profile = estimate::profile(&sample).unwrap().profile;
+        assert_eq!(missed(&profile, &sample), Vec::<String>::new());
+        let factors = vec![(10.0, 1.0), (60.0, 3.0)];
+        profile.first_token.effects.push(Effect { covariate: Covariate::InputTokens, factors });
+        assert_eq!(missed(&profile, &sample), ["first_token_ms", "duration_ms"]);
+    }
 
     #[test]
     fn the_interval_of_a_share_has_its_known_values() {

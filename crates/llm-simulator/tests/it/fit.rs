@@ -128,6 +128,40 @@ fn what_hangs_together_still_does() {
 }
 
 #[test]
+fn tails_that_do_not_scale_with_the_middle_come_back() {
+    // Reading the question takes its time, and one call in five waits for others besides, however long
+    // its own question is.
+    let calls = |seed: u64| -> Vec<Recording> {
+        let mut d = draws(seed);
+        (0..4_000)
+            .map(|i| {
+                let input_tokens = (20.0 * 100_f64.powf(d.uniform())) as u64;
+                let concurrency = 1 + d.below(4);
+                let waits = if d.uniform() < 0.2 { concurrency as f64 } else { 0.1 };
+                let wait = -300.0 * waits * (1.0 - d.uniform()).ln();
+                let first = 20.0 + 0.5 * input_tokens as f64 + 5.0 * d.uniform() + wait;
+                recording(i, first, 2.0 + d.uniform(), 20, Circumstances { input_tokens, concurrency })
+            })
+            .collect()
+    };
+    let (profile, fresh) = (profile_of(&calls(11)), calls(12));
+    assert_eq!(profile.ranks.by().len(), 2);
+    let at = |call: &Recording| Circumstances {
+        input_tokens: call.request.tokens,
+        concurrency: call.concurrency as usize,
+    };
+    let seen: Vec<f64> = fresh.iter().zip(0..).map(|(call, i)| simulated(&profile, i, at(call)).1).collect();
+    let real: Vec<f64> = fresh.iter().map(|call| call.chunk_ms[0]).collect();
+    for (q, most) in [(0.1, 0.06), (0.5, 0.1), (0.9, 0.08), (0.99, 0.12)] {
+        let off = quantile(&seen, q) / quantile(&real, q) - 1.0;
+        assert!(off.abs() < most, "{q}: {off}");
+    }
+    let input: Vec<f64> = fresh.iter().map(|call| call.request.tokens as f64).collect();
+    let rho = |values: &[f64]| spearman::correlation(values, &input).unwrap().rho;
+    assert!((rho(&seen) - rho(&real)).abs() < 0.05, "{} for {}", rho(&seen), rho(&real));
+}
+
+#[test]
 fn answers_cut_by_the_client_do_not_shorten_the_others() {
     let mut d = draws(5);
     let recordings: Vec<Recording> = (0..4_000)
