@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, parse};
 use super::refusal::Refusal;
+use crate::http::json_body;
 use crate::question::{Form, Question, Turn};
 
 /// Most stop texts, as the API model has it.
@@ -308,7 +309,7 @@ fn form(fields: &Fields<'_>, constraints: &mut Constraints) -> Result<Form, Refu
         constraints.broken(None, "outputConfig.textFormat.structure", "not be null");
         return Ok(Form::Prose);
     };
-    match serde_json::from_str(text) {
+    match json_body::parse(text.as_bytes()) {
         Ok(schema @ Value::Object(_)) => Ok(Form::Schema(schema)),
         _ => Err(Refusal::Invalid(
             "The schema at outputConfig.textFormat.structure.jsonSchema is invalid. Provide a JSON schema and try again."

@@ -140,6 +140,9 @@ fn what_cannot_be_is_invalid_in_bedrocks_words() {
     let schema =
         r#"{"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{"}}}}}"#;
     assert!(matches!(Asked::read(schema.as_bytes()), Err(Refusal::Invalid(_))));
+    let many =
+        schema.replace(r#""schema":"{""#, &format!(r#""schema":"{{\"a\":[{}0]}}""#, "[],".repeat(600_000)));
+    assert!(matches!(Asked::read(many.as_bytes()), Err(Refusal::Invalid(_))));
 }
 
 #[test]
