@@ -37,8 +37,8 @@ pub const SIMULATED_HEADER: HeaderName = HeaderName::from_static("x-llm-simulate
 /// The header by which a client says whose request it is.
 const TENANT_HEADER: &str = "x-tenant-id";
 
-/// Largest body that OpenAI's and Anthropic's routes take, in bytes: what Anthropic documents
-/// (<https://docs.anthropic.com/en/api/overview#request-size-limits>).
+/// Largest body that OpenAI's, Anthropic's and Ollama's routes take, in bytes: what Anthropic documents
+/// (<https://docs.anthropic.com/en/api/overview#request-size-limits>). Ollama has no limit.
 const LARGEST_BODY: usize = 32 * 1024 * 1024;
 /// Largest body that Bedrock's routes take, in bytes: what the same page says of Bedrock.
 const LARGEST_CONVERSATION: usize = 20 * 1024 * 1024;
@@ -71,6 +71,7 @@ pub fn router(shared: Shared, guard: admin::Guard) -> Router {
         .route("/api/chat", post(ollama::chat).fallback(ollama::method_not_allowed))
         .route("/api/generate", post(ollama::generate).fallback(ollama::method_not_allowed))
         .route("/api/{*path}", any(ollama::not_found))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(map_response(mark));
     let openai = Router::new()
         .route("/v1/chat/completions", post(openai::chat).fallback(openai::method_not_allowed))

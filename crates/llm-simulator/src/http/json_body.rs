@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::de::Read;
 use serde_json::{Map, Number, Value};
 
 /// Most values of one body: Anthropic's 100,000 messages have four each.
@@ -25,15 +26,28 @@ pub(super) enum Unreadable {
 
 /// The only JSON value of a body.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Unreadable> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let malformed = |error: serde_json::Error| Unreadable::Malformed(error.to_string());
+    let value = bounded(&mut json)?.map_err(malformed)?;
+    json.end().map_err(malformed)?;
+    Ok(value)
+}
+
+/// The first JSON value of a text, whatever follows it; where it is malformed, how.
+///
+/// # Errors
+/// With [`Unreadable::TooMany`] only.
+pub(super) fn first(text: &str) -> Result<serde_json::Result<Value>, Unreadable> {
+    bounded(&mut serde_json::Deserializer::from_str(text))
+}
+
+fn bounded<'de, R: Read<'de>>(
+    json: &mut serde_json::Deserializer<R>,
+) -> Result<serde_json::Result<Value>, Unreadable> {
     let left = Cell::new(MOST_VALUES);
     let exceeded = Cell::new(false);
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = Bounded { left: &left, exceeded: &exceeded }.deserialize(&mut json);
-    match value.and_then(|value| json.end().map(|()| value)) {
-        Ok(value) => Ok(value),
-        Err(_) if exceeded.get() => Err(Unreadable::TooMany),
-        Err(error) => Err(Unreadable::Malformed(error.to_string())),
-    }
+    let value = Bounded { left: &left, exceeded: &exceeded }.deserialize(json);
+    if exceeded.get() { Err(Unreadable::TooMany) } else { Ok(value) }
 }
 
 /// What JSON calls a value, with its article.

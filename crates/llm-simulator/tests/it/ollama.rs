@@ -269,8 +269,9 @@ async fn refusals_are_those_of_ollama() {
         assert_eq!(response.headers()["x-llm-simulated"], "true");
         assert_eq!(json(response).await, json!({"error": said}), "{path} {body}");
     }
-    let large = format!(r#"{{"model":"llama3.2","prompt":"{}"}}"#, "x".repeat(1 << 20));
-    let response = simulated.post("/api/generate", &large).await;
+    let large = |bytes| format!(r#"{{"model":"llama3.2","prompt":"{}"}}"#, "x".repeat(bytes));
+    assert_eq!(simulated.post("/api/generate", &large(3 << 20)).await.status(), 200);
+    let response = simulated.post("/api/generate", &large(32 << 20)).await;
     assert_eq!(response.status(), 413);
     has(&json(response).await, &["error"], &[]);
 }

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
+use crate::http::json_body;
 
 /// The first JSON value of a body.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Refusal> {
@@ -13,12 +14,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Refusal> {
     }
     // Go replaces what is not UTF-8.
     let text = String::from_utf8_lossy(bytes);
-    let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
-    match values.next() {
-        Some(Ok(value)) => Ok(value),
-        None => Err(Refusal::NotJson("EOF".to_owned())),
-        Some(Err(error)) if error.is_eof() => Err(Refusal::NotJson("unexpected EOF".to_owned())),
-        Some(Err(error)) => Err(Refusal::NotJson(in_gos_words(&text, &error))),
+    if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
+        return Err(Refusal::NotJson("EOF".to_owned()));
+    }
+    // Ollama takes any number of values; here memory is bounded.
+    match json_body::first(&text).map_err(|error| Refusal::NotJson(error.to_string()))? {
+        Ok(value) => Ok(value),
+        Err(error) if error.is_eof() => Err(Refusal::NotJson("unexpected EOF".to_owned())),
+        Err(error) => Err(Refusal::NotJson(in_gos_words(&text, &error))),
     }
 }
 
@@ -165,6 +168,12 @@ mod tests {
     fn what_follows_the_first_value_is_ignored() {
         assert!(parse(b"{\"a\":1} trailing").is_ok());
         assert!(parse(b"{\"a\":\"\xff\"}").is_ok());
+    }
+
+    #[test]
+    fn a_body_of_very_many_values_is_refused() {
+        let many = format!(r#"{{"model":"x","context":[{}0]}}"#, "[],".repeat(600_000));
+        assert!(parse(many.as_bytes()).unwrap_err().to_string().contains("JSON values; send fewer"));
     }
 
     proptest! {
