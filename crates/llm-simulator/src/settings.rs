@@ -231,7 +231,7 @@ impl Settings {
         let http_port = check.parse("HTTP_PORT", &written.http_port, 7006, "a port from 0 to 65535");
         let models = check.models(&written.models);
         let seed = check.parse("SIM_SEED", &written.seed, 1, "a whole number from 0 to 2^64 - 1");
-        let profiles = check.profiles(written);
+        let profiles = check.profiles(written, &models);
         let faults = check.faults(&written.faults, &models);
         let whole = "a whole number above 0";
         let mut limit = |name, text, default| {
@@ -384,6 +384,30 @@ mod tests {
         assert_eq!(error.mistakes.len(), names.len(), "{error}");
         for (mistake, name) in error.mistakes.iter().zip(names) {
             assert!(mistake.starts_with(name), "{mistake} instead of {name}");
+        }
+    }
+
+    #[test]
+    fn a_profile_is_of_a_model_on_offer() {
+        for (models, profile) in [
+            ("", "nosuchmodel=quick"),
+            ("", "quick,llama3.2:latest=quick"),
+            ("", "=quick"),
+            ("*", "=quick"),
+            ("gpt-4o", "gpt-4o=quick,llama3.2=quick"),
+        ] {
+            let error = read(&["--models", models, "--profile", profile]).unwrap_err().to_string();
+            assert!(error.contains("which is not on offer: give one of "), "{error}");
+        }
+        let error = read(&["--models", "a,b", "--profile", "c=quick"]).unwrap_err();
+        assert_eq!(
+            error.mistakes,
+            [
+                r#"SIM_PROFILE (--profile) is about the model "c", which is not on offer: give one of a, b, or name it in SIM_MODELS"#
+            ]
+        );
+        for (models, profile) in [("", "llama3.2=quick"), ("a,*", "quick,a=quick,anything=quick")] {
+            read(&["--models", models, "--profile", profile]).unwrap();
         }
     }
 

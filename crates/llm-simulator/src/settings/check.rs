@@ -188,8 +188,8 @@ impl Check {
     }
 
     /// Which model behaves how: `[MODEL=]PROFILE` by commas, a profile a built-in one's name or a
-    /// file. Nothing after a mistake.
-    pub(super) fn profiles(&mut self, written: &Written) -> Option<Profiles> {
+    /// file, and a model one of those on offer. Nothing after a mistake.
+    pub(super) fn profiles(&mut self, written: &Written, models: &Models) -> Option<Profiles> {
         let figures = self.figures(written);
         let error_rate = given(&written.error_rate)
             .map(|_| self.number("SIM_ERROR_RATE", &written.error_rate, 0.0, 0.0, 1.0));
@@ -202,7 +202,15 @@ impl Check {
                 .map_or((None, item.as_str()), |(model, name)| (Some(model.trim().to_owned()), name.trim()));
             let profile = self.one_profile(name)?;
             match model {
-                Some(model) => by_model.push((model, profile)),
+                Some(model) if models.offers(&model) => by_model.push((model, profile)),
+                Some(model) => {
+                    self.mistakes.push(format!(
+                        "SIM_PROFILE (--profile) is about the model {model:?}, which is not on offer: give one of {}, \
+                         or name it in SIM_MODELS",
+                        models.named().join(", ")
+                    ));
+                    return None;
+                }
                 None if default.is_none() => default = Some(profile),
                 None => {
                     self.wrong(
