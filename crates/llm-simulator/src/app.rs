@@ -145,7 +145,8 @@ impl App {
         if let Some(replay) = &replay {
             tell(replay);
             let any = models.any().then(|| "*".to_owned());
-            models = Models::new(replay.models().iter().chain(models.named()).cloned().chain(any));
+            let others = models.named().iter().filter(|model| !replay.models().contains(model));
+            models = Models::new(replay.models().iter().chain(others).cloned().chain(any));
         }
         tracing::info!(
             seed,

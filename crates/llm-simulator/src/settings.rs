@@ -412,6 +412,12 @@ mod tests {
     }
 
     #[test]
+    fn a_model_named_twice_is_listed_once() {
+        let models = read(&["--models", "gpt-4o,b,gpt-4o , b,*,*"]).unwrap().models;
+        assert_eq!((models.named(), models.any()), (&["gpt-4o".to_owned(), "b".to_owned()][..], true));
+    }
+
+    #[test]
     fn the_error_text_says_what_would_be_right() {
         let error = read(&["--error-rate", "2"]).unwrap_err();
         let text = "the settings cannot be used:\n  SIM_ERROR_RATE (--error-rate) is \"2\": give a number from 0 to 1";

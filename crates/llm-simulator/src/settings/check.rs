@@ -1,5 +1,6 @@
 //! Checks of single settings, which collect every mistake.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use super::{AwsKeys, GIVEN, Secrets, Written, given, list};
@@ -75,7 +76,9 @@ impl Check {
 
     pub(super) fn models(&mut self, text: &Option<String>) -> Models {
         let text = given(text).unwrap_or(MODELS);
-        let models = list(text);
+        let mut models = list(text);
+        let mut seen = HashSet::new();
+        models.retain(|model| seen.insert(model.clone()));
         let sound = |name: &String| {
             name == "*"
                 || name.len() <= LONGEST_NAME
