@@ -45,20 +45,31 @@ impl Hosts {
     }
 
     fn problem(&self, request: &Request) -> Option<Problem> {
-        let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
-        // HTTP/2 has it in the URI.
-        let named = named.or_else(|| request.uri().authority().map(Authority::as_str));
-        let Some(host) = named.and_then(host) else {
-            return Some(
-                Problem::new(400, "host_missing", "The request names no valid host")
-                    .with_detail("Send a Host header with the name under which you reach this service."),
-            );
-        };
-        if !self.allows(host) {
-            return Some(
-                Problem::new(421, "host_not_allowed", "This service does not answer under this host name")
+        let mut headers = request.headers().get_all(HOST).iter();
+        let header = headers.next();
+        if headers.next().is_some() {
+            return Some(invalid());
+        }
+        let header = header.map(|value| value.to_str().unwrap_or_default());
+        // HTTP/2 has it here, and HTTP/1 for proxies; it counts more than the header, which must be
+        // ours nevertheless.
+        let authority = request.uri().authority().map(Authority::as_str);
+        let named = authority.or(header);
+        if named.is_none() {
+            return Some(invalid());
+        }
+        for written in [authority, header].into_iter().flatten() {
+            let Some(host) = host(written) else { return Some(invalid()) };
+            if !self.allows(host) {
+                return Some(
+                    Problem::new(
+                        421,
+                        "host_not_allowed",
+                        "This service does not answer under this host name",
+                    )
                     .with_detail(format!("{host} is not among the allowed hosts; ALLOWED_HOSTS can add it.")),
-            );
+                );
+            }
         }
         let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         if safe {
@@ -73,6 +84,11 @@ impl Hosts {
                 .with_detail("Send the request from a page of this service or from a program."),
         )
     }
+}
+
+fn invalid() -> Problem {
+    Problem::new(400, "host_missing", "The request names no valid host")
+        .with_detail("Send one Host header with the name under which you reach this service.")
 }
 
 /// The host of `host:port`, if it is one.

@@ -84,9 +84,23 @@ async fn only_known_hosts_are_answered() {
     for host in ["localhost", "LOCALHOST:9", "127.0.0.1", "[::1]:80", "books.example", "BOOKS.example:443"] {
         assert_eq!(text(service.get("/list").header("Host", host)).await, "20", "{host}");
     }
-    let none = service.sent("GET /list HTTP/1.1\r\nConnection: close\r\n\r\n").await;
-    let answer = until_closed(none).await;
-    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("host_missing"), "{answer}");
+    for (target, hosts, status, code) in [
+        ("/list", "", 400, "host_missing"),
+        ("/list", "Host: localhost\r\nHost: evil.example\r\n", 400, "host_missing"),
+        ("/list", "Host: localhost\r\nHost: localhost\r\n", 400, "host_missing"),
+        ("/list", "Host: evil.example\r\nHost: localhost\r\n", 400, "host_missing"),
+        ("http://evil.example/list", "Host: localhost\r\n", 421, "host_not_allowed"),
+        ("http://localhost@evil.example/list", "Host: localhost\r\n", 421, "host_not_allowed"),
+        ("http://localhost/list", "Host: evil.example\r\n", 421, "host_not_allowed"),
+        ("http://localhost/list", "Host: \r\n", 400, "host_missing"),
+        ("http://localhost/list", "Host: localhost\r\n", 200, "20"),
+        ("http://books.example:80/list", "Host: localhost\r\n", 200, "20"),
+    ] {
+        let asked = service.sent(&format!("GET {target} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n")).await;
+        let answer = until_closed(asked).await;
+        let wanted = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&wanted) && answer.contains(code), "{target} {hosts:?}: {answer}");
+    }
 }
 
 #[tokio::test]
