@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-history soak-crash soak-fit bench bench-api bench-simulator clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -82,10 +82,12 @@ soak-writers: ## 64 writers, 1,000 conditional updates each, of one book: none m
 soak-crash: ## 50 times kill -9 during 100,000 writes, on each store (MONGODB_URI): none lost, none doubled
 	CRASH_KILLS=50 CRASH_WRITES=100000 $(CARGO) test -p bookstore-api --features integration --test it -- crash:: --nocapture --test-threads 1
 
-soak-fit: ## How well fits fit: five known distributions over 40 seeds, and 2,400 calls of OLLAMA_BASE_URL
+fit-ollama: ## Record calls of OLLAMA_BASE_URL (FIT="--calls 300"), fit a profile and say how well it fits
 	$(CARGO) build -p llm-simulator --bin llm-simulator --example soak_fit --profile $(PROFILE)
-	$(CARGO) run -p llm-simulator --example soak_fit --profile $(PROFILE)
 	@$(PYTHON) .make/soak_fit.py $(FIT)
+
+soak-fit: fit-ollama ## The same with 2,400 calls, and five known distributions over 40 seeds
+	$(CARGO) run -p llm-simulator --example soak_fit --profile $(PROFILE)
 
 bench: ## The figures of this version: added time of a summary, memory at rest, time to ready
 	$(CARGO) build --workspace --bins --profile release
