@@ -150,6 +150,14 @@ impl First {
     }
 }
 
+// A client that leaves is noticed at once while its answer is under way, unless it had sent more than
+// that request: hyper looks for the end of what it reads only where it has read everything (its
+// `mid_message_detect_eof`). Who pipelines and leaves so keeps its connection, and its place among the
+// requests under way, until something is written or the answer's deadlines end it: a minute by
+// `Limits::default()`, but hours where a service allows them, as llm-simulator does, and bounded by
+// `Limits::connections` only. A remedy has to see the closure without draining the socket, beside
+// hyper's own reading: tokio tells it (`Ready::is_read_closed`), but wakes nobody for it where bytes
+// are left to be read, so that it would have to be looked at now and then.
 async fn one<S, I>(
     stream: I,
     blocked: Arc<Blocked>,
