@@ -319,6 +319,7 @@ impl Settings {
                     concurrent_requests: usize::try_from(requests).unwrap_or(usize::MAX),
                     ..Limits::default()
                 },
+                ..ListenSettings::default()
             },
             api_token: token.map(SecretString::from),
             data_dir: options.data_dir,

@@ -7,11 +7,11 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use common_models::Problem;
-use http::{Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use telemetry::server::Scheme;
 use telemetry::{Metrics, RouteSlot, ServerLayer};
 use tower::ServiceBuilder;
-use tower::util::{MapRequestLayer, option_layer};
+use tower::util::{MapRequestLayer, MapResponseLayer, option_layer};
 
 use crate::connection::Layered;
 use crate::cors;
@@ -38,7 +38,12 @@ pub(crate) fn wrap(
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(MapRequestLayer::new(name_route));
+    let headers = (!settings.headers.is_empty()).then(|| {
+        let headers = settings.headers.clone();
+        MapResponseLayer::new(move |response| with_headers(response, &headers))
+    });
     ServiceBuilder::new()
+        .layer(option_layer(headers))
         // Held until the answer's body has ended or was dropped.
         .layer(under_way)
         .layer(ServerLayer::new(metrics, scheme).access_events_one_in(settings.access_events_one_in))
@@ -58,6 +63,14 @@ fn name_route(request: Request) -> Request {
         slot.fill(matched.as_str());
     }
     request
+}
+
+/// Adds headers, in place of others of the same name.
+fn with_headers<B>(mut response: http::Response<B>, headers: &HeaderMap) -> http::Response<B> {
+    for (name, value) in headers {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
+    response
 }
 
 async fn not_found(uri: Uri) -> ProblemResponse {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::HeaderMap;
 use telemetry::Metrics;
 use telemetry::server::Scheme;
 use tokio::net::{TcpListener, TcpStream};
@@ -48,6 +49,8 @@ pub struct ListenSettings {
     /// Of the access events of successful requests one in so many is written; failures and slow
     /// ones always are. 0 counts as 1.
     pub access_events_one_in: u32,
+    /// What stands in the head of every answer, whoever gives it.
+    pub headers: HeaderMap,
     /// Deadlines and sizes.
     pub limits: Limits,
 }
@@ -62,6 +65,7 @@ impl Default for ListenSettings {
             allowed_hosts: Vec::new(),
             cors_allowed_origins: Vec::new(),
             access_events_one_in: 1,
+            headers: HeaderMap::new(),
             limits: Limits::default(),
         }
     }

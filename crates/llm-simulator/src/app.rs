@@ -166,7 +166,7 @@ impl App {
         if let Some(replay) = replay {
             simulator = simulator.with_replay(replay);
         }
-        let listening = listening(settings);
+        let listening = ListenSettings { headers: http::marks(), ..listening(settings) };
         let guard = match &settings.api_token {
             _ if listening.is_private() => Guard::Open,
             Some(token) => Guard::Token(ApiToken::given(token.clone())),

@@ -20,8 +20,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn_with_state, map_response};
-use axum::response::Response;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_server::ApiToken;
@@ -31,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::AwsKeys;
 use crate::simulator::Simulator;
 
-/// The header that marks every answer of a provider's protocol as simulated.
+/// The header that marks every answer as simulated.
 pub const SIMULATED_HEADER: HeaderName = HeaderName::from_static("x-llm-simulated");
 
 /// The header by which a client says whose request it is.
@@ -71,12 +70,10 @@ pub fn router(shared: Shared, guard: admin::Guard) -> Router {
         .route("/api/chat", post(ollama::chat).fallback(ollama::method_not_allowed))
         .route("/api/generate", post(ollama::generate).fallback(ollama::method_not_allowed))
         .route("/api/{*path}", any(ollama::not_found))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(map_response(mark));
+        .layer(DefaultBodyLimit::max(LARGEST_BODY));
     let openai = Router::new()
         .route("/v1/chat/completions", post(openai::chat).fallback(openai::method_not_allowed))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(map_response(mark));
+        .layer(DefaultBodyLimit::max(LARGEST_BODY));
     let anthropic = Router::new()
         .route("/v1/messages", post(anthropic::create).fallback(anthropic::method_not_allowed))
         .route(
@@ -84,14 +81,12 @@ pub fn router(shared: Shared, guard: admin::Guard) -> Router {
             post(anthropic::count_tokens).fallback(anthropic::method_not_allowed),
         )
         .route("/v1/messages/{*path}", any(anthropic::not_found))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(map_response(mark));
+        .layer(DefaultBodyLimit::max(LARGEST_BODY));
     let v1 = Router::new()
         .route("/v1/models", get(v1::models).fallback(v1::method_not_allowed))
         .route("/v1/models/{*id}", get(v1::model).fallback(v1::method_not_allowed))
         .route("/v1", any(v1::not_found))
-        .route("/v1/{*path}", any(v1::not_found))
-        .layer(map_response(mark));
+        .route("/v1/{*path}", any(v1::not_found));
     let bedrock = Router::new()
         .route("/model/{model}/converse", post(bedrock::converse).fallback(bedrock::unknown_operation))
         .route(
@@ -99,8 +94,7 @@ pub fn router(shared: Shared, guard: admin::Guard) -> Router {
             post(bedrock::converse_stream).fallback(bedrock::unknown_operation),
         )
         .route("/model/{model}/{operation}", any(bedrock::unknown_operation))
-        .layer(DefaultBodyLimit::max(LARGEST_CONVERSATION))
-        .layer(map_response(mark));
+        .layer(DefaultBodyLimit::max(LARGEST_CONVERSATION));
     let admin = Router::new()
         .route("/admin/faults", get(admin::show).put(admin::replace).delete(admin::clear))
         .layer(from_fn_with_state(guard, admin::guard));
@@ -124,8 +118,9 @@ fn tenant(headers: &HeaderMap) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Marks an answer, errors included.
-async fn mark(mut response: Response) -> Response {
-    response.headers_mut().insert(SIMULATED_HEADER, HeaderValue::from_static("true"));
-    response
+/// What marks every answer of a simulator: those of its protocols, and those of the door itself, which
+/// clients take for the provider's, too. Only what hyper says to something that is no HTTP has none.
+#[must_use]
+pub fn marks() -> HeaderMap {
+    HeaderMap::from_iter([(SIMULATED_HEADER, HeaderValue::from_static("true"))])
 }

@@ -2,10 +2,11 @@
 
 use axum::Router;
 use axum::routing::{get, post};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_server::{ListenSettings, Origin};
 use reqwest::{Method, Response};
 
-use crate::stage::{Running, limits, problem, start, start_with};
+use crate::stage::{Running, hello, limits, problem, start, start_with};
 
 const JSON: &str = "application/json";
 
@@ -125,4 +126,23 @@ async fn pages_of_any_other_origin_may_not() {
         .header("Access-Control-Request-Method", "GET");
     let response = preflight.send().await.unwrap();
     assert_eq!((header(&response, "access-control-allow-origin"), header(&response, "vary")), ("", ""));
+}
+
+#[tokio::test]
+async fn headers_of_every_answer_stand_once_whoever_gives_it() {
+    let routes = hello().route("/own", get(async || [("x-own", "mine")]));
+    let headers =
+        HeaderMap::from_iter([(HeaderName::from_static("x-own"), HeaderValue::from_static("ours"))]);
+    let settings = ListenSettings { headers, limits: limits(), ..ListenSettings::default() };
+    let service = start_with(routes, settings).await;
+    for (request, status) in [
+        (service.get("/hello"), 200),
+        (service.get("/own"), 200),
+        (service.get("/nowhere"), 404),
+        (service.get("/hello").header("Host", "evil.example"), 421),
+    ] {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(response.headers().get_all("x-own").iter().collect::<Vec<_>>(), ["ours"]);
+    }
 }

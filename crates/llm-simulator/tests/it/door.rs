@@ -27,6 +27,26 @@ async fn a_path_of_no_protocol_is_a_problem() {
 }
 
 #[tokio::test]
+async fn whoever_answers_marks_it() {
+    let simulated = Simulated::start(&settings()).await;
+    let url = |path: &str| format!("{}{path}", simulated.base);
+    for (request, status) in [
+        (simulated.client.get(url("/nope")), 404),
+        (simulated.client.post(url("/model/%ff/converse")), 400),
+        (simulated.client.get(url("/v1/models")).header("host", "evil.example"), 421),
+        (simulated.client.post(url("/v1/messages")).header("origin", "http://evil.example"), 403),
+        (simulated.client.delete(url("/health")), 405),
+        (simulated.client.get(url("/health/live")), 200),
+        (simulated.client.get(url("/api/version")), 200),
+    ] {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status);
+        let marks: Vec<_> = response.headers().get_all("x-llm-simulated").iter().collect();
+        assert_eq!(marks, ["true"], "{}", response.url());
+    }
+}
+
+#[tokio::test]
 async fn told_to_stop_it_lets_an_answer_under_way_end() {
     let mut slow = settings();
     slow.profiles = crate::slow(300.0);
