@@ -46,6 +46,11 @@ pub enum Form {
     Schema(Value),
 }
 
+/// Longest text whose tokens are counted even where they are too many, in bytes.
+const COUNTED_WHOLE: usize = 256 * 1024;
+/// Fewest tokens by which the rest of a text is judged.
+const SAMPLE: u64 = 10_000;
+
 /// A digest of a question: equal for equal questions, in every process and on every machine.
 pub type Fingerprint = [u8; 32];
 
@@ -101,6 +106,32 @@ impl Question {
     #[must_use]
     pub fn input_tokens(&self) -> u64 {
         self.turns.iter().map(|turn| tokens::count(&turn.text)).sum::<u64>().max(1)
+    }
+
+    /// How many bytes its turns have.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.turns.iter().map(|turn| turn.text.len()).sum()
+    }
+
+    /// Its tokens where they are at most so many. Where they are more and the text is very long, not
+    /// all are counted: the rest is taken to be like what was.
+    #[must_use]
+    pub fn input_tokens_within(&self, most: u64) -> u64 {
+        let bytes = self.bytes();
+        if bytes <= COUNTED_WHOLE {
+            return self.input_tokens();
+        }
+        let (mut counted, mut read) = (0_u64, 0_u64);
+        for piece in self.turns.iter().flat_map(|turn| tokens::split(&turn.text)) {
+            counted += 1;
+            read += piece.len() as u64;
+            if counted > most.max(SAMPLE) {
+                let estimate = u128::from(counted) * bytes as u128 / u128::from(read.max(1));
+                return u64::try_from(estimate).unwrap_or(u64::MAX).max(counted);
+            }
+        }
+        counted.max(1)
     }
 
     /// What the user said last, or all that was said where no user spoke.
@@ -217,6 +248,20 @@ mod tests {
         };
         assert_eq!(of(r#"{"a":[1],"b":{"c":1,"d":2}}"#), of(r#"{"b":{"d":2,"c":1},"a":[1]}"#));
         assert_ne!(of(r#"{"a":[1,2]}"#), of(r#"{"a":[2,1]}"#));
+    }
+
+    #[test]
+    fn tokens_are_counted_as_far_as_they_matter() {
+        let mut question = question();
+        question.turns[1].text = "word ".repeat(100_000);
+        let all = question.input_tokens();
+        assert_eq!(question.input_tokens_within(all), all);
+        for most in [0, 10, 1_000, all - 1] {
+            let estimate = question.input_tokens_within(most);
+            assert!(estimate > most && estimate.abs_diff(all) < all / 4, "{estimate} for {all}");
+        }
+        question.turns[1].text.truncate(1_000);
+        assert_eq!(question.input_tokens_within(1), question.input_tokens());
     }
 
     #[test]

@@ -210,8 +210,8 @@ impl Simulator {
     /// Whether the limits of its model let a call in, and what is left of them.
     fn admit(&self, call: &Call, place: &mut Place) -> (Option<Allowance>, Result<(), Failure>) {
         let Some(Limited { limits, allowances, started }) = &self.limits else { return (None, Ok(())) };
-        let tokens = call.question.input_tokens();
         let most = limits.context_tokens;
+        let tokens = call.question.input_tokens_within(most);
         let fits = tokens <= most || cuts_questions(call.protocol);
         let needed = if fits { allowance::needed(&call.question, tokens.min(most)) } else { 0 };
         let (allowance, taken) = allowances.take(&call.question.model, needed, started.elapsed());
