@@ -36,7 +36,7 @@ use self::asked::{Asked, Kind};
 use self::refusal::{Failed, Refusal};
 use self::told::Told;
 use self::version::Version;
-use super::serving::{Refused, bearer, json_answer, serve};
+use super::serving::{Refused, aside, bearer, json_answer, serve};
 use super::{Shared, identity, tenant};
 use crate::call::{Call, Protocol};
 use crate::question::Question;
@@ -61,7 +61,7 @@ pub(super) async fn create(
     body: RawBody,
 ) -> Result<Response, Refused> {
     let asked = read(&shared, Kind::Answer, &headers, body)?;
-    let told = Told::new(&asked, shared.simulator.seed());
+    let told = aside(asked.question.bytes(), || Told::new(&asked, shared.simulator.seed()));
     let call = Call {
         protocol: Protocol::Anthropic,
         route: "/v1/messages",
@@ -89,7 +89,8 @@ pub(super) async fn count_tokens(
     body: RawBody,
 ) -> Result<Response, Refused> {
     let asked = read(&shared, Kind::Count, &headers, body)?;
-    Ok(with_headers(json_answer(JSON, &wire::Count { input_tokens: asked.question.input_tokens() })))
+    let input_tokens = aside(asked.question.bytes(), || asked.question.input_tokens());
+    Ok(with_headers(json_answer(JSON, &wire::Count { input_tokens })))
 }
 
 /// Any other path of this protocol.
@@ -110,7 +111,8 @@ pub(super) async fn method_not_allowed() -> Refused {
 fn read(shared: &Shared, kind: Kind, headers: &HeaderMap, body: RawBody) -> Result<Asked, Refusal> {
     let version = authorize(shared, headers)?;
     let beta = headers.contains_key("anthropic-beta");
-    let asked = Asked::read(kind, version, beta, &body?)?;
+    let body = body?;
+    let asked = aside(body.len(), || Asked::read(kind, version, beta, &body))?;
     if shared.simulator.models().offers(&asked.question.model) {
         Ok(asked)
     } else {

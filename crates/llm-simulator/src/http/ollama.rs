@@ -29,7 +29,7 @@ use serde_json::json;
 use self::asked::{Asked, Kind, Shown};
 use self::refusal::Refusal;
 use self::told::Told;
-use super::serving::{Refused, json_answer, serve};
+use super::serving::{Refused, aside, json_answer, serve};
 use super::{Shared, tenant};
 use crate::call::{Call, Protocol};
 use crate::question::Question;
@@ -81,7 +81,7 @@ pub(super) async fn chat(
     headers: HeaderMap,
     body: RawBody,
 ) -> Result<Response, Refused> {
-    answer((shared, reset, headers), Asked::read(Kind::Chat, &read(body)?)?).await
+    answer((shared, reset, headers), asked(Kind::Chat, body)?).await
 }
 
 /// `POST /api/generate`.
@@ -91,7 +91,7 @@ pub(super) async fn generate(
     headers: HeaderMap,
     body: RawBody,
 ) -> Result<Response, Refused> {
-    answer((shared, reset, headers), Asked::read(Kind::Generate, &read(body)?)?).await
+    answer((shared, reset, headers), asked(Kind::Generate, body)?).await
 }
 
 /// What a body asks, as a recorder keeps it, and whether the answer is to come in lines. Nothing
@@ -105,6 +105,11 @@ pub(super) fn recorded(path: &str, body: &[u8]) -> Option<(Question, bool)> {
 /// A model's name without what may be left out of it.
 pub(super) fn plain_name(name: &str) -> String {
     names::plain(name)
+}
+
+fn asked(kind: Kind, body: RawBody) -> Result<Asked, Refusal> {
+    let body = read(body)?;
+    aside(body.len(), || Asked::read(kind, &body))
 }
 
 fn read(body: RawBody) -> Result<Bytes, Refusal> {

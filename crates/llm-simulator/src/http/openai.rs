@@ -34,7 +34,7 @@ use self::asked::Asked;
 use self::refusal::{Failed, Refusal};
 use self::told::Told;
 use self::wire::{Model, ModelList};
-use super::serving::{Refused, bearer, json_answer, serve};
+use super::serving::{Refused, aside, bearer, json_answer, serve};
 use super::{LARGEST_BODY, Shared, tenant};
 use crate::call::{Call, Protocol};
 use crate::question::Question;
@@ -67,12 +67,12 @@ pub(super) async fn chat(
     let started = Instant::now();
     authorize(&shared, &headers)?;
     let body = body.map_err(|rejection| Refusal::from((rejection, LARGEST_BODY)))?;
-    let asked = Asked::read(&body)?;
+    let asked = aside(body.len(), || Asked::read(&body))?;
     drop(body);
     if !shared.simulator.models().offers(&asked.question.model) {
         return Err(Refusal::ModelNotFound(asked.question.model).into());
     }
-    let told = Told::new(&asked, shared.simulator.seed());
+    let told = aside(asked.question.bytes(), || Told::new(&asked, shared.simulator.seed()));
     let model = asked.question.model.clone();
     let call = Call {
         protocol: Protocol::OpenAi,

@@ -13,6 +13,8 @@ use futures::{FutureExt, StreamExt, stream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_server::Reset;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 use super::Shared;
 use crate::allowance::Allowance;
@@ -96,6 +98,16 @@ impl IntoResponse for Refused {
 /// The header that says where the token counts of an answer come from: `estimated` or `reported`.
 const USAGE_HEADER: HeaderName = HeaderName::from_static("x-llm-usage");
 
+/// From how many bytes on reading, counting and hashing would hold up the other requests.
+const LARGE: usize = 1024 * 1024;
+
+/// Does work on so many bytes, on a worker that others do not wait for where they are many.
+pub(super) fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let several =
+        || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes >= LARGE && several() { block_in_place(work) } else { work() }
+}
+
 /// Decides what is done with a call and carries it out.
 ///
 /// # Errors
@@ -107,7 +119,8 @@ pub(super) async fn serve<W: Wire>(
     reset: Option<Reset>,
     mut wire: W,
 ) -> Result<Response, (Failure, Option<Allowance>)> {
-    let Decision { outcome, injected, allowance, place } = shared.simulator.decide(&call);
+    let Decision { outcome, injected, allowance, place } =
+        aside(call.question.bytes(), || shared.simulator.decide(&call));
     let model = shared.simulator.models().label(&call.question.model);
     if injected {
         shared.metrics.simulator_fault(call.protocol.as_str(), outcome.kind(), 1);
