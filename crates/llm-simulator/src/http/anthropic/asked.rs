@@ -12,6 +12,9 @@ use super::version::Version;
 use crate::http::json_body;
 use crate::question::{Form, Question};
 
+/// Most stop texts: Anthropic documents no limit, each is looked for.
+const MOST_STOPS: usize = 2_500;
+
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -97,6 +100,10 @@ impl Asked {
             None => form(&body)?,
         };
         let stop = body.strings("stop_sequences")?;
+        if stop.len() > MOST_STOPS {
+            let said = format!("at most {MOST_STOPS} stop sequences are allowed");
+            return Err(Refusal::wrong("stop_sequences", said));
+        }
         if stop.iter().any(|stop| stop.trim().is_empty()) {
             let said = "each stop sequence must contain non-whitespace";
             return Err(Refusal::wrong("stop_sequences", said));
@@ -179,6 +186,19 @@ mod tests {
     use super::{Asked, Kind, OF_ANSWERS, SAMPLING, SHARED, Version};
     use crate::http::serving::Refused;
     use crate::question::Form;
+
+    #[test]
+    fn stop_sequences_have_a_largest_number() {
+        let read = |stops: usize| {
+            let body = serde_json::json!({
+                "model": "claude", "max_tokens": 5, "stop_sequences": vec!["x"; stops],
+                "messages": [{"role": "user", "content": "Dune"}],
+            });
+            Asked::read(Kind::Answer, Version::Of2023, false, body.to_string().as_bytes())
+        };
+        assert_eq!(read(2_500).unwrap().question.stop.len(), 2_500);
+        assert!(read(2_501).unwrap_err().to_string().contains("at most 2500"));
+    }
 
     #[test]
     fn what_counts_is_read() {

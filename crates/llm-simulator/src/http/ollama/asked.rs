@@ -8,6 +8,9 @@ use super::names;
 use super::refusal::Refusal;
 use crate::question::{Form, Question, Turn};
 
+/// Most stop texts that count: Ollama has no limit, each is looked for. Later ones are ignored.
+const MOST_STOPS: usize = 2_500;
+
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -186,6 +189,7 @@ fn texts(options: Option<&Map<String, Value>>, name: &'static str) -> Result<Vec
     let items = value.as_array().ok_or(Refusal::OptionType { name, wanted: "array" })?;
     items
         .iter()
+        .take(MOST_STOPS)
         .map(|item| item.as_str().map(str::to_owned).ok_or(Refusal::OptionType { name, wanted: "array" }))
         .collect()
 }
@@ -248,6 +252,13 @@ mod tests {
         assert_eq!((question.turns[2].role.as_str(), question.turns[2].text.as_str()), ("user", "b"));
         assert_eq!((question.max_output_tokens, question.variation), (Some(3), Some(42)));
         assert_eq!(question.stop, ["x"]);
+    }
+
+    #[test]
+    fn later_ones_of_very_many_stop_texts_are_ignored() {
+        let stops = serde_json::json!(vec!["x"; 3_000]);
+        let asked = chat(&format!(r#"{{"model":"m","options":{{"stop":{stops}}},"messages":[]}}"#));
+        assert_eq!(asked.question.stop.len(), 2_500);
     }
 
     #[test]
