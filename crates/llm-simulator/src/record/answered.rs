@@ -103,10 +103,6 @@ impl Answered {
         if matches!(self.framing, Framing::Opaque) {
             return;
         }
-        if !self.held.grow(bytes.len()) {
-            self.deaf(Wordless::NoRoom);
-            return;
-        }
         let mut pieces = Vec::new();
         let readable = self.framing.feed(bytes, &mut pieces);
         for piece in pieces {
@@ -115,6 +111,17 @@ impl Answered {
         if let Err(why) = readable {
             self.deaf(why);
         }
+        // Room is taken by what is kept, not by what went by.
+        if !self.held.settle(self.kept()) {
+            self.deaf(Wordless::NoRoom);
+        }
+    }
+
+    /// Bytes that are kept at the moment.
+    fn kept(&self) -> usize {
+        let chunks = self.said.chunks.len().saturating_mul(size_of::<(f64, u64)>());
+        let error = self.said.error.as_ref().map_or(0, String::len);
+        self.said.text.len().saturating_add(chunks).saturating_add(error).saturating_add(self.framing.kept())
     }
 
     /// Whether the protocol's own end has come.
@@ -163,23 +170,30 @@ impl Answered {
     }
 
     fn deaf(&mut self, why: Wordless) {
-        self.said.wordless = Some(why);
-        self.said.text = String::new();
+        self.wordless(why);
         self.framing = Framing::Opaque;
+        // Less than before always finds room.
+        self.held.settle(self.kept());
+    }
+
+    /// Keeps no words, and none that follow.
+    fn wordless(&mut self, why: Wordless) {
+        self.said.wordless = Some(self.said.wordless.unwrap_or(why));
+        self.said.text = String::new();
     }
 
     fn piece(&mut self, piece: &Piece, ms: f64) {
         match event::of(self.protocol, piece) {
             Ok(heard) => self.add(heard, ms),
-            Err(event::NotReadable) => self.said.wordless = Some(Wordless::Unreadable),
+            Err(event::NotReadable) => self.wordless(Wordless::Unreadable),
         }
     }
 
     fn add(&mut self, heard: event::Heard, ms: f64) {
         let event::Heard { text, usage, stop, error, over } = heard;
-        if !text.is_empty() {
+        if !text.is_empty() && self.said.wordless.is_none() {
             if self.said.text.len() + text.len() > LONGEST_TEXT || self.said.chunks.len() >= MOST_CHUNKS {
-                self.said.wordless = Some(Wordless::TooLong);
+                self.wordless(Wordless::TooLong);
             } else {
                 self.said.chunks.push((ms, text.len() as u64));
                 self.said.text.push_str(&text);
@@ -356,7 +370,7 @@ mod tests {
         assert_eq!((said.text.as_str(), said.wordless), ("", Some(Wordless::TooLong)));
         let (said, complete) = heard(Protocol::OpenAi, "application/json", b"<html>", 3);
         assert_eq!((said.wordless, complete), (Some(Wordless::Unreadable), true));
-        let memory = Memory::new(10);
+        let memory = Memory::new(9);
         let mut poor = Answered::new(Protocol::Ollama, 200, "application/json", false, memory.hold());
         poor.hear(b"{\"response\":\"H\"}", 1.0);
         assert_eq!(poor.into_said().0.wordless, Some(Wordless::NoRoom));
@@ -364,6 +378,28 @@ mod tests {
         gzip.hear(b"\x1f\x8b", 1.0);
         assert!(gzip.end(2.0));
         assert_eq!(gzip.into_said().0.wordless, Some(Wordless::Unreadable));
+    }
+
+    #[test]
+    fn room_is_taken_by_what_is_kept_and_not_by_what_went_by() {
+        let memory = Memory::new(64 << 10);
+        let mut wordy = Answered::new(Protocol::Ollama, 200, "application/x-ndjson", false, memory.hold());
+        let line = format!("{{\"response\":\"x\",\"context\":\"{}\"}}\n", "y".repeat(1_000));
+        (0..1_000).for_each(|at| wordy.hear(line.as_bytes(), f64::from(at)));
+        assert_eq!((wordy.said.text.len(), wordy.said.wordless), (1_000, None));
+        assert!(!memory.hold().grow(64 << 10) && memory.hold().grow(40 << 10));
+        // What is too long, or finds no room, gives back what it had taken.
+        drop(wordy);
+        let mut long = Answered::new(Protocol::Ollama, 200, "application/json", false, memory.hold());
+        (0..100).for_each(|_| long.hear(&[b'x'; 1_000], 1.0));
+        assert_eq!(long.said.wordless, Some(Wordless::NoRoom));
+        assert!(memory.hold().grow(64 << 10));
+        let memory = Memory::new(64 << 20);
+        let mut long = Answered::new(Protocol::Ollama, 200, "application/x-ndjson", false, memory.hold());
+        let line = format!("{{\"response\":\"{}\"}}\n", "x".repeat(1 << 20));
+        (0..8).for_each(|_| long.hear(line.as_bytes(), 1.0));
+        assert_eq!(long.said.wordless, Some(Wordless::TooLong));
+        assert!(memory.hold().grow(63 << 20));
     }
 
     proptest! {

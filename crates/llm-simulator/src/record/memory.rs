@@ -42,6 +42,17 @@ impl Held {
         self.bytes += by;
         true
     }
+
+    /// Holds so many bytes from now on, more or fewer than before; false, and all that was held
+    /// before is held still, where there is no room for more.
+    pub fn settle(&mut self, bytes: usize) -> bool {
+        if let Some(more) = bytes.checked_sub(self.bytes) {
+            return self.grow(more);
+        }
+        self.memory.taken.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        self.bytes = bytes;
+        true
+    }
 }
 
 impl Drop for Held {
@@ -62,5 +73,6 @@ mod tests {
         assert!(one.grow(6) && !two.grow(6) && two.grow(4) && !one.grow(1));
         drop(one);
         assert!(two.grow(6));
+        assert!(!two.settle(11) && two.settle(3) && memory.hold().grow(7) && two.settle(10));
     }
 }

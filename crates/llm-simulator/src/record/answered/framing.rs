@@ -54,6 +54,17 @@ impl Framing {
         Self::Whole { body: Vec::new(), most, error, torn: false }
     }
 
+    /// Bytes that wait for the rest of their event.
+    pub(super) fn kept(&self) -> usize {
+        match self {
+            Self::Lines { line } => line.len(),
+            Self::Events { line, data, .. } => line.len().saturating_add(data.len()),
+            Self::Frames { buffer, .. } => buffer.len(),
+            Self::Whole { body, .. } => body.len(),
+            Self::Opaque => 0,
+        }
+    }
+
     /// Takes bytes, gives the events that end in them.
     pub(super) fn feed(&mut self, bytes: &[u8], pieces: &mut Vec<Piece>) -> Result<(), Wordless> {
         match self {
