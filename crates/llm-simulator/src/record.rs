@@ -363,7 +363,7 @@ impl Writer {
             at: finished.at,
             protocol,
             route: route.to_owned(),
-            model: clean(&question.model),
+            model: self.redactor.redact_name(&question.model),
             stream,
             request,
             concurrency: finished.concurrency,

@@ -4,23 +4,18 @@
 //! whatever looks like a key of a known kind. It would rather take out a word too many. Must not
 //! know where texts come from nor where they go.
 
-use std::collections::HashSet;
-use std::ops::Range;
-use std::sync::{PoisonError, RwLock};
+mod decoded;
+mod known;
+
+use std::ops::{Range, RangeInclusive};
 
 use regex::Regex;
 
+use decoded::Views;
+use known::Known;
+
 /// What stands in a secret's place.
 pub const REMOVED: &str = "[removed]";
-/// Most credentials that are remembered.
-const MOST_KNOWN: usize = 4_096;
-/// Longest credential that is remembered, in bytes.
-const LONGEST_KNOWN: usize = 16 << 10;
-/// Credentials shorter than this count only where they stand as a word of their own.
-const LONG: usize = 8;
-/// Shorter ones are no secrets: they would take every other word out.
-const SHORTEST: usize = 3;
-
 /// Kinds of secrets. Where a pattern has a group, that is the secret; else the whole is.
 const PATTERNS: [&str; 17] = [
     // PEM, to its end or to the end of the text; base64 lines may be escaped JSON.
@@ -59,6 +54,8 @@ const NAMED: &str = r#"(?i)(?:key|token|password|passwd|pwd|passphrase|secret|cr
 /// As long as a secret access key of AWS, and made of the same letters.
 const BASE64: &str = r"[A-Za-z0-9/+]+";
 const AWS_SECRET: usize = 40;
+/// Such a run with slashes or pluses of its surroundings.
+const AWS_RUN: RangeInclusive<usize> = AWS_SECRET..=44;
 
 /// Knows secrets when it sees them.
 #[derive(Debug)]
@@ -66,7 +63,7 @@ pub struct Redactor {
     patterns: Vec<Regex>,
     named: Option<Regex>,
     base64: Option<Regex>,
-    known: RwLock<HashSet<String>>,
+    known: Known,
 }
 
 /// A text without secrets.
@@ -104,52 +101,38 @@ impl Default for Redactor {
             patterns: PATTERNS.iter().filter_map(compiled).collect(),
             named: Regex::new(NAMED).ok(),
             base64: Regex::new(BASE64).ok(),
-            known: RwLock::default(),
+            known: Known::default(),
         }
     }
 }
 
 impl Redactor {
-    /// Remembers a credential, as it is and as it would stand in JSON. False where no more can be
+    /// Remembers a credential, as it is and as it may be spelt. False where no more can be
     /// remembered: then nothing may be kept of what came with it.
     pub fn learn(&self, secret: &str) -> bool {
-        let secret = secret.trim();
-        if secret.chars().count() < SHORTEST {
-            return true;
-        }
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(secret) {
-            return true;
-        }
-        drop(known);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_KNOWN || secret.len() > LONGEST_KNOWN {
-            return false;
-        }
-        let json = serde_json::Value::from(secret).to_string();
-        let json = json.trim_matches('"');
-        if json != secret {
-            known.insert(json.to_owned());
-        }
-        known.insert(secret.to_owned());
-        true
+        self.known.learn(secret)
     }
 
     /// The text without secrets.
     #[must_use]
     pub fn redact(&self, text: &str) -> Redacted {
-        let mut found = self.patterns.iter().flat_map(|pattern| matches(pattern, text)).collect::<Vec<_>>();
-        if let Some(named) = &self.named {
-            found.extend(matches(named, text).into_iter().filter(|range| is_no_word(&text[range.clone()])));
-        }
-        if let Some(base64) = &self.base64 {
-            let runs = base64.find_iter(text).map(|run| run.range());
-            found.extend(runs.filter(|run| run.len() == AWS_SECRET && is_mixed(&text[run.clone()])));
-        }
-        for secret in self.known.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            found.extend(places(text, secret));
-            // A text that was broken off may end with the first part of one.
-            found.extend(beginning(text, secret));
+        self.without(text, false)
+    }
+
+    /// A name without secrets; what counts as a credential only because it stands alone stays, for
+    /// names do.
+    #[must_use]
+    pub fn redact_name(&self, name: &str) -> String {
+        self.without(name, true).text
+    }
+
+    fn without(&self, text: &str, name: bool) -> Redacted {
+        let views = Views::of(text);
+        let mut found = Vec::new();
+        for view in views.iter() {
+            let mut here = self.patterned(&view.text);
+            here.extend(self.known.places(&view.text, name));
+            found.extend(here.iter().map(|range| views.whole(&view.source(range))));
         }
         let removed = merged(found);
         let mut out = String::with_capacity(text.len());
@@ -162,28 +145,45 @@ impl Redactor {
         out.push_str(text.get(from..).unwrap_or_default());
         Redacted { text: out, removed }
     }
+
+    /// What looks like a secret.
+    fn patterned(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = self.patterns.iter().flat_map(|pattern| matches(pattern, text)).collect::<Vec<_>>();
+        if let Some(named) = &self.named {
+            found.extend(matches(named, text).into_iter().filter(|range| is_no_word(&text[range.clone()])));
+        }
+        if let Some(base64) = &self.base64 {
+            for run in base64.find_iter(text) {
+                aws_secrets(run.as_str(), run.start(), &mut found);
+            }
+        }
+        found
+    }
+}
+
+/// Secret access keys of AWS in a run of their letters, which their surroundings may have a part in.
+fn aws_secrets(run: &str, at: usize, found: &mut Vec<Range<usize>>) {
+    let trimmed = run.trim_matches(['/', '+']).len();
+    if AWS_RUN.contains(&run.len()) || AWS_RUN.contains(&trimmed) {
+        if is_mixed(run, 1) {
+            found.push(at..at + run.len());
+        }
+        return;
+    }
+    // Parts of a path, as long as one.
+    let starts = std::iter::once(0).chain(run.match_indices('/').map(|(slash, _)| slash + 1));
+    for start in starts {
+        let end = start + AWS_SECRET;
+        let ends = matches!(run.as_bytes().get(end), None | Some(b'/'));
+        if ends && run.get(start..end).is_some_and(|part| is_mixed(part, 2)) {
+            found.push(at + start..at + end);
+        }
+    }
 }
 
 fn matches(pattern: &Regex, text: &str) -> Vec<Range<usize>> {
     let secret = |found: regex::Captures<'_>| found.get(1).or_else(|| found.get(0)).map(|part| part.range());
     pattern.captures_iter(text).filter_map(secret).filter(|range| &text[range.clone()] != REMOVED).collect()
-}
-
-/// Where a known credential stands.
-fn places<'a>(text: &'a str, secret: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
-    text.match_indices(secret).map(|(start, found)| start..start + found.len()).filter(move |place| {
-        let part_of_word = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
-        secret.len() >= LONG
-            || !part_of_word(text[..place.start].chars().next_back())
-                && !part_of_word(text[place.end..].chars().next())
-    })
-}
-
-/// The longest beginning of a credential with which a text ends.
-fn beginning(text: &str, secret: &str) -> Option<Range<usize>> {
-    let lengths = (LONG..secret.len()).rev().filter(|length| secret.is_char_boundary(*length));
-    let length = lengths.into_iter().find(|length| text.ends_with(&secret[..*length]))?;
-    Some(text.len() - length..text.len())
 }
 
 /// In order, those that touch joined.
@@ -204,14 +204,17 @@ fn is_no_word(value: &str) -> bool {
     value.chars().any(|c| !c.is_alphabetic() && !"-.!?)".contains(c))
 }
 
-fn is_mixed(run: &str) -> bool {
-    run.bytes().any(|b| b.is_ascii_uppercase())
-        && run.bytes().any(|b| b.is_ascii_lowercase())
-        && run.bytes().any(|b| b.is_ascii_digit())
+/// Whether there are so many of every kind of letter.
+fn is_mixed(run: &str, many: usize) -> bool {
+    let count = |kind: fn(&u8) -> bool| run.bytes().filter(kind).take(many).count() == many;
+    count(u8::is_ascii_uppercase) && count(u8::is_ascii_lowercase) && count(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::{PATTERNS, REMOVED, Redactor};
 
     /// One of every kind, made up.
@@ -272,6 +275,69 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_is_known_in_json_and_in_json_within_json() {
+        let redactor = Redactor::default();
+        for key in KEYS {
+            let mut text = format!("Keys:\n{key}\nthat is all");
+            for depth in 1..=2 {
+                text = serde_json::json!({ "message": text }).to_string();
+                let redacted = redactor.redact(&text).text;
+                let said = (0..depth).fold(redacted.clone(), |text, _| {
+                    let body: serde_json::Value = serde_json::from_str(&text).expect(&text);
+                    body["message"].as_str().unwrap().to_owned()
+                });
+                assert!(!said.contains(secret(key)), "{text} left as {redacted}");
+                assert!(said.contains("Keys:\n") && said.contains(REMOVED), "{redacted}");
+            }
+        }
+        for text in [
+            r"\u0073k-0123456789abcdefghijABCDEFGHIJ",
+            r"sk\u002dproj\u002dabcdEFGH1234ijklMNOP5678",
+            r"wJalrXUtnFEMI\/K7MDENG\/bPxRfiCYEXAMPLE9Kk",
+            "/wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE9Kk",
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE9Kk/x",
+            "/keys/of/wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE9Kk/are/here",
+        ] {
+            let redacted = redactor.redact(text).text;
+            assert!(redacted.len() < 30 && redacted.contains(REMOVED), "{text} left as {redacted}");
+        }
+    }
+
+    #[test]
+    fn a_known_credential_is_found_in_every_spelling() {
+        let redactor = Redactor::default();
+        let every = |key: &str| key.bytes().map(|byte| format!("\\u{byte:04x}")).collect::<String>();
+        for key in ["Xk9/zQ+Lm2pVtR7/uYw=", "AAA/bbb+ccc=="] {
+            assert!(redactor.learn(key));
+            for text in [
+                key.replace('/', r"\/"),
+                key.replace('+', r"\u002b").replace('=', r"\u003d"),
+                every(key),
+                key.replace('/', "%2F").replace('+', "%2b").replace('=', "%3D"),
+                key.replace('/', "%252F"),
+                key.to_lowercase(),
+                every(key)[..6 * 9 + 3].to_owned(),
+            ] {
+                let redacted = redactor.redact(&format!("The key {text}"));
+                assert_eq!(redacted.text, "The key [removed]", "{text}");
+            }
+            let coded = STANDARD.encode(key);
+            let left = redactor.redact(&coded).text;
+            assert!(left.len() < REMOVED.len() + 4, "{coded} left as {left}");
+        }
+    }
+
+    #[test]
+    fn dummy_keys_take_no_words_out() {
+        let redactor = Redactor::default();
+        assert!(redactor.learn("ship") && redactor.learn("test") && redactor.learn("gpt-4"));
+        assert_eq!(redactor.redact("a ship in a test").text, "a ship in a test");
+        assert_eq!(redactor.redact_name("gpt-4"), "gpt-4");
+        assert!(redactor.learn("a-longer-secret"));
+        assert_eq!(redactor.redact_name("a-longer-secret"), REMOVED);
+    }
+
+    #[test]
     fn prose_and_figures_are_left_alone() {
         let redactor = Redactor::default();
         for text in [
@@ -289,10 +355,10 @@ mod tests {
     fn what_a_client_sent_is_known_from_then_on() {
         let redactor = Redactor::default();
         assert!(
-            redactor.learn("correct horse") && redactor.learn("abc") && redactor.learn("q\"uoted-secret")
+            redactor.learn("correct horse") && redactor.learn("ab1") && redactor.learn("q\"uoted-secret")
         );
-        let redacted = redactor.redact(r#"correct horse, abc, abcd, "q\"uoted-secret", correct ho"#);
-        assert_eq!(redacted.text, r#"[removed], [removed], abcd, "[removed]", [removed]"#);
+        let redacted = redactor.redact(r#"correct horse, ab1, ab1d, "q\"uoted-secret", correct ho"#);
+        assert_eq!(redacted.text, r#"[removed], [removed], ab1d, "[removed]", [removed]"#);
         for index in 0..5_000 {
             redactor.learn(&format!("credential-{index}"));
         }
