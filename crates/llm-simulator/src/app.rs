@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use http_server::{ApiToken, Limits, ListenError, ListenSettings, Listener};
+use secrecy::ExposeSecret;
 use telemetry::Metrics;
 use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
@@ -197,6 +198,9 @@ impl App {
         }
         let listener = http_server::bind(&listening).await?;
         let (recorder, writing) = Recorder::start(arguments, recorder::read_question)?;
+        if let Some(keys) = &settings.aws_keys {
+            recorder.redactor().learn(keys.secret_access_key.expose_secret());
+        }
         let address = listener.local_addr();
         tracing::info!(
             %address, upstream = upstream.host(), file = %arguments.output.display(),

@@ -116,6 +116,9 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
         Ok(read) => read,
         Err(problem) => return problem.into_response(),
     };
+    for secret in credentials::of_body(&body) {
+        words &= proxy.recorder.redactor().learn(&secret);
+    }
     *outgoing.body_mut() = Some(body.clone().into());
     if route.protocol == Protocol::Bedrock && proxy.upstream.signs() {
         // A page of another site could make a browser ask; it is not lent a signature.
