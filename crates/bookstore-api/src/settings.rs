@@ -315,6 +315,7 @@ impl Settings {
                     1_000_000,
                 ))
                 .unwrap_or(1),
+                hides_paths: false,
                 limits: Limits {
                     concurrent_requests: usize::try_from(requests).unwrap_or(usize::MAX),
                     ..Limits::default()

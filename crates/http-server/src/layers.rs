@@ -46,7 +46,11 @@ pub(crate) fn wrap(
         .layer(option_layer(headers))
         // Held until the answer's body has ended or was dropped.
         .layer(under_way)
-        .layer(ServerLayer::new(metrics, scheme).access_events_one_in(settings.access_events_one_in))
+        .layer(
+            ServerLayer::new(metrics, scheme)
+                .access_events_one_in(settings.access_events_one_in)
+                .hiding_paths(settings.hides_paths),
+        )
         .layer(compression::layer())
         .layer(option_layer(cors::layer(&settings.cors_allowed_origins)))
         .layer(gate::GateLayer::new(settings))

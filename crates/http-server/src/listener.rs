@@ -51,6 +51,8 @@ pub struct ListenSettings {
     pub access_events_one_in: u32,
     /// What stands in the head of every answer, whoever gives it.
     pub headers: HeaderMap,
+    /// Whether events and spans leave paths out, where those may hold a secret of somebody's.
+    pub hides_paths: bool,
     /// Deadlines and sizes.
     pub limits: Limits,
 }
@@ -66,6 +68,7 @@ impl Default for ListenSettings {
             cors_allowed_origins: Vec::new(),
             access_events_one_in: 1,
             headers: HeaderMap::new(),
+            hides_paths: false,
             limits: Limits::default(),
         }
     }

@@ -192,7 +192,8 @@ impl App {
     ) -> Result<Self, AppError> {
         let patience = Duration::from_secs(arguments.timeout.max(1));
         let upstream = Upstream::new(&arguments.upstream, patience, settings.aws_keys.clone())?;
-        let listening = listening(settings);
+        // Some providers take a key in the path, and whatever a client asks for is handed on.
+        let listening = ListenSettings { hides_paths: true, ..listening(settings) };
         if upstream.signs() && !listening.is_private() {
             return Err(AppError::LendsKeys);
         }

@@ -94,6 +94,7 @@ pub struct ServerLayer {
     metrics: Metrics,
     scheme: Scheme,
     events: Arc<Events>,
+    hides_paths: bool,
 }
 
 /// Which access events of successful requests are written.
@@ -114,7 +115,8 @@ impl ServerLayer {
     /// A layer that records into these metrics and writes every access event.
     #[must_use]
     pub fn new(metrics: Metrics, scheme: Scheme) -> Self {
-        Self { metrics, scheme, events: Arc::new(Events { one_in: 1, seen: AtomicU64::new(0) }) }
+        let events = Arc::new(Events { one_in: 1, seen: AtomicU64::new(0) });
+        Self { metrics, scheme, events, hides_paths: false }
     }
 
     /// Writes one in so many access events of requests that succeeded within a second, beginning
@@ -122,6 +124,13 @@ impl ServerLayer {
     #[must_use]
     pub fn access_events_one_in(mut self, number: u32) -> Self {
         self.events = Arc::new(Events { one_in: u64::from(number.max(1)), seen: AtomicU64::new(0) });
+        self
+    }
+
+    /// Leaves paths out of events and spans, where they may hold a secret; routes are told still.
+    #[must_use]
+    pub const fn hiding_paths(mut self, hides: bool) -> Self {
+        self.hides_paths = hides;
         self
     }
 }
@@ -155,9 +164,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
-        let ServerLayer { metrics, scheme, events } = &self.layer;
+        let ServerLayer { metrics, scheme, events, hides_paths } = &self.layer;
+        let uri = (!hides_paths).then(|| request.uri().clone());
         let method = method_label(request.method());
-        let span = open(method, *scheme, request.uri());
+        let span = open(method, *scheme, uri.as_ref());
         trace_ids::continue_trace(&span, request.headers());
         let route = RouteSlot::new(metrics.clone());
         request.extensions_mut().insert(route.clone());
@@ -166,7 +176,7 @@ where
             span,
             method,
             scheme: *scheme,
-            uri: request.uri().clone(),
+            uri,
             route,
             events: Arc::clone(events),
             started: Instant::now(),
@@ -180,7 +190,7 @@ where
 }
 
 /// Opens a request's span; one of which only the ids are read has no attributes.
-fn open(method: &'static str, scheme: Scheme, uri: &Uri) -> Span {
+fn open(method: &'static str, scheme: Scheme, uri: Option<&Uri>) -> Span {
     if !SPANS_ARE_READ.load(Ordering::Relaxed) {
         return tracing::info_span!("http.server.request");
     }
@@ -192,7 +202,7 @@ fn open(method: &'static str, scheme: Scheme, uri: &Uri) -> Span {
         http.request.method = method,
         http.route = Empty,
         http.response.status_code = Empty,
-        url.path = uri.path(),
+        url.path = uri.map(Uri::path),
         url.scheme = scheme.as_str(),
         error.r#type = Empty,
     )
@@ -203,7 +213,8 @@ struct Exchange {
     span: Span,
     method: &'static str,
     scheme: Scheme,
-    uri: Uri,
+    /// None where paths are hidden.
+    uri: Option<Uri>,
     route: RouteSlot,
     events: Arc<Events>,
     started: Instant,
@@ -235,7 +246,7 @@ impl Exchange {
             .as_ref()
             .map_or((error_type, None), |failure| (Some(failure.kind), Some(failure.detail.as_str())));
         let milliseconds = duration.as_secs_f64() * 1_000.0;
-        let path = self.uri.path();
+        let path = self.uri.as_ref().map(Uri::path);
         // So that a reader of the log can count.
         let one_in = (self.events.one_in > 1).then_some(self.events.one_in);
         self.span.in_scope(|| match self.status {
@@ -387,6 +398,7 @@ impl<B: Body> Body for ObservedBody<B> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
 
     use http::{Request, Response};
     use http_body_util::{BodyExt, Full};
@@ -440,5 +452,38 @@ mod tests {
             text.contains(r#"error_type="cancelled""#) && text.contains(r#"http_route="unmatched""#),
             "{text}"
         );
+    }
+
+    /// What is logged of a request that asks for a secret path.
+    async fn logged(hides: bool) -> String {
+        #[derive(Clone, Default)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = Log::default();
+        let writer = log.clone();
+        let events = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let heard = tracing::subscriber::set_default(events);
+        let layer = ServerLayer::new(Metrics::unregistered(), Scheme::Http).hiding_paths(hides);
+        let request = Request::builder().uri("/v1/planted-key/x?also=planted-key").body(()).unwrap();
+        let response = layer.layer(tower::service_fn(answer)).oneshot(request).await.unwrap();
+        response.into_body().collect().await.unwrap();
+        drop(heard);
+        let bytes = log.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn hidden_paths_are_in_no_event_and_no_span() {
+        let (told, hidden) = (logged(false).await, logged(true).await);
+        assert!(told.contains("/v1/planted-key/x") && told.contains("/books/{id}"), "{told}");
+        assert!(!hidden.contains("planted-key") && hidden.contains("/books/{id}"), "{hidden}");
     }
 }
