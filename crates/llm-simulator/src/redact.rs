@@ -17,12 +17,12 @@ use known::Known;
 /// What stands in a secret's place.
 pub const REMOVED: &str = "[removed]";
 /// Kinds of secrets. Where a pattern has a group, that is the secret; else the whole is.
-const PATTERNS: [&str; 17] = [
+const PATTERNS: [&str; 33] = [
     // PEM, to its end or to the end of the text; base64 lines may be escaped JSON.
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)",
     // OpenAI, Anthropic and those who took their form after them.
     r"sk-(?:ant|proj|svcacct|admin|or|lf)-[A-Za-z0-9_-]{8,}",
-    r"(?:\b|_)(?:sk|pk|rk|gsk|hf|r8|npm|pplx|xai|nvapi|tgp|fw|dop_v1)[-_][A-Za-z0-9_-]{16,}",
+    r"(?:(?-u:\b)|_)(?:sk|pk|rk|gsk|hf|r8|npm|pplx|xai|nvapi|tgp|fw|dop_v1)[-_][A-Za-z0-9_-]{16,}",
     // AWS access key ids; https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
     r"A[KS]IA[A-Z0-9]{12,}",
     // Google.
@@ -38,18 +38,41 @@ const PATTERNS: [&str; 17] = [
     // JSON web tokens, signed or not.
     r"eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)*",
     // Headers in words.
-    r"(?i)\bbearer[\s:]+([A-Za-z0-9._~+/=-]{8,})",
-    r"\b[Bb]asic\s+([A-Za-z0-9+/]{12,}={0,2})",
+    r"(?i)(?-u:\b)bearer[\s:]+([A-Za-z0-9._~+/=-]{8,})",
+    r"(?-u:\b)[Bb]asic\s+([A-Za-z0-9+/]{12,}={0,2})",
+    // AWS: keys of Bedrock, tokens of STS.
+    r"ABSK[A-Za-z0-9+/]{20,}={0,2}",
+    r"bedrock-api-key-[A-Za-z0-9+/]{20,}={0,2}",
+    r"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|FQoGZXIvYXdz)[A-Za-z0-9+/_-]{8,}={0,2}",
+    // SendGrid, Vault, PyPI, Google's clients, Atlassian.
+    r"SG\.[A-Za-z0-9_-]{12,}\.[A-Za-z0-9_-]{12,}",
+    r"hv[sbr]\.[A-Za-z0-9_-]{16,}",
+    r"pypi-[A-Za-z0-9_-]{16,}",
+    r"GOCSPX-[A-Za-z0-9_-]{10,}",
+    r"AT(?:ATT|CTT)[A-Za-z0-9_=-]{16,}",
+    // Addresses that are keys.
+    r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_-]{8,})",
+    r"discord(?:app)?\.com/api/webhooks/([0-9]+/[A-Za-z0-9_-]{8,})",
+    // Cookies, elements of XML, and commands.
+    r#"(?i)cookie["']?\s*:\s*["']?([^\s"'=;]{1,128}=[^\r\n"']+)"#,
+    r"(?i)<[a-z0-9_.:-]*(?:password|passwd|pwd|passphrase|secret|token|api_?key|credential)(?:\s[^<>]*)?>([^<]{4,})<",
+    r#"(?i)--[a-z0-9-]*(?:password|passwd|pwd|passphrase|secret|token|key)[\s=]\s*["']?([^\s"'<>-][^\s"'<>]{3,})"#,
+    r#"\s(?:-u|-U|--user|--proxy-user)[\s=]*["']?[^\s:"'/]{1,128}:([^\s"']{3,})"#,
     // Passwords in URLs.
-    r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@?#]*:([^\s/@]+)@",
+    r"(?i)(?-u:\b)[a-z][a-z0-9+.-]*://[^\s/:@?#]*:([^\s/@]+)@",
     // Assignments, in shells, queries and forms.
     r#"(?i)(?:key|token|password|passwd|pwd|passphrase|secret|signature|credential)\\?["']?\s*=\s*\\?["']?([^\s"'\\&,;<>]{8,})"#,
-    // Members of JSON, escaped or not.
-    r#"(?i)(?:key|token|password|passwd|pwd|passphrase|secret|credential)\\?["']\s*:\s*\\?["']([^"'\\]{8,})"#,
+    // Members of JSON.
+    r#"(?i)(?:key|signature)["']\s*:\s*(?:\[\s*)?["']([^"'\\]{8,})"#,
+    r#"(?i)(?:token|password|passwd|pwd|passphrase|secret|credentials?|authorization|cookie|api[_-]?key|[a-z]-key)"\s*:\s*(?:\[\s*)?"((?:[^"\\]|\\.){4,})"#,
+    r#"(?i)(?:token|password|passwd|pwd|passphrase|secret|credentials?|authorization|cookie|api[_-]?key|[a-z]-key)'\s*:\s*(?:\[\s*)?'((?:[^'\\]|\\.){4,})"#,
 ];
 
 /// The same in YAML and prose; there the value has to look like no word.
 const NAMED: &str = r#"(?i)(?:key|token|password|passwd|pwd|passphrase|secret|credential)\\?["']?\s*:\s*\\?["']?([^\s"'\\&,;<>]{8,})"#;
+
+/// Passwords in URLs that were not escaped: up to the last `@`. A port is none.
+const URL: &str = r#"(?i)[a-z][a-z0-9+.-]*://[^\s/:@?#\[]*:([^\s"'<>]+)@"#;
 
 /// As long as a secret access key of AWS, and made of the same letters.
 const BASE64: &str = r"[A-Za-z0-9/+]+";
@@ -62,6 +85,7 @@ const AWS_RUN: RangeInclusive<usize> = AWS_SECRET..=44;
 pub struct Redactor {
     patterns: Vec<Regex>,
     named: Option<Regex>,
+    url: Option<Regex>,
     base64: Option<Regex>,
     known: Known,
 }
@@ -100,6 +124,7 @@ impl Default for Redactor {
         Self {
             patterns: PATTERNS.iter().filter_map(compiled).collect(),
             named: Regex::new(NAMED).ok(),
+            url: Regex::new(URL).ok(),
             base64: Regex::new(BASE64).ok(),
             known: Known::default(),
         }
@@ -152,6 +177,9 @@ impl Redactor {
         if let Some(named) = &self.named {
             found.extend(matches(named, text).into_iter().filter(|range| is_no_word(&text[range.clone()])));
         }
+        if let Some(url) = &self.url {
+            found.extend(matches(url, text).into_iter().filter(|range| !is_port(&text[range.clone()])));
+        }
         if let Some(base64) = &self.base64 {
             for run in base64.find_iter(text) {
                 aws_secrets(run.as_str(), run.start(), &mut found);
@@ -198,6 +226,12 @@ fn merged(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
         }
     }
     joined
+}
+
+/// Whether what follows a host's colon is a port and a path.
+fn is_port(value: &str) -> bool {
+    let path = value.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    path.len() < value.len() && path.starts_with(['/', '?', '#'])
 }
 
 fn is_no_word(value: &str) -> bool {
@@ -262,7 +296,7 @@ mod tests {
     fn every_kind_is_known_wherever_it_stands() {
         let redactor = Redactor::default();
         assert_eq!(redactor.patterns.len(), PATTERNS.len());
-        assert!(redactor.named.is_some() && redactor.base64.is_some());
+        assert!(redactor.named.is_some() && redactor.url.is_some() && redactor.base64.is_some());
         for key in KEYS {
             for text in [key.to_owned(), format!("Use {key} now."), format!("é:{key}\n"), format!("({key})")]
             {
@@ -324,6 +358,35 @@ mod tests {
             let coded = STANDARD.encode(key);
             let left = redactor.redact(&coded).text;
             assert!(left.len() < REMOVED.len() + 4, "{coded} left as {left}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_known_by_what_stands_around_them() {
+        let redactor = Redactor::default();
+        for (text, secret) in [
+            ("ABSKQmVkcm9ja0FQSUtleS1hYmNkZWZnaGlq", "QmVkcm9ja0FQ"),
+            ("IQoJb3JpZ2luX2VjEJr//////////wEaCXVz", "X2VjEJ"),
+            (r#"{"password":"s3cr3t!"}"#, "s3cr3t"),
+            (r#"{"password":"pa\"ssword-long"}"#, "ssword-long"),
+            (r#"{"X-Vendor-Key":["vendor-value-1"]}"#, "vendor-value-1"),
+            (r#"{"Authorization":"my-own-key"}"#, "my-own-key"),
+            ("Cookie: session=abc123", "abc123"),
+            ("<password>hunter22</password>", "hunter22"),
+            ("mysql --password hunter22 db", "hunter22"),
+            ("curl -u user:hunter22 https://h", "hunter22"),
+            ("postgres://u:pa/ss@h", "pa/ss"),
+            ("postgres://u:p%40ss:w@rd@h/db", "rd@"),
+            ("https://hooks.slack.com/services/T000/B000/abcdEFGH", "abcdEFGH"),
+            ("SG.abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuvwxyz", "abcdefgh"),
+            ("hvs.CAESIabcdefghijklmnop", "abcdefgh"),
+            ("pypi-AgEIcHlwaS5vcmcabcdef", "AgEIcHl"),
+            ("GOCSPX-abcdefghijkl", "abcdefgh"),
+            ("ATATT3xFfGF0abcdefghijkl", "abcdefgh"),
+        ] {
+            let redacted = redactor.redact(text).text;
+            assert!(redacted.contains(REMOVED) && !redacted.contains(secret), "{text} left as {redacted}");
+            assert_eq!(redactor.redact(&redacted).text, redacted, "again");
         }
     }
 
