@@ -139,7 +139,7 @@ impl Delivery {
         self.handed += 1;
         let chunks = self.answer.chunks() as u64;
         self.record.usage.output_tokens =
-            self.answer.usage().output_tokens * self.handed as u64 / chunks.max(1);
+            self.answer.usage().output_tokens.saturating_mul(self.handed as u64) / chunks.max(1);
         let malformed = matches!(self.trouble, Some(Trouble::Malformed { after }) if index == after.min(self.answer.chunks() - 1));
         match self.answer.chunk(index) {
             Some((text, _)) if malformed => {

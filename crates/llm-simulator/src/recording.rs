@@ -18,6 +18,8 @@ use crate::question::Turn;
 pub const VERSION: u32 = 1;
 /// Longest line, in bytes; what is longer is broken.
 const LONGEST_LINE: usize = 64 << 20;
+/// Most tokens of a question or an answer: far more than any has, and sums of it are no trouble.
+pub const MOST_TOKENS: u64 = 1 << 40;
 
 /// One call. Times are milliseconds since the request had arrived.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +150,15 @@ impl Recording {
         }
         if self.chunk_ms.len() != self.chunk_bytes.len() {
             return Err("chunk_ms and chunk_bytes have different lengths".to_owned());
+        }
+        if !matches!(self.status, 0 | 100..=999) {
+            return Err(format!("the status {} is none of HTTP's", self.status));
+        }
+        let usage = self.usage.unwrap_or_default();
+        let told = [usage.input_tokens, usage.cached_input_tokens, usage.output_tokens];
+        // The longest answer asked for is the client's affair, however long.
+        if told.into_iter().chain([self.request.tokens]).any(|count| count > MOST_TOKENS) {
+            return Err(format!("a number of tokens is above {MOST_TOKENS}"));
         }
         let sound = |ms: &f64| ms.is_finite() && *ms >= 0.0;
         if !self.chunk_ms.iter().chain([&self.total_ms]).all(sound) {
@@ -311,6 +322,10 @@ mod tests {
             (r#""total_ms":13.0"#, r#""total_ms":-1.0"#, "negative"),
             ("abcdefg", "abcdef", "add up"),
             (r#""end":"complete""#, r#""end":"gone""#, "unknown variant"),
+            (r#""status":200"#, r#""status":99"#, "none of HTTP's"),
+            (r#""status":200"#, r#""status":1000"#, "none of HTTP's"),
+            (r#""output_tokens":2"#, r#""output_tokens":18446744073709551615"#, "tokens"),
+            (r#""input_tokens":11"#, r#""input_tokens":1099511627777"#, "tokens"),
             (r#""status":200,"#, "", "missing field `status`"),
         ] {
             let broken = line().replace(from, to);

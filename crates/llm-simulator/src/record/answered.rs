@@ -343,6 +343,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_tokens_that_cannot_be_fit_into_a_recording() {
+        let body =
+            br#"{"response":"Hi","done":true,"prompt_eval_count":18446744073709551615,"eval_count":2}"#;
+        let (said, _) = heard(Protocol::Ollama, "application/json", body, 10);
+        assert_eq!(said.usage.map(|usage| (usage.input_tokens, usage.output_tokens)), Some((1 << 40, 2)));
+    }
+
+    #[test]
     fn errors_are_kept_and_not_without_end() {
         let mut error = answered(Protocol::OpenAi, 429, "application/json");
         error.hear(br#"{"error":{"message":"slow down"}}"#, 1.0);

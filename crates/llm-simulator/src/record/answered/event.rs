@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::framing::Piece;
 use crate::call::Protocol;
-use crate::recording::{RecordedStop, RecordedUsage};
+use crate::recording::{MOST_TOKENS, RecordedStop, RecordedUsage};
 
 /// An event that is no JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +41,11 @@ impl Told {
             return;
         }
         let usage = usage.get_or_insert_default();
-        usage.input_tokens = self.input.unwrap_or(usage.input_tokens);
-        usage.cached_input_tokens = self.cached.unwrap_or(usage.cached_input_tokens);
-        usage.output_tokens = self.output.unwrap_or(usage.output_tokens);
+        // What cannot be is kept as what a recording can hold.
+        let put = |told: Option<u64>, into: &mut u64| *into = told.unwrap_or(*into).min(MOST_TOKENS);
+        put(self.input, &mut usage.input_tokens);
+        put(self.cached, &mut usage.cached_input_tokens);
+        put(self.output, &mut usage.output_tokens);
     }
 }
 
