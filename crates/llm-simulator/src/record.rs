@@ -70,7 +70,7 @@ pub struct Progress {
     pub errors: u64,
     /// Those of them whose words are missing though they were to be kept.
     pub wordless: u64,
-    /// Calls left out because the writer fell behind.
+    /// Calls left out because the writer fell behind, or memory was short.
     pub dropped: u64,
     /// Calls that could not be written.
     pub unwritten: u64,
@@ -152,6 +152,12 @@ impl Recorder {
     #[must_use]
     pub const fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// A request goes by unrecorded, for want of room.
+    pub fn leave_out(&self, protocol: &str) {
+        count(&self.counts.dropped);
+        tracing::warn!(protocol, "too much is under way: a call is handed on and not recorded");
     }
 
     /// A request has arrived. `held` is the room that its body takes; `words` whether anything that

@@ -10,8 +10,9 @@ mod questions;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -21,7 +22,7 @@ use common_models::Problem;
 use futures::{Stream, StreamExt, stream};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use http_server::ProblemResponse;
 use serde_json::{Value, json};
 use telemetry::Metrics;
@@ -92,6 +93,7 @@ async fn health(State(proxy): State<Proxy>) -> (StatusCode, Json<Value>) {
 /// Everything else.
 async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
     let (head, body) = request.into_parts();
+    let bodiless = head.method == Method::HEAD;
     let mut words = true;
     for secret in credentials::of(&head.headers, head.uri.query()) {
         words &= proxy.recorder.redactor().learn(&secret);
@@ -108,12 +110,29 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
             *outgoing.body_mut() = Some(reqwest::Body::wrap_stream(body.into_data_stream()));
         }
         return match proxy.upstream.send(outgoing).await {
-            Ok(response) => answer(&proxy, response, None),
+            Ok(response) => answer(&proxy, response, None, bodiless),
             Err(unanswered) => refused(&unanswered),
         };
     };
     let (body, held) = match whole(&proxy, body).await {
-        Ok(read) => read,
+        Ok(Read::Whole(body, held)) => (body, held),
+        // Only what is whole can be signed.
+        Ok(Read::NoRoom(..)) if route.protocol == Protocol::Bedrock && proxy.upstream.signs() => {
+            return ProblemResponse(
+                Problem::new(503, "recorder_full", "The recorder has no room for another request")
+                    .with_detail("Try again when others have ended."),
+            )
+            .into_response();
+        }
+        Ok(Read::NoRoom(read, rest)) => {
+            proxy.recorder.leave_out(route.protocol.as_str());
+            let pieces = stream::once(async { Ok(Bytes::from(read)) }).chain(rest);
+            *outgoing.body_mut() = Some(reqwest::Body::wrap_stream(pieces));
+            return match proxy.upstream.send(outgoing).await {
+                Ok(response) => answer(&proxy, response, None, bodiless),
+                Err(unanswered) => refused(&unanswered),
+            };
+        }
         Err(problem) => return problem.into_response(),
     };
     for secret in credentials::of_body(&body) {
@@ -135,7 +154,7 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
     }
     let call = proxy.recorder.begin(route, body, held, words);
     match proxy.upstream.send(outgoing).await {
-        Ok(response) => answer(&proxy, response, Some(call)),
+        Ok(response) => answer(&proxy, response, Some(call), bodiless),
         Err(unanswered) => {
             let end = if matches!(unanswered, Unanswered::TimedOut { .. }) {
                 End::TimedOut
@@ -148,8 +167,16 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
     }
 }
 
-/// The body of a request, and the room that it takes.
-async fn whole(proxy: &Proxy, body: Body) -> Result<(Bytes, Held), ProblemResponse> {
+/// A request's body.
+enum Read {
+    /// All of it, and the room that it takes.
+    Whole(Bytes, Held),
+    /// What had come of it when there was no room for more, and the rest.
+    NoRoom(Vec<u8>, BodyDataStream),
+}
+
+/// Reads the body of a request, as far as there is room for it.
+async fn whole(proxy: &Proxy, body: Body) -> Result<Read, ProblemResponse> {
     let mut held = proxy.recorder.memory().hold();
     let mut read = Vec::new();
     let mut pieces = body.into_data_stream();
@@ -166,15 +193,12 @@ async fn whole(proxy: &Proxy, body: Body) -> Result<(Bytes, Held), ProblemRespon
                 Problem::new(413, "body_too_large", "The body is too large").with_detail(detail),
             ));
         }
-        if !held.grow(piece.len()) {
-            return Err(ProblemResponse(
-                Problem::new(503, "recorder_full", "The recorder has no room for another request")
-                    .with_detail("Try again when others have ended."),
-            ));
-        }
         read.extend_from_slice(&piece);
+        if !held.grow(piece.len()) {
+            return Ok(Read::NoRoom(read, pieces));
+        }
     }
-    Ok((read.into(), held))
+    Ok(Read::Whole(read.into(), held))
 }
 
 /// What is said when there is no answer.
@@ -192,8 +216,13 @@ fn refused(unanswered: &Unanswered) -> Response {
     response
 }
 
-/// The upstream's answer, handed on as it comes.
-fn answer(proxy: &Proxy, response: reqwest::Response, mut call: Option<CallUnderWay>) -> Response {
+/// The upstream's answer, handed on as it comes. `bodiless` where it has a head only.
+fn answer(
+    proxy: &Proxy,
+    response: reqwest::Response,
+    mut call: Option<CallUnderWay>,
+    bodiless: bool,
+) -> Response {
     let (status, headers) = (response.status(), end_to_end(response.headers()));
     for secret in credentials::of(&headers, None) {
         proxy.recorder.redactor().learn(&secret);
@@ -208,6 +237,13 @@ fn answer(proxy: &Proxy, response: reqwest::Response, mut call: Option<CallUnder
         });
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let bodiless = bodiless || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if (bodiless || length == Some(0))
+        && let Some(call) = call.take()
+    {
+        // Nobody asks for a body that has nothing in it.
+        call.complete();
+    }
     let flow = Flow {
         pieces: Box::pin(response.bytes_stream()),
         proxy: proxy.clone(),
@@ -215,10 +251,51 @@ fn answer(proxy: &Proxy, response: reqwest::Response, mut call: Option<CallUnder
         left: length,
         over: false,
     };
-    let mut answer = Body::from_stream(flow.into_stream()).into_response();
+    let passing = Passing {
+        pieces: Box::pin(flow.into_stream()),
+        left: if bodiless { Some(0) } else { length },
+        length: if bodiless { None } else { length },
+    };
+    let mut answer = Body::new(passing).into_response();
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     answer
+}
+
+/// The body that the client gets: it knows its end, where the head has promised one, so that it
+/// counts as complete though nobody asks it for more than that.
+struct Passing {
+    pieces: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
+    /// Bytes that are still to come, where that is known.
+    left: Option<u64>,
+    /// The same as the body's size; unknown where there is none though the head tells one.
+    length: Option<u64>,
+}
+
+impl http_body::Body for Passing {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let piece = ready!(self.pieces.as_mut().poll_next(context));
+        if let Some(Ok(piece)) = &piece {
+            let came = piece.len() as u64;
+            self.left = self.left.map(|left| left.saturating_sub(came));
+            self.length = self.length.and(self.left);
+        }
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map(SizeHint::with_exact).unwrap_or_default()
+    }
 }
 
 /// The body of an answer on its way. Dropped with the client's connection, it ends the upstream's.
@@ -293,4 +370,95 @@ fn retry_after(headers: &HeaderMap) -> Option<f64> {
         }
     };
     (seconds.is_finite() && seconds >= 0.0).then_some(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::extract::State;
+    use axum::routing::any;
+    use http::{Method, Request};
+    use http_body::Body as _;
+    use telemetry::Metrics;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{Proxy, forward, read_question};
+    use crate::record::Recorder;
+    use crate::settings::{Kept, RecordArguments, Replayed};
+    use crate::upstream::Upstream;
+
+    const ASKED: &str = r#"{"model":"m","stream":false,"messages":[{"role":"user","content":"Dune"}]}"#;
+
+    /// A recorder before an upstream that says what it is asked.
+    async fn proxy() -> (Proxy, tempfile::TempDir, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = format!("http://{}", listener.local_addr().unwrap());
+        let mut tasks = JoinSet::new();
+        let echo = Router::new().fallback(any(async |body: String| body));
+        tasks.spawn(async move { axum::serve(listener, echo).await.unwrap() });
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = RecordArguments {
+            upstream: upstream.clone(),
+            output: folder.path().join("calls.jsonl"),
+            requests: Kept::Whole,
+            answers: Replayed::Whole,
+            timeout: 20,
+        };
+        let (recorder, writing) = Recorder::start(&arguments, read_question).unwrap();
+        tasks.spawn(async move { writing.await.unwrap() });
+        let proxy = Proxy {
+            upstream: Arc::new(Upstream::new(&upstream, Duration::from_secs(20), None).unwrap()),
+            recorder: Arc::new(recorder),
+            metrics: Metrics::unregistered(),
+            stop: CancellationToken::new(),
+        };
+        (proxy, folder, tasks)
+    }
+
+    fn request(method: Method, body: impl Into<Body>) -> Request<Body> {
+        Request::builder().method(method).uri("/api/chat").body(body.into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_room_a_call_is_handed_on_unrecorded_and_counted() {
+        let (proxy, _folder, _tasks) = proxy().await;
+        let mut rest = proxy.recorder.memory().hold();
+        let mut size = 1 << 40;
+        while size > 0 {
+            if !rest.grow(size) {
+                size /= 2;
+            }
+        }
+        let answer = forward(State(proxy.clone()), request(Method::POST, ASKED)).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(to_bytes(answer.into_body(), 1_000).await.unwrap(), ASKED);
+        assert_eq!(proxy.recorder.counts().progress().dropped, 1);
+        drop(rest);
+        let answer = forward(State(proxy.clone()), request(Method::POST, ASKED)).await;
+        assert_eq!(to_bytes(answer.into_body(), 1_000).await.unwrap(), ASKED);
+        assert_eq!(proxy.recorder.counts().progress().dropped, 1);
+    }
+
+    #[tokio::test]
+    async fn a_body_knows_its_size_and_its_end() {
+        let (proxy, _folder, _tasks) = proxy().await;
+        let mut body = forward(State(proxy.clone()), request(Method::POST, ASKED)).await.into_body();
+        assert_eq!(body.size_hint().exact(), Some(ASKED.len() as u64));
+        while !body.is_end_stream() {
+            poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await.unwrap().unwrap();
+        }
+        assert_eq!(body.size_hint().exact(), Some(0));
+        let head = forward(State(proxy.clone()), request(Method::HEAD, "")).await;
+        assert!(head.into_body().is_end_stream());
+        let empty = forward(State(proxy), request(Method::POST, "")).await;
+        assert!(empty.into_body().is_end_stream());
+    }
 }
