@@ -5,7 +5,7 @@
 //! compared with a recording of another.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -137,7 +137,7 @@ impl Recording {
     /// Whether it is a complete answer.
     #[must_use]
     pub const fn answered(&self) -> bool {
-        matches!(self.end, End::Complete) && self.error.is_none() && self.status < 400 && self.status > 0
+        matches!(self.end, End::Complete) && self.error.is_none() && matches!(self.status, 200..=299)
     }
 
     /// What is wrong with it, if anything: figures that cannot be.
@@ -249,8 +249,13 @@ fn read_file(file: &Path, broken: Broken, into: &mut Recordings) -> Result<(), R
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        if lines.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+        let most = LONGEST_LINE as u64 + 1;
+        if lines.by_ref().take(most).read_until(b'\n', &mut line).map_err(failed)? == 0 {
             break;
+        }
+        if line.len() > LONGEST_LINE && !line.ends_with(b"\n") {
+            // It is broken already: the rest of it is passed over, not read into memory.
+            lines.skip_until(b'\n').map_err(failed)?;
         }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
@@ -331,6 +336,24 @@ mod tests {
             let broken = line().replace(from, to);
             assert_ne!(broken, line(), "{from}");
             assert!(parse(broken.as_bytes()).unwrap_err().contains(why), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_giant_line_is_broken_and_the_next_is_read() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&vec![b'x'; super::LONGEST_LINE + 100]).unwrap();
+        write!(file, "\n{}\n", line()).unwrap();
+        let read = read(&[file.path().to_owned()], Broken::Skip).unwrap();
+        assert_eq!((read.calls.len(), read.calls[0].0.line), (1, 2));
+        assert!(read.skipped[0].reason.contains("longer than"));
+    }
+
+    #[test]
+    fn a_redirection_is_no_answer() {
+        for (status, answered) in [(200, true), (206, true), (302, false), (101, false), (0, false)] {
+            let recording = Recording { status, ..parse(line().as_bytes()).unwrap() };
+            assert_eq!(recording.answered(), answered, "{status}");
         }
     }
 
