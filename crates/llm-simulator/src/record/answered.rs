@@ -90,7 +90,10 @@ impl Answered {
         let framing = match media.as_str() {
             _ if encoded => Framing::Opaque,
             _ if status >= 400 => Framing::whole(LONGEST_ERROR, true),
-            "application/x-ndjson" => Framing::lines(),
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonlines" => Framing::lines(),
             "text/event-stream" => Framing::events(),
             "application/vnd.amazon.eventstream" => Framing::frames(),
             _ => Framing::whole(LONGEST_BODY, false),
@@ -132,6 +135,7 @@ impl Answered {
 
     /// The bytes are at their end: what comes whole is read now. Whether the answer is complete.
     pub fn end(&mut self, ms: f64) -> bool {
+        self.last_line(ms);
         match std::mem::replace(&mut self.framing, Framing::Opaque) {
             Framing::Whole { body, error: true, torn, .. } => {
                 self.said.error = Some(error_text(&body, torn));
@@ -143,12 +147,26 @@ impl Answered {
                         let heard = event::whole(self.protocol, &value);
                         self.add(heard, ms);
                     }
-                    Err(_) => self.said.wordless = Some(Wordless::Unreadable),
+                    Err(error) => {
+                        self.wordless(Wordless::Unreadable);
+                        // What ends in the middle has been broken off, whatever the connection says.
+                        return !error.is_eof();
+                    }
                 }
                 true
             }
             Framing::Opaque => self.said.wordless.is_some() || self.complete(),
             _ => self.complete(),
+        }
+    }
+
+    /// The last line needs no end of its own. What is no event there was broken off.
+    fn last_line(&mut self, ms: f64) {
+        if let Framing::Lines { line } = &mut self.framing {
+            let piece = Piece { name: None, exception: false, data: std::mem::take(line) };
+            if let Ok(heard) = event::of(self.protocol, &piece) {
+                self.add(heard, ms);
+            }
         }
     }
 
@@ -190,8 +208,8 @@ impl Answered {
     }
 
     fn add(&mut self, heard: event::Heard, ms: f64) {
-        let event::Heard { text, usage, stop, error, over } = heard;
-        if !text.is_empty() && self.said.wordless.is_none() {
+        let event::Heard { text, thought, usage, stop, error, over } = heard;
+        if (thought || !text.is_empty()) && self.said.wordless.is_none() {
             if self.said.text.len() + text.len() > LONGEST_TEXT || self.said.chunks.len() >= MOST_CHUNKS {
                 self.wordless(Wordless::TooLong);
             } else {
@@ -348,6 +366,60 @@ mod tests {
             br#"{"response":"Hi","done":true,"prompt_eval_count":18446744073709551615,"eval_count":2}"#;
         let (said, _) = heard(Protocol::Ollama, "application/json", body, 10);
         assert_eq!(said.usage.map(|usage| (usage.input_tokens, usage.output_tokens)), Some((1 << 40, 2)));
+    }
+
+    #[test]
+    fn a_stream_of_lines_needs_no_last_line_end() {
+        let (_, _, body) = streams().remove(0);
+        for media in ["application/x-ndjson", "application/jsonl"] {
+            let (said, complete) = heard(Protocol::Ollama, media, body.trim_ascii_end(), 10);
+            assert_eq!((said.text.as_str(), complete, said.chunks.len()), ("Héllo", true, 2));
+            assert_eq!(said.usage.unwrap().output_tokens, 2);
+        }
+        let (said, complete) = heard(Protocol::Ollama, "application/x-ndjson", &body[..body.len() - 9], 10);
+        assert_eq!((said.text.as_str(), said.wordless, complete), ("Héllo", None, false));
+    }
+
+    #[test]
+    fn whole_answers_that_end_in_the_middle_are_cut() {
+        let body = br#"{"response":"Hi","done":true}"#;
+        for length in [0, 1, 10, 28] {
+            let (said, complete) = heard(Protocol::Ollama, "application/json", &body[..length], 10);
+            assert_eq!((said.wordless, complete), (Some(Wordless::Unreadable), false), "{length}");
+        }
+    }
+
+    #[test]
+    fn events_with_any_line_ends_and_empty_ones_and_a_mark_are_understood() {
+        let (_, _, body) = streams().remove(1);
+        let body = String::from_utf8(body).unwrap().replace("\r\n", "\n");
+        for end in ["\n", "\r\n", "\r"] {
+            let body = format!("\u{feff}data:\n\n{body}data: \n\n").replace('\n', end);
+            for size in [1, 2, 3, 1_000] {
+                let (said, complete) = heard(Protocol::OpenAi, "text/event-stream", body.as_bytes(), size);
+                assert_eq!((said.text.as_str(), said.wordless, complete), ("Héllo", None, true), "{end:?}");
+            }
+        }
+        let marked = "\u{feff}data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+        assert_eq!(heard(Protocol::OpenAi, "text/event-stream", marked.as_bytes(), 5).0.text, "Hi");
+    }
+
+    #[test]
+    fn calls_of_tools_and_thoughts_of_ollama_and_others_are_heard() {
+        let lines = concat!(
+            r#"{"message":{"content":"","thinking":"Hm"},"done":false}"#,
+            "\n",
+            r#"{"message":{"content":"","tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]},"done":false}"#,
+            "\n",
+        );
+        let (said, _) = heard(Protocol::Ollama, "application/x-ndjson", lines.as_bytes(), 1_000);
+        assert_eq!((said.text.as_str(), said.chunks), (r#"{"a":1}"#, vec![(0.0, 0), (0.0, 7)]));
+        let thought = "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"Hm\"}}]}\n\n";
+        let (said, _) = heard(Protocol::OpenAi, "text/event-stream", thought.as_bytes(), 1_000);
+        assert_eq!(said.chunks, vec![(0.0, 0)]);
+        let thought = "data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"Hm\"}}\n\n";
+        let (said, _) = heard(Protocol::Anthropic, "text/event-stream", thought.as_bytes(), 1_000);
+        assert_eq!(said.chunks, vec![(0.0, 0)]);
     }
 
     #[test]

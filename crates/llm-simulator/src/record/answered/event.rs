@@ -16,6 +16,8 @@ pub(super) struct NotReadable;
 pub(super) struct Heard {
     /// Text that it adds: words, or the arguments of a tool.
     pub(super) text: String,
+    /// Whether it brings something that is not kept: a thought. That it came is.
+    pub(super) thought: bool,
     /// Tokens that it tells.
     pub(super) usage: Option<Told>,
     /// Why the answer ends.
@@ -88,6 +90,7 @@ pub(super) fn whole(protocol: Protocol, value: &Value) -> Heard {
             usage: value.get("usage").map(anthropic_usage),
             stop: stop(text_at(value, "/stop_reason")),
             error: error(value),
+            thought: false,
             over: true,
         },
         Protocol::Bedrock => Heard {
@@ -95,6 +98,7 @@ pub(super) fn whole(protocol: Protocol, value: &Value) -> Heard {
             usage: value.get("usage").map(bedrock_usage),
             stop: stop(text_at(value, "/stopReason")),
             error: None,
+            thought: false,
             over: true,
         },
     };
@@ -146,7 +150,13 @@ fn ollama(value: &Value) -> Heard {
         if over && usage.output.is_some() { Told { input: usage.input.or(Some(0)), ..usage } } else { usage };
     let stop =
         if over { stop(text_at(value, "/done_reason")).or(Some(RecordedStop::Finished)) } else { None };
-    Heard { text, usage: Some(usage), stop, error: error(value), over }
+    for call in value.pointer("/message/tool_calls").and_then(Value::as_array).into_iter().flatten() {
+        if let Some(arguments) = call.pointer("/function/arguments") {
+            text.push_str(&arguments.to_string());
+        }
+    }
+    let thought = !text_at(value, "/message/thinking").is_empty() || !text_at(value, "/thinking").is_empty();
+    Heard { text, thought, usage: Some(usage), stop, error: error(value), over }
 }
 
 /// <https://platform.openai.com/docs/api-reference/chat-streaming>
@@ -167,7 +177,8 @@ fn openai(value: &Value, said: &str) -> Heard {
     });
     let stop = stop(choice.map(|choice| text_at(choice, "/finish_reason")).unwrap_or_default());
     let stop = if refusal.is_empty() { stop } else { Some(RecordedStop::Refused) };
-    Heard { text, usage, stop, error: error(value), over: false }
+    let thought = ["/reasoning_content", "/reasoning"].iter().any(|at| !text_at(message, at).is_empty());
+    Heard { text, thought, usage, stop, error: error(value), over: false }
 }
 
 /// <https://docs.anthropic.com/en/docs/build-with-claude/streaming>
@@ -178,6 +189,7 @@ fn anthropic(value: &Value) -> Heard {
         "content_block_delta" => {
             heard.text = text_at(value, "/delta/text").to_owned();
             heard.text.push_str(text_at(value, "/delta/partial_json"));
+            heard.thought = !text_at(value, "/delta/thinking").is_empty();
         }
         "message_delta" => {
             heard.stop = stop(text_at(value, "/delta/stop_reason"));
@@ -224,6 +236,7 @@ fn bedrock(event: &str, value: &Value) -> Heard {
         "contentBlockDelta" => {
             heard.text = text_at(value, "/delta/text").to_owned();
             heard.text.push_str(text_at(value, "/delta/toolUse/input"));
+            heard.thought = !text_at(value, "/delta/reasoningContent/text").is_empty();
         }
         "messageStop" => heard.stop = stop(text_at(value, "/stopReason")),
         "metadata" => {

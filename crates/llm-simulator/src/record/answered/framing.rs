@@ -27,7 +27,7 @@ pub(super) enum Framing {
     /// One each line.
     Lines { line: Vec<u8> },
     /// Server-sent events; <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
-    Events { line: Vec<u8>, name: Option<String>, data: Vec<u8>, any: bool },
+    Events { line: Vec<u8>, name: Option<String>, data: Vec<u8>, any: bool, returned: bool },
     /// AWS event streams; <https://docs.aws.amazon.com/lexv2/latest/dg/event-stream-encoding.html>.
     Frames { buffer: BytesMut, decoder: MessageFrameDecoder, begun: bool },
     /// None: the body is read at its end.
@@ -42,7 +42,7 @@ impl Framing {
     }
 
     pub(super) const fn events() -> Self {
-        Self::Events { line: Vec::new(), name: None, data: Vec::new(), any: false }
+        Self::Events { line: Vec::new(), name: None, data: Vec::new(), any: false, returned: false }
     }
 
     pub(super) fn frames() -> Self {
@@ -74,34 +74,38 @@ impl Framing {
                 }
                 Ok(())
             }),
-            Self::Events { line, name, data, any } => each_line(line, bytes, |line| {
-                let line = line.strip_suffix(b"\r").unwrap_or(line);
-                if line.is_empty() {
-                    let piece = Piece { name: name.take(), exception: false, data: std::mem::take(data) };
-                    if std::mem::take(any) {
-                        pieces.push(piece);
-                    }
-                    return Ok(());
-                }
-                let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
-                let (field, value) = line.split_at(colon);
-                let value = value.get(1..).unwrap_or_default();
-                let value = value.strip_prefix(b" ").unwrap_or(value);
-                match field {
-                    b"data" => {
-                        if std::mem::replace(any, true) {
-                            data.push(b'\n');
+            Self::Events { line, name, data, any, returned } => {
+                each_line(line, &fed(bytes, returned), |line| {
+                    // A byte order mark stands before the first line only; no other line begins with it.
+                    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+                    if line.is_empty() {
+                        let piece = Piece { name: name.take(), exception: false, data: std::mem::take(data) };
+                        // Empty ones only keep the connection open.
+                        if std::mem::take(any) && !piece.data.trim_ascii().is_empty() {
+                            pieces.push(piece);
                         }
-                        data.extend_from_slice(value);
-                        if data.len() > LONGEST_EVENT {
-                            return Err(Wordless::TooLong);
-                        }
+                        return Ok(());
                     }
-                    b"event" => *name = Some(String::from_utf8_lossy(value).into_owned()),
-                    _ => {}
-                }
-                Ok(())
-            }),
+                    let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+                    let (field, value) = line.split_at(colon);
+                    let value = value.get(1..).unwrap_or_default();
+                    let value = value.strip_prefix(b" ").unwrap_or(value);
+                    match field {
+                        b"data" => {
+                            if std::mem::replace(any, true) {
+                                data.push(b'\n');
+                            }
+                            data.extend_from_slice(value);
+                            if data.len() > LONGEST_EVENT {
+                                return Err(Wordless::TooLong);
+                            }
+                        }
+                        b"event" => *name = Some(String::from_utf8_lossy(value).into_owned()),
+                        _ => {}
+                    }
+                    Ok(())
+                })
+            }
             Self::Frames { buffer, decoder, begun } => {
                 buffer.extend_from_slice(bytes);
                 frames(buffer, decoder, begun, pieces)
@@ -115,6 +119,21 @@ impl Framing {
             Self::Opaque => Ok(()),
         }
     }
+}
+
+/// The same bytes with each carriage return, and each with a line feed, as a line feed. `returned`
+/// says whether the last byte before these was a carriage return.
+fn fed(bytes: &[u8], returned: &mut bool) -> Vec<u8> {
+    let mut fed = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        let after_return = std::mem::replace(returned, *byte == b'\r');
+        match byte {
+            b'\r' => fed.push(b'\n'),
+            b'\n' if after_return => {}
+            other => fed.push(*other),
+        }
+    }
+    fed
 }
 
 fn each_line(
