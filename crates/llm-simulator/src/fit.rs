@@ -185,7 +185,7 @@ fn notes(sample: &Sample<'_>, beyond: f64) -> Vec<String> {
             left.mistaken,
             "were refused for a mistake of the client (400, 401, 403, 404, 413, 422) and are not used",
         ),
-        many(left.without_text, "were answered without text, or without a count of tokens, and are not used"),
+        many(left.without_text, "were answered without text, or not heard to their end, and are not used"),
         many(estimated, "reported no usage; their output tokens were counted by the simulator's estimate"),
         many(
             too_long,

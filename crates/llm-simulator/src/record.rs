@@ -380,6 +380,7 @@ impl Writer {
             usage,
             stop,
             end: finished.end,
+            unheard: wordless.is_some(),
             text: (keeps && (error.is_none() || !cleaned.text.is_empty())).then_some(cleaned.text),
             error,
         })

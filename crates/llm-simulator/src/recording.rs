@@ -56,6 +56,10 @@ pub struct Recording {
     pub stop: Option<RecordedStop>,
     /// How the call ended.
     pub end: End,
+    /// Whether the recorder lost the answer on its way: too long, no room, not what its protocol
+    /// says. Its chunks are then not all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unheard: bool,
     /// The whole text, unless only timing was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

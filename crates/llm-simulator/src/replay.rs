@@ -96,8 +96,30 @@ struct Recorded {
     model: String,
     turns: Vec<String>,
     max_output_tokens: Option<u64>,
+    /// Tokens of the question, estimated.
+    tokens: u64,
     takes: Vec<Take>,
     asked: AtomicUsize,
+}
+
+/// How many turns two conversations share at their beginnings and, of the rest, at their ends.
+#[derive(Clone, Copy)]
+struct Same {
+    first: usize,
+    last: usize,
+}
+
+impl Same {
+    fn of(recorded: &[String], asked: &[String]) -> Self {
+        let first = recorded.iter().zip(asked).take_while(|(a, b)| a == b).count();
+        let rest = recorded.len().min(asked.len()) - first;
+        let ends = recorded.iter().rev().zip(asked.iter().rev()).take(rest);
+        Self { first, last: ends.take_while(|(a, b)| a == b).count() }
+    }
+
+    const fn whole(self, recorded: &[String], asked: &[String]) -> bool {
+        self.first == recorded.len() && self.first == asked.len()
+    }
 }
 
 /// Answers by recordings.
@@ -153,6 +175,7 @@ impl Replay {
                     model,
                     turns: request.turns,
                     max_output_tokens: request.max_output_tokens,
+                    tokens: request.tokens,
                     takes: Vec::new(),
                     asked: AtomicUsize::new(0),
                 });
@@ -231,14 +254,17 @@ impl Replay {
     /// The recorded question that is nearest, and where it differs.
     fn nearest(&self, question: &Question) -> String {
         let turns: Vec<String> = question.turn_fingerprints().iter().map(|turn| hex(turn)).collect();
+        let tokens = question.input_tokens();
         let score = |recorded: &Recorded| {
-            let same = recorded.turns.iter().zip(&turns).filter(|(a, b)| a == b).count();
-            let whole = same == turns.len() && same == recorded.turns.len();
+            let same = Same::of(&recorded.turns, &turns);
             (
-                whole,
-                same,
+                same.whole(&recorded.turns, &turns),
+                // What was said last is what is asked.
+                same.last > 0,
+                same.first + same.last,
                 recorded.model == question.model,
                 recorded.max_output_tokens == question.max_output_tokens,
+                std::cmp::Reverse(recorded.tokens.abs_diff(tokens)),
             )
         };
         // Of equals, the first that was recorded.
@@ -254,24 +280,23 @@ impl Replay {
         if nearest.model != question.model {
             differs.push(format!("the model ({:?} was recorded)", nearest.model));
         }
-        if nearest.turns.len() != turns.len() {
-            differs.push(format!(
-                "the number of turns ({} were recorded, {} asked)",
-                nearest.turns.len(),
-                turns.len()
-            ));
-        } else if !whole {
+        if !whole {
+            let same = Same::of(&nearest.turns, &turns);
+            let other = same.first..turns.len() - same.last;
             let mut which = String::new();
-            for (index, _) in
-                nearest.turns.iter().zip(&turns).enumerate().filter(|(_, (a, b))| a != b).take(5)
-            {
+            for index in other.clone().take(5) {
                 let comma = if which.is_empty() { "" } else { ", " };
                 let role = question.turns.get(index).map_or("", |turn| turn.role.as_str());
                 let role: String = role.chars().take(20).collect();
                 // Writing to a String cannot fail.
                 let _ = write!(which, "{comma}{} ({role})", index + 1);
             }
-            differs.push(format!("what is said in turn {which} of {}", turns.len()));
+            let recorded = nearest.turns.len() - same.last - same.first;
+            differs.push(match (other.len(), recorded) {
+                (0, more) => format!("the turns ({more} more were recorded after turn {})", same.first),
+                (_, 0) => format!("the turns (of {} asked, turn {which} was not recorded)", turns.len()),
+                _ => format!("what is said in turn {which} of {}", turns.len()),
+            });
         }
         if nearest.max_output_tokens != question.max_output_tokens {
             let told = |most: Option<u64>| most.map_or_else(|| "none".to_owned(), |most| most.to_string());
@@ -508,7 +533,18 @@ mod tests {
             (Question { variation: Some(1), ..question("Dune") }, "the client's seed"),
             (
                 Question { turns: Vec::new(), ..question("Dune") },
-                "the number of turns (2 were recorded, 0 asked)",
+                "the turns (2 more were recorded after turn 0)",
+            ),
+            (
+                // What is asked last counts more than how long the conversation is.
+                Question {
+                    turns: [Turn { role: "system".to_owned(), text: "New.".to_owned() }]
+                        .into_iter()
+                        .chain(question("Dune").turns)
+                        .collect(),
+                    ..question("Dune")
+                },
+                "calls.jsonl:1, which differs in the turns (of 3 asked, turn 1 (system) was not recorded)",
             ),
         ] {
             let nearest = missed(&replay, &asked);

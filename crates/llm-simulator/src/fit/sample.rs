@@ -144,6 +144,10 @@ enum Unused {
 
 fn outcome(recording: &Recording) -> Result<Outcome<'_>, Unused> {
     if recording.answered() {
+        // What was not heard to its end would pass for a short answer.
+        if recording.unheard {
+            return Err(Unused::WithoutText);
+        }
         return answer(recording).map(Outcome::Answered).ok_or(Unused::WithoutText);
     }
     let retry_after = recording.error.as_ref().and_then(|error| error.retry_after_seconds);

@@ -273,6 +273,13 @@ fn the_figures_of_a_good_fit_say_so() {
 }
 
 #[test]
+fn what_was_not_heard_to_its_end_does_not_count() {
+    let mut calls: Vec<Recording> = (0..40).map(|at| recording(at, 10.0, 1.0, 20, ALONE)).collect();
+    calls[7].unheard = true;
+    assert_eq!(fit::Sample::of(&calls).counted(), 39);
+}
+
+#[test]
 fn odd_recordings_are_borne_or_refused_with_what_is_missing() {
     let fits = |recordings: &[Recording]| {
         fit::of_one_model(recordings, None).and_then(|calls| fit::profile(&calls, 200))

@@ -64,6 +64,7 @@ pub fn recording(at: i64, first: f64, gap: f64, tokens: u64, circumstances: Circ
         usage: Some(RecordedUsage { output_tokens: tokens, ..RecordedUsage::default() }),
         stop: Some(RecordedStop::Finished),
         end: End::Complete,
+        unheard: false,
         text: None,
         error: None,
     }
