@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use http_server::{ApiToken, ListenError, TokenError};
-use llm::{Deadline, LlmError, LlmProvider, Observed, Ollama, Prices, PricesError, ProviderName, Simulated};
+use llm::{Deadline, LlmError, LlmProvider, Observed, Ollama, ProviderName, Simulated};
 use secrecy::ExposeSecret;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -62,9 +62,6 @@ pub enum AppError {
     /// A provider cannot be set up.
     #[error(transparent)]
     Provider(#[from] LlmError),
-    /// The prices cannot be read.
-    #[error(transparent)]
-    Prices(#[from] PricesError),
     /// There is no API token.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -94,7 +91,6 @@ impl AppError {
             Self::Store(error) => error.kind(),
             Self::Redis(error) => error.kind(),
             Self::Provider(error) => error.kind(),
-            Self::Prices(_) => "prices",
             Self::Token(_) => "token",
             Self::Listen(error) => error.kind(),
             Self::Import(error) => error.kind(),
@@ -151,8 +147,8 @@ impl App {
             cache.clone(),
             leases,
             providers,
-            settings.llm_provider,
-            settings.llm_deadline,
+            settings.llm.provider,
+            settings.llm.deadline,
             writes.clone(),
             metrics.clone(),
         );
@@ -232,10 +228,10 @@ fn providers(
     settings: &Settings,
     metrics: &Metrics,
 ) -> Result<BTreeMap<ProviderName, Arc<dyn LlmProvider>>, AppError> {
-    let prices = Arc::new(Prices::shipped()?);
-    let ollama = Ollama::new(&settings.ollama_base_url, &settings.ollama_model)?;
+    let prices = Arc::new(settings.llm.prices.clone());
+    let ollama = Ollama::new(&settings.llm.ollama_base_url, &settings.llm.ollama_model)?;
     let ollama: Arc<dyn LlmProvider> = Arc::new(Observed::new(
-        Deadline::new(ollama, settings.llm_deadline),
+        Deadline::new(ollama, settings.llm.deadline),
         metrics.clone(),
         Arc::clone(&prices),
     ));

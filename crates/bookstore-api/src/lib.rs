@@ -21,6 +21,8 @@ pub mod redis_link;
 pub mod search;
 pub mod seed;
 pub mod settings;
+pub mod spend;
 pub mod store;
 pub mod summaries;
+pub mod tenants;
 pub mod upkeep_command;

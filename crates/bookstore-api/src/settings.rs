@@ -5,15 +5,19 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use http_server::{Limits, ListenSettings, Origin, TlsOptions, TlsSettings};
-use llm::ProviderName;
 use secrecy::SecretString;
 use telemetry::{LogFormat, OtlpProtocol, TelemetrySettings};
+
+pub use self::llm::{BudgetsCount, HostedSettings, LlmSettings};
+use self::llm::{LlmOptions, LlmSecrets};
+
+mod llm;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -136,24 +140,8 @@ pub struct Options {
     /// Size of the in-process cache in MiB.
     #[arg(long, global = true, env = "CACHE_MIB", default_value = "16", hide_env_values = true)]
     cache_mib: String,
-    /// Provider of summaries when a request names none: ollama or simulated.
-    #[arg(long, global = true, env = "LLM_PROVIDER", default_value = "ollama", hide_env_values = true)]
-    llm_provider: String,
-    /// Seconds for a call to a provider, all in all; at most 54, so that an answer still fits its request.
-    #[arg(long, global = true, env = "LLM_DEADLINE_SECONDS", default_value = "50", hide_env_values = true)]
-    llm_deadline_seconds: String,
-    /// Where Ollama listens.
-    #[arg(
-        long,
-        global = true,
-        env = "OLLAMA_BASE_URL",
-        default_value = "http://127.0.0.1:11434",
-        hide_env_values = true
-    )]
-    ollama_base_url: String,
-    /// Ollama's model.
-    #[arg(long, global = true, env = "OLLAMA_MODEL", default_value = "llama3.2", hide_env_values = true)]
-    ollama_model: String,
+    #[command(flatten)]
+    llm: LlmOptions,
     /// How log lines look: json or console.
     #[arg(long, global = true, env = "LOG_FORMAT", default_value = "json", hide_env_values = true)]
     log_format: String,
@@ -198,16 +186,17 @@ pub struct Settings {
     pub cache_time_to_live: Duration,
     /// Size of the in-process cache in bytes.
     pub cache_bytes: u64,
-    /// Default provider.
-    pub llm_provider: ProviderName,
-    /// Deadline of a provider call.
-    pub llm_deadline: Duration,
-    /// Where Ollama listens.
-    pub ollama_base_url: String,
-    /// Its model.
-    pub ollama_model: String,
+    /// Everything that asks LLMs.
+    pub llm: LlmSettings,
     /// Telemetry.
     pub telemetry: TelemetrySettings,
+}
+
+/// What has no flag, because command lines are seen by everybody on a machine.
+#[derive(Default)]
+struct Secrets {
+    api_token: Option<String>,
+    llm: LlmSecrets,
 }
 
 /// Every mistake in the settings.
@@ -231,12 +220,19 @@ impl Settings {
     /// All mistakes at once.
     pub fn read(line: CommandLine) -> Result<(Command, Self), Mistakes> {
         #[expect(clippy::disallowed_methods, reason = "settings.rs is where the environment is read")]
-        let token = std::env::var("API_TOKEN").ok();
-        let settings = Self::check(line.options, token)?;
+        let secret = |name: &str| std::env::var(name).ok();
+        let secrets = Secrets {
+            api_token: secret("API_TOKEN"),
+            llm: LlmSecrets {
+                anthropic_api_key: secret("ANTHROPIC_API_KEY"),
+                openai_api_key: secret("OPENAI_API_KEY"),
+            },
+        };
+        let settings = Self::check(line.options, secrets)?;
         Ok((line.command.unwrap_or(Command::Serve), settings))
     }
 
-    fn check(options: Options, token: Option<String>) -> Result<Self, Mistakes> {
+    fn check(options: Options, secrets: Secrets) -> Result<Self, Mistakes> {
         let mut checked = Checked::default();
         let tls = checked.tls(&options);
         let mongodb_uri = options.mongodb_uri.filter(|uri| !uri.trim().is_empty());
@@ -261,26 +257,10 @@ impl Settings {
                 "REDIS_URL: is not a URL such as redis://127.0.0.1:6379 or rediss://:PASSWORD@HOST:6380/0",
             );
         }
-        let llm_provider = match ProviderName::parse(&options.llm_provider) {
-            Some(provider @ (ProviderName::Ollama | ProviderName::Simulated)) => provider,
-            Some(other) => {
-                checked.mistake(format!(
-                    "LLM_PROVIDER: {other} is not in this version; ollama and simulated are"
-                ));
-                other
-            }
-            None => {
-                checked.mistake(format!(
-                    "LLM_PROVIDER: {:?} is neither ollama nor simulated",
-                    options.llm_provider
-                ));
-                ProviderName::Ollama
-            }
-        };
-        let llm_deadline = checked.number("LLM_DEADLINE_SECONDS", &options.llm_deadline_seconds, 1, 54);
+        let llm = LlmSettings::check(&mut checked, options.llm, secrets.llm);
         let address =
             checked.parsed("BIND_ADDRESS", &options.bind_address, "an IP address such as 127.0.0.1");
-        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let token = secrets.api_token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
             checked.mistake(
                 "API_TOKEN: has characters that no header can carry; `openssl rand -hex 24` makes a good one",
@@ -339,10 +319,7 @@ impl Settings {
                 86_400,
             )),
             cache_bytes: checked.number("CACHE_MIB", &options.cache_mib, 1, 65_536) << 20,
-            llm_provider,
-            llm_deadline: Duration::from_secs(llm_deadline),
-            ollama_base_url: checked.base_url("OLLAMA_BASE_URL", options.ollama_base_url),
-            ollama_model: options.ollama_model.trim().to_owned(),
+            llm,
             telemetry: TelemetrySettings {
                 service_name: "bookstore-api",
                 service_version: env!("CARGO_PKG_VERSION"),
@@ -363,9 +340,6 @@ impl Settings {
                 ),
             },
         };
-        if settings.ollama_model.is_empty() {
-            checked.mistake("OLLAMA_MODEL: is empty; llama3.2 is a good start");
-        }
         if checked.0.0.is_empty() { Ok(settings) } else { Err(checked.0) }
     }
 }
@@ -385,6 +359,17 @@ impl Checked {
             self.mistake(format!("{name}: {text:?} is not {wanted}"));
         }
         value
+    }
+
+    fn flag(&mut self, name: &str, text: &str, default: bool) -> bool {
+        self.parsed(name, &text.to_ascii_lowercase(), "true or false").unwrap_or(default)
+    }
+
+    /// The text of a file that a setting names.
+    fn read_file(&mut self, name: &str, file: &Path) -> Option<String> {
+        std::fs::read_to_string(file)
+            .map_err(|error| self.mistake(format!("{name}: {} cannot be read: {error}", file.display())))
+            .ok()
     }
 
     fn number(&mut self, name: &str, text: &str, least: u64, most: u64) -> u64 {
@@ -439,15 +424,25 @@ impl Checked {
 mod tests {
     use clap::Parser;
 
-    use super::{CommandLine, Settings};
+    use super::{CommandLine, Secrets, Settings};
 
     fn check(arguments: &[&str], token: Option<&str>) -> Result<Settings, Vec<String>> {
         // A flag, even an empty one, counts for more than the environment of whoever runs the tests.
-        let neutral = ["bookstore-api", "--mongodb-uri=", "--redis-url="].as_slice();
+        let neutral = [
+            "bookstore-api",
+            "--mongodb-uri=",
+            "--redis-url=",
+            "--llm-fallback=",
+            "--openai-base-url=",
+            "--anthropic-base-url=",
+            "--bedrock-model=",
+        ]
+        .as_slice();
         let given: Vec<&str> = arguments.iter().map(|argument| argument.split('=').next().unwrap()).collect();
         let neutral = neutral.iter().filter(|flag| !given.contains(&flag.trim_end_matches('=')));
         let line = CommandLine::try_parse_from(neutral.chain(arguments)).unwrap();
-        Settings::check(line.options, token.map(str::to_owned)).map_err(|mistakes| mistakes.0)
+        let secrets = Secrets { api_token: token.map(str::to_owned), ..Secrets::default() };
+        Settings::check(line.options, secrets).map_err(|mistakes| mistakes.0)
     }
 
     #[test]

@@ -457,6 +457,29 @@ pub trait JobStore: Send + Sync {
     async fn job(&self, id: Uuid) -> Result<Option<String>, StoreError>;
 }
 
+/// What one process has counted under a key since it started. Each process writes its own totals, never
+/// an increment: so a write that is repeated changes nothing, and the sum over writers is the total.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// What was counted, such as `spend/2026-11-21/default/claude/claude-sonnet-5-5`. Sorted as bytes.
+    pub key: String,
+    /// The process.
+    pub writer: Uuid,
+    /// The totals, JSON.
+    pub document: String,
+    /// When it may be deleted.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Totals by key and process.
+#[async_trait]
+pub trait TallyStore: Send + Sync {
+    /// Writes totals, each in place of what its writer had written under its key.
+    async fn keep_tallies(&self, tallies: Vec<Tally>) -> Result<(), StoreError>;
+    /// All totals whose key begins with `prefix`, by key and writer.
+    async fn tallies(&self, prefix: &str) -> Result<Vec<Tally>, StoreError>;
+}
+
 /// A kind of record, in the order in which records can be restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{CompletionStream, ErrorKind, LlmError, LlmProvider, Prompt, ProviderName};
+use crate::{CompletionStream, ErrorKind, LlmError, LlmProvider, ProviderName, Request};
 
 /// A provider whose calls end within a deadline.
 pub struct Deadline<P> {
@@ -31,8 +31,9 @@ impl<P: LlmProvider> LlmProvider for Deadline<P> {
         self.inner.model()
     }
 
-    async fn stream(&self, prompt: &Prompt) -> Result<CompletionStream, LlmError> {
-        let end = Instant::now() + self.limit;
+    async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError> {
+        let end = request.deadline.min(Instant::now() + self.limit);
+        let request = Request { deadline: end, ..request.clone() };
         let (name, limit) = (self.name(), self.limit);
         let late = move || {
             LlmError::new(
@@ -40,7 +41,7 @@ impl<P: LlmProvider> LlmProvider for Deadline<P> {
                 format!("{name} did not answer within {} s", limit.as_secs_f64()),
             )
         };
-        let stream = timeout_at(end, self.inner.stream(prompt)).await.map_err(|_| late())??;
+        let stream = timeout_at(end, self.inner.call(&request)).await.map_err(|_| late())??;
         let bounded = futures::stream::unfold(Some(stream), move |stream| async move {
             let mut stream = stream?;
             match timeout_at(end, stream.next()).await {

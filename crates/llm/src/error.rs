@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::TokenUsage;
+
 /// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -23,6 +25,8 @@ pub enum ErrorKind {
     BadRequest,
     /// The answer is empty, cut or not what the protocol says.
     BadAnswer,
+    /// Our own limits did not let the attempt in; the provider was not asked.
+    NotAdmitted,
 }
 
 /// A failed call.
@@ -35,19 +39,37 @@ pub struct LlmError {
     pub detail: String,
     /// How long the provider asks us to wait.
     pub retry_after: Option<Duration>,
+    /// The provider's own id of the call.
+    pub request_id: Option<Box<str>>,
+    /// Tokens that the provider reported although the call failed.
+    pub usage: Option<Box<TokenUsage>>,
 }
 
 impl LlmError {
     /// An error of this kind.
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None }
+        Self { kind, detail: detail.into(), retry_after: None, request_id: None, usage: None }
     }
 
     /// The same, with the wait that the provider asked for.
     #[must_use]
     pub const fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
+        self
+    }
+
+    /// The same, with the provider's own id of the call.
+    #[must_use]
+    pub fn with_request_id(mut self, id: Option<String>) -> Self {
+        self.request_id = id.map(String::into_boxed_str);
+        self
+    }
+
+    /// The same, with the tokens that the provider reported all the same.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Option<TokenUsage>) -> Self {
+        self.usage = usage.map(Box::new);
         self
     }
 
@@ -64,6 +86,7 @@ impl LlmError {
             ErrorKind::ContextTooLong => "context_too_long",
             ErrorKind::BadRequest => "bad_request",
             ErrorKind::BadAnswer => "bad_answer",
+            ErrorKind::NotAdmitted => "not_admitted",
         }
     }
 }

@@ -3,14 +3,18 @@
 //! Owns the [`LlmProvider`] trait and its adapters, prices, and the wrappers that bound and observe
 //! a call. Must not know axum, a database, a tenant, or what a prompt is about.
 
+pub mod bedrock;
+pub mod claude;
 pub mod deadline;
 pub mod error;
 pub mod observed;
 pub mod ollama;
+pub mod openai;
 pub mod prices;
 pub mod provider;
 pub mod simulated;
 pub mod tokens;
+pub mod trail;
 
 pub use deadline::Deadline;
 pub use error::{ErrorKind, LlmError};
@@ -18,7 +22,8 @@ pub use observed::Observed;
 pub use ollama::Ollama;
 pub use prices::{Cost, Prices, PricesError};
 pub use provider::{
-    Chunk, Completion, CompletionStream, Ending, LlmProvider, Prompt, ProviderName, StopReason, TokenUsage,
-    complete,
+    Arm, Beginning, Chunk, Completion, CompletionStream, Delivery, Ending, LlmProvider, Prompt, ProviderName,
+    Request, StopReason, TokenUsage, complete,
 };
 pub use simulated::Simulated;
+pub use trail::{Attempt, Gate, OpenGate, Plan, Trail};

@@ -14,8 +14,8 @@ use reqwest::redirect::Policy;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Chunk, CompletionStream, Cost, Ending, ErrorKind, LlmError, LlmProvider, Prompt, ProviderName,
-    StopReason, TokenUsage,
+    Beginning, Chunk, CompletionStream, Cost, Ending, ErrorKind, LlmError, LlmProvider, ProviderName,
+    Request, StopReason, TokenUsage,
 };
 
 /// Longest wait for a connection.
@@ -159,7 +159,8 @@ impl LlmProvider for Ollama {
         &self.model
     }
 
-    async fn stream(&self, prompt: &Prompt) -> Result<CompletionStream, LlmError> {
+    async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError> {
+        let prompt = &request.prompt;
         let request = ChatRequest {
             model: &self.model,
             messages: [
@@ -183,12 +184,18 @@ impl LlmProvider for Ollama {
             return Err(self.refused(response).await);
         }
         let simulated = response.headers().contains_key(SIMULATED_HEADER);
+        let begun = Chunk::Begun(Beginning {
+            provider: ProviderName::Ollama,
+            requested_model: self.model.clone(),
+            request_id: None,
+            simulated,
+        });
         let chunks = lines(response.bytes_stream().map_err(|error| broken(&error)).boxed())
-            .map(move |line| line.and_then(|line| read_line(&line, simulated)))
+            .map(move |line| line.and_then(|line| read_line(&line)))
             .map_ok(|chunks| futures::stream::iter(chunks.into_iter().map(Ok)))
             .try_flatten()
             .try_filter(|chunk| std::future::ready(!matches!(chunk, Chunk::Text(text) if text.is_empty())));
-        Ok(chunks.boxed())
+        Ok(futures::stream::once(std::future::ready(Ok(begun))).chain(chunks).boxed())
     }
 }
 
@@ -230,7 +237,7 @@ fn lines(
 }
 
 /// What a line says; the closing one may carry text too.
-fn read_line(line: &[u8], simulated: bool) -> Result<Vec<Chunk>, LlmError> {
+fn read_line(line: &[u8]) -> Result<Vec<Chunk>, LlmError> {
     let line: ChatLine = serde_json::from_slice(line).map_err(|error| {
         LlmError::new(
             ErrorKind::BadAnswer,
@@ -245,7 +252,9 @@ fn read_line(line: &[u8], simulated: bool) -> Result<Vec<Chunk>, LlmError> {
         return Ok(vec![Chunk::Text(text)]);
     }
     let usage = match (line.prompt_eval_count, line.eval_count) {
-        (Some(input), Some(output)) => Some(TokenUsage { input, output, cached_input: 0, reported: true }),
+        (Some(input), Some(output)) => {
+            Some(TokenUsage { input, output, reported: true, ..TokenUsage::default() })
+        }
         _ => None,
     };
     let stop = match line.done_reason.as_deref() {
@@ -253,7 +262,7 @@ fn read_line(line: &[u8], simulated: bool) -> Result<Vec<Chunk>, LlmError> {
         Some("length") => StopReason::MaxTokens,
         _ => StopReason::Other,
     };
-    let ending = Ending { model: line.model, simulated, usage, stop, cost: Cost::UNKNOWN };
+    let ending = Ending { model: line.model, usage, stop, cost: Cost::UNKNOWN };
     Ok(vec![Chunk::Text(text), Chunk::End(ending)])
 }
 
@@ -263,7 +272,7 @@ mod tests {
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::Ollama;
-    use crate::{Completion, ErrorKind, LlmError, Prompt, StopReason, complete};
+    use crate::{Completion, ErrorKind, LlmError, Prompt, Request, StopReason, complete};
 
     async fn ask(answer: ResponseTemplate) -> Result<Completion, LlmError> {
         let server = MockServer::start().await;
@@ -275,7 +284,8 @@ mod tests {
             .await;
         let prompt =
             Prompt { system: "Summarise.".to_owned(), user: "A whale.".to_owned(), max_output_tokens: 9 };
-        complete(&Ollama::new(&format!("{}/", server.uri()), "llama3.2").unwrap(), &prompt).await
+        let request = Request::once(prompt, std::time::Duration::from_secs(5));
+        complete(&Ollama::new(&format!("{}/", server.uri()), "llama3.2").unwrap(), &request).await
     }
 
     #[tokio::test]
@@ -293,7 +303,7 @@ mod tests {
         let usage = completion.ending.usage.unwrap();
         assert_eq!((usage.input, usage.output, usage.reported), (26, 9, true));
         assert_eq!(completion.ending.stop, StopReason::MaxTokens);
-        assert!(completion.ending.simulated);
+        assert!(completion.beginning.simulated);
     }
 
     #[tokio::test]
@@ -318,11 +328,6 @@ mod tests {
                 ErrorKind::BadAnswer,
             ),
             (
-                ResponseTemplate::new(200)
-                    .set_body_string("{\"message\":{\"content\":\" \"},\"done\":true}\n"),
-                ErrorKind::BadAnswer,
-            ),
-            (
                 ResponseTemplate::new(200).set_body_string(
                     "{\"message\":{\"content\":\"A\"},\"done\":false}\n{\"error\":\"oom\"}\n",
                 ),
@@ -339,8 +344,9 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_not_there_is_named() {
         let prompt = Prompt { system: String::new(), user: String::new(), max_output_tokens: 9 };
+        let request = Request::once(prompt, std::time::Duration::from_secs(5));
         let error =
-            complete(&Ollama::new("http://127.0.0.1:9", "llama3.2").unwrap(), &prompt).await.unwrap_err();
+            complete(&Ollama::new("http://127.0.0.1:9", "llama3.2").unwrap(), &request).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unavailable);
         assert!(error.detail.contains("127.0.0.1:9") && error.detail.contains("ollama serve"), "{error}");
     }

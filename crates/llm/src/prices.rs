@@ -25,6 +25,8 @@ pub struct Cost {
 impl Cost {
     /// Nothing is known.
     pub const UNKNOWN: Self = Self { billed_usd: None, list_usd: None };
+    /// Nothing was used up.
+    pub const NOTHING: Self = Self { billed_usd: Some(0.0), list_usd: Some(0.0) };
 }
 
 /// Why a price file is of no use.
@@ -96,6 +98,29 @@ impl Prices {
         if file.version == VERSION { Ok(Self(file.prices)) } else { Err(PricesError::Version(file.version)) }
     }
 
+    /// No prices at all: every price is unknown.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The prices of a file's text, and behind them those that ship with the crate.
+    ///
+    /// # Errors
+    /// When the text is malformed or of another version.
+    pub fn overridden_by(text: &str) -> Result<Self, PricesError> {
+        let mut prices = Self::parse(text)?;
+        prices.0.extend(Self::shipped()?.0);
+        Ok(prices)
+    }
+
+    /// The most that a call of so many tokens can cost.
+    #[must_use]
+    pub fn most(&self, provider: ProviderName, model: &str, input: u64, output: u64) -> Cost {
+        let usage = TokenUsage { input, output, ..TokenUsage::default() };
+        self.cost(provider, model, provider == ProviderName::Simulated, &usage)
+    }
+
     /// What a call costs. `model` is the one asked for; a simulator bills nothing and lists what
     /// the model it stands for would have cost.
     #[must_use]
@@ -111,7 +136,14 @@ mod tests {
     use super::{Cost, Prices, PricesError};
     use crate::{ProviderName, TokenUsage};
 
-    const USAGE: TokenUsage = TokenUsage { input: 1_234, output: 567, cached_input: 234, reported: true };
+    const USAGE: TokenUsage = TokenUsage {
+        input: 1_234,
+        output: 567,
+        cached_input: 234,
+        cache_write_input: 0,
+        reasoning_output: 0,
+        reported: true,
+    };
 
     #[test]
     fn dollars_are_decimal_and_rounded_once() {

@@ -3,7 +3,10 @@
 use async_trait::async_trait;
 use futures::StreamExt;
 
-use crate::{Chunk, CompletionStream, Cost, Ending, LlmError, LlmProvider, Prompt, ProviderName, StopReason};
+use crate::{
+    Beginning, Chunk, CompletionStream, Cost, Ending, LlmError, LlmProvider, ProviderName, Request,
+    StopReason,
+};
 
 /// What it says, always.
 const ANSWER: &str = "[simulated] This is a fixed text in place of a summary. No model read the book; \
@@ -23,14 +26,16 @@ impl LlmProvider for Simulated {
         "simulated"
     }
 
-    async fn stream(&self, _prompt: &Prompt) -> Result<CompletionStream, LlmError> {
-        let ending = Ending {
-            model: "simulated".to_owned(),
+    async fn call(&self, _request: &Request) -> Result<CompletionStream, LlmError> {
+        let beginning = Beginning {
+            provider: ProviderName::Simulated,
+            requested_model: "simulated".to_owned(),
+            request_id: None,
             simulated: true,
-            usage: None,
-            stop: StopReason::End,
-            cost: Cost::UNKNOWN,
         };
-        Ok(futures::stream::iter([Ok(Chunk::Text(ANSWER.to_owned())), Ok(Chunk::End(ending))]).boxed())
+        let ending =
+            Ending { model: "simulated".to_owned(), usage: None, stop: StopReason::End, cost: Cost::UNKNOWN };
+        let chunks = [Chunk::Begun(beginning), Chunk::Text(ANSWER.to_owned()), Chunk::End(ending)];
+        Ok(futures::stream::iter(chunks.map(Ok)).boxed())
     }
 }

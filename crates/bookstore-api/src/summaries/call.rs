@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::Utc;
-use llm::{ErrorKind, LlmError, LlmProvider, ProviderName, StopReason, TokenUsage};
+use llm::{ErrorKind, LlmError, LlmProvider, ProviderName, Request, StopReason};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -130,16 +130,12 @@ impl Summaries {
 
     /// One provider call, its answer checked and kept.
     async fn call(self, provider: Arc<dyn LlmProvider>, book: Book, holding: Option<Holding>) -> Shared {
-        let completion = llm::complete(provider.as_ref(), &prompt::for_book(&book)).await?;
+        let request = Request::once(prompt::for_book(&book), self.call_deadline);
+        let completion = llm::complete(provider.as_ref(), &request).await?;
         let cut = completion.ending.stop == StopReason::MaxTokens;
         let text = prompt::check_answer(&completion.text, cut)
             .map_err(|reason| LlmError::new(ErrorKind::BadAnswer, reason))?;
-        let usage = completion.ending.usage.unwrap_or(TokenUsage {
-            input: 0,
-            output: 0,
-            cached_input: 0,
-            reported: false,
-        });
+        let usage = completion.ending.usage.unwrap_or_default();
         let summary = StoredSummary {
             book_id: book.id,
             content_hash: book.content_hash(),
@@ -148,7 +144,7 @@ impl Summaries {
             model: completion.ending.model,
             prompt_version: prompt::VERSION.to_owned(),
             text,
-            simulated: completion.ending.simulated,
+            simulated: completion.beginning.simulated,
             input_tokens: usage.input,
             output_tokens: usage.output,
             cached_input_tokens: usage.cached_input,

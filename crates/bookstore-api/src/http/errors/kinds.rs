@@ -98,6 +98,8 @@ kinds! {
         "Shorten the description, or ask a provider with a larger model.";
     PRECONDITION_REQUIRED: 428 "precondition_required", "This write needs If-Match",
         "Read it, and send If-Match with the ETag you got, or * to overwrite whatever is there.";
+    LLM_LIMIT_REACHED: 429 "llm_limit_reached", "A limit of yours or of this service is used up",
+        "Retry-After says when to ask again; the detail says which limit and what is left.";
     INTERNAL_ERROR: 500 "internal_error", "Something went wrong inside the service",
         "The failure was logged under this trace id; trying again may help.";
     LLM_UNAUTHORIZED: 502 "llm_unauthorized", "The LLM provider refused our credentials",
@@ -134,6 +136,7 @@ pub(crate) const fn llm(kind: ErrorKind) -> Kind {
         ErrorKind::BadAnswer => LLM_BAD_ANSWER,
         ErrorKind::Refused => LLM_REFUSED,
         ErrorKind::ContextTooLong => LLM_CONTEXT_TOO_LONG,
+        ErrorKind::NotAdmitted => LLM_LIMIT_REACHED,
     }
 }
 

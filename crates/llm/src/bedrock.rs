@@ -1,0 +1,3 @@
+//! Amazon Bedrock's Converse and `ConverseStream`.
+//!
+//! Owns that protocol.

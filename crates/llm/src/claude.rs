@@ -1,0 +1,3 @@
+//! Anthropic's Messages API (`POST /v1/messages`).
+//!
+//! Owns that protocol.

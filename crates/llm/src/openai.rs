@@ -1,0 +1,3 @@
+//! `OpenAI`'s Chat Completions, and the servers that speak them.
+//!
+//! Owns that protocol.

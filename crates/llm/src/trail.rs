@@ -1,0 +1,156 @@
+//! What a request may use up, and what became of each of its attempts.
+//!
+//! Owns the attempts and the port through which they are let in. Knows no tenant and no budget:
+//! those are the business of whoever implements [`Gate`].
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{Cost, LlmError, ProviderName, TokenUsage};
+
+/// An attempt that is about to be made, with the most that it can use up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Which attempt of its request, from 1.
+    pub number: u32,
+    /// Whom it asks.
+    pub provider: ProviderName,
+    /// Which model.
+    pub model: String,
+    /// Upper bound of tokens of the prompt.
+    pub most_input_tokens: u64,
+    /// Upper bound of tokens of the answer.
+    pub most_output_tokens: u64,
+    /// Upper bound of dollars: `billed_usd` if it is no simulator that answers, `list_usd` in any case.
+    pub most_cost: Cost,
+}
+
+/// An attempt that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// Which attempt of its request, from 1.
+    pub number: u32,
+    /// Who was asked.
+    pub provider: ProviderName,
+    /// Which model was asked.
+    pub model: String,
+    /// The model that answered, if any did.
+    pub response_model: Option<String>,
+    /// Whether a simulator answered.
+    pub simulated: bool,
+    /// Why it failed: the kind of the [`LlmError`], or `cancelled` when its caller went away.
+    pub error: Option<&'static str>,
+    /// The provider's own id of the call.
+    pub request_id: Option<String>,
+    /// Tokens, reported or estimated; absent when the provider refused before it did anything.
+    pub usage: Option<TokenUsage>,
+    /// Dollars: zero when the provider refused before it did anything.
+    pub cost: Cost,
+    /// From sending the request to the end of the answer.
+    pub latency: Duration,
+    /// From sending the request to the first piece of text.
+    pub first_chunk: Option<Duration>,
+}
+
+/// Who lets attempts in.
+#[async_trait]
+pub trait Gate: Send + Sync {
+    /// Lets an attempt in, or refuses it with [`crate::ErrorKind::NotAdmitted`]. Whoever is let in is
+    /// settled exactly once.
+    async fn admit(&self, plan: &Plan) -> Result<(), LlmError>;
+
+    /// An attempt that was let in has ended, was given up or dropped. Must not block.
+    fn settle(&self, attempt: &Attempt);
+}
+
+/// Lets everything in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenGate;
+
+#[async_trait]
+impl Gate for OpenGate {
+    async fn admit(&self, _plan: &Plan) -> Result<(), LlmError> {
+        Ok(())
+    }
+
+    fn settle(&self, _attempt: &Attempt) {}
+}
+
+/// The attempts of one request. Cheap to clone; clones are the same trail.
+#[derive(Clone)]
+pub struct Trail(Arc<Inner>);
+
+struct Inner {
+    budget: u32,
+    begun: AtomicU32,
+    made: Mutex<Vec<Attempt>>,
+    gate: Arc<dyn Gate>,
+}
+
+impl Trail {
+    /// A trail of at most `budget` attempts, each let in by `gate`.
+    #[must_use]
+    pub fn new(budget: u32, gate: Arc<dyn Gate>) -> Self {
+        Self(Arc::new(Inner { budget, begun: AtomicU32::new(0), made: Mutex::default(), gate }))
+    }
+
+    /// A trail of at most `budget` attempts, all of which are let in.
+    #[must_use]
+    pub fn open(budget: u32) -> Self {
+        Self::new(budget, Arc::new(OpenGate))
+    }
+
+    /// Whether another attempt may be made.
+    #[must_use]
+    pub fn has_budget(&self) -> bool {
+        self.0.begun.load(Ordering::Acquire) < self.0.budget
+    }
+
+    /// Takes one attempt of the budget: its number, from 1. None when it is used up.
+    #[must_use]
+    pub fn take(&self) -> Option<u32> {
+        let next = |begun: u32| (begun < self.0.budget).then_some(begun + 1);
+        self.0.begun.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok().map(|begun| begun + 1)
+    }
+
+    /// Who lets attempts in.
+    #[must_use]
+    pub fn gate(&self) -> &Arc<dyn Gate> {
+        &self.0.gate
+    }
+
+    /// Writes an attempt down that has ended, and tells the gate.
+    pub fn record(&self, attempt: Attempt) {
+        self.0.gate.settle(&attempt);
+        self.0.made.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
+    }
+
+    /// The attempts that have ended, in the order in which they did.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.0.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Trail {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Trail").field(&self.attempts()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Trail;
+
+    #[test]
+    fn a_budget_is_used_up_and_no_more() {
+        let trail = Trail::open(2);
+        let other = trail.clone();
+        assert_eq!((trail.take(), other.take(), trail.take()), (Some(1), Some(2), None));
+        assert!(!trail.has_budget());
+    }
+}
