@@ -215,6 +215,21 @@ pub trait LlmProvider: Send + Sync {
     async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError>;
 }
 
+#[async_trait]
+impl<P: LlmProvider + ?Sized> LlmProvider for Arc<P> {
+    fn name(&self) -> ProviderName {
+        (**self).name()
+    }
+
+    fn model(&self) -> &str {
+        (**self).model()
+    }
+
+    async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError> {
+        (**self).call(request).await
+    }
+}
+
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {

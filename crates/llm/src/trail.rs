@@ -82,7 +82,11 @@ impl Gate for OpenGate {
 
 /// The attempts of one request. Cheap to clone; clones are the same trail.
 #[derive(Clone)]
-pub struct Trail(Arc<Inner>);
+pub struct Trail {
+    inner: Arc<Inner>,
+    /// Attempts that whoever holds this clone leaves to the providers that come after.
+    spared: u32,
+}
 
 struct Inner {
     budget: u32,
@@ -95,7 +99,8 @@ impl Trail {
     /// A trail of at most `budget` attempts, each let in by `gate`.
     #[must_use]
     pub fn new(budget: u32, gate: Arc<dyn Gate>) -> Self {
-        Self(Arc::new(Inner { budget, begun: AtomicU32::new(0), made: Mutex::default(), gate }))
+        let inner = Inner { budget, begun: AtomicU32::new(0), made: Mutex::default(), gate };
+        Self { inner: Arc::new(inner), spared: 0 }
     }
 
     /// A trail of at most `budget` attempts, all of which are let in.
@@ -104,35 +109,59 @@ impl Trail {
         Self::new(budget, Arc::new(OpenGate))
     }
 
-    /// Whether another attempt may be made.
+    /// The same trail, for one provider of several: it leaves `attempts` to those that come after it.
     #[must_use]
-    pub fn has_budget(&self) -> bool {
-        self.0.begun.load(Ordering::Acquire) < self.0.budget
+    pub fn sparing(&self, attempts: u32) -> Self {
+        Self { inner: Arc::clone(&self.inner), spared: attempts }
     }
 
-    /// Takes one attempt of the budget: its number, from 1. None when it is used up.
+    /// How many attempts have begun.
+    #[must_use]
+    pub fn begun(&self) -> u32 {
+        self.inner.begun.load(Ordering::Acquire)
+    }
+
+    /// How many attempts are left, those that are spared for others among them.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        self.inner.budget.saturating_sub(self.begun())
+    }
+
+    /// How many of the attempts left are for the providers that come after this one.
+    #[must_use]
+    pub fn spared(&self) -> u32 {
+        self.spared.min(self.left())
+    }
+
+    /// Whether another attempt may be made here.
+    #[must_use]
+    pub fn has_budget(&self) -> bool {
+        self.left() > self.spared
+    }
+
+    /// Takes one attempt of the budget, a spared one too: its number, from 1. None when it is used up.
     #[must_use]
     pub fn take(&self) -> Option<u32> {
-        let next = |begun: u32| (begun < self.0.budget).then_some(begun + 1);
-        self.0.begun.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok().map(|begun| begun + 1)
+        let next = |begun: u32| (begun < self.inner.budget).then_some(begun + 1);
+        self.inner.begun.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok().map(|begun| begun + 1)
     }
 
     /// Who lets attempts in.
     #[must_use]
     pub fn gate(&self) -> &Arc<dyn Gate> {
-        &self.0.gate
+        &self.inner.gate
     }
 
     /// Writes an attempt down that has ended, and tells the gate.
     pub fn record(&self, attempt: Attempt) {
-        self.0.gate.settle(&attempt);
-        self.0.made.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
+        self.inner.gate.settle(&attempt);
+        self.inner.made.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
     }
 
     /// The attempts that have ended, in the order in which they did.
     #[must_use]
     pub fn attempts(&self) -> Vec<Attempt> {
-        self.0.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -152,5 +181,15 @@ mod tests {
         let other = trail.clone();
         assert_eq!((trail.take(), other.take(), trail.take()), (Some(1), Some(2), None));
         assert!(!trail.has_budget());
+    }
+
+    #[test]
+    fn what_is_spared_is_left_to_others() {
+        let trail = Trail::open(3);
+        let first = trail.sparing(1);
+        assert!(first.take().is_some() && first.has_budget());
+        assert!(first.take().is_some() && !first.has_budget());
+        assert_eq!((first.left(), first.spared(), trail.has_budget()), (1, 1, true));
+        assert_eq!((trail.take(), trail.left(), first.spared()), (Some(3), 0, 0));
     }
 }
