@@ -31,6 +31,8 @@ struct Instruments {
     gen_ai_first_chunk: Histogram<f64>,
     llm_cost: Counter<f64>,
     llm_cost_unknown: Counter<u64>,
+    llm_breaker_state: UpDownCounter<i64>,
+    llm_breaker_transitions: Counter<u64>,
     cache_requests: Counter<u64>,
     cache_request_handles: Handles<(&'static str, &'static str), BoundCounter<u64>>,
     cache_invalidation_failures: Counter<u64>,
@@ -159,6 +161,29 @@ impl Metrics {
                     .add(1, &[KeyValue::new("provider", provider), KeyValue::new("kind", kind)]),
             }
         }
+    }
+
+    /// There is a breaker, in the first of its possible `states`. Once a provider and model.
+    pub fn breaker_started(&self, provider: &'static str, model: &str, states: &[&'static str]) {
+        for (index, state) in states.iter().enumerate() {
+            let labels = breaker_labels(provider, model, state);
+            self.0.llm_breaker_state.add(i64::from(index == 0), &labels);
+            self.0.llm_breaker_transitions.add(0, &labels);
+        }
+    }
+
+    /// A breaker came from one state into another: `closed`, `open` or `half_open`.
+    pub fn breaker_changed(
+        &self,
+        provider: &'static str,
+        model: &str,
+        from: &'static str,
+        state: &'static str,
+    ) {
+        self.0.llm_breaker_state.add(-1, &breaker_labels(provider, model, from));
+        let labels = breaker_labels(provider, model, state);
+        self.0.llm_breaker_state.add(1, &labels);
+        self.0.llm_breaker_transitions.add(1, &labels);
     }
 
     /// A cache was looked into: `hit`, `miss` or `error`.
@@ -294,6 +319,8 @@ impl Instruments {
             gen_ai_first_chunk: histogram(&meter, &table::GEN_AI_TIME_TO_FIRST_CHUNK),
             llm_cost: meter.f64_counter(table::LLM_COST.name).with_description(table::LLM_COST.help).build(),
             llm_cost_unknown: counter(&meter, &table::LLM_COST_UNKNOWN),
+            llm_breaker_state: up_down_counter(&meter, &table::LLM_BREAKER_STATE),
+            llm_breaker_transitions: counter(&meter, &table::LLM_BREAKER_TRANSITIONS),
             cache_requests: counter(&meter, &table::CACHE_REQUESTS),
             cache_request_handles: Handles::default(),
             cache_invalidation_failures: counter(&meter, &table::CACHE_INVALIDATION_FAILURES),
@@ -309,6 +336,14 @@ impl Instruments {
             provider,
         }
     }
+}
+
+fn breaker_labels(provider: &'static str, model: &str, state: &'static str) -> [KeyValue; 3] {
+    [
+        KeyValue::new("provider", provider),
+        KeyValue::new("model", model.to_owned()),
+        KeyValue::new("state", state),
+    ]
 }
 
 pub(crate) fn counter(meter: &Meter, metric: &Metric) -> Counter<u64> {
@@ -356,6 +391,7 @@ mod tests {
             output_tokens: Some(50),
         });
         metrics.llm_cost("ollama", "llama3.2", Some(0.25), None);
+        metrics.breaker_started("ollama", "llama3.2", &["closed", "open"]);
         metrics.cache_request("book", "hit");
         metrics.cache_invalidation_failed("book");
         metrics.cache_invalidation_retried("carried_out", 1);

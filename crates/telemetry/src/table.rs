@@ -138,6 +138,24 @@ pub const LLM_COST_UNKNOWN: Metric = Metric {
     help: "LLM calls whose price is not known, so that no dollars were counted for them",
     buckets: &[],
 };
+/// State of the breakers.
+pub const LLM_BREAKER_STATE: Metric = Metric {
+    name: "bookstore.llm.breaker_state",
+    unit: "",
+    kind: Kind::UpDownCounter,
+    labels: &["provider", "model", "state"],
+    help: "1 for the state that the breaker of an LLM provider is in (closed, open, half_open), 0 for the others",
+    buckets: &[],
+};
+/// Transitions of the breakers.
+pub const LLM_BREAKER_TRANSITIONS: Metric = Metric {
+    name: "bookstore.llm.breaker_transitions",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["provider", "model", "state"],
+    help: "How often the breaker of an LLM provider came into a state: closed, open, half_open",
+    buckets: &[],
+};
 /// Cache look-ups.
 pub const CACHE_REQUESTS: Metric = Metric {
     name: "bookstore.cache.requests",
@@ -292,6 +310,8 @@ pub const ALL: &[Metric] = &[
     GEN_AI_TIME_TO_FIRST_CHUNK,
     LLM_COST,
     LLM_COST_UNKNOWN,
+    LLM_BREAKER_STATE,
+    LLM_BREAKER_TRANSITIONS,
     CACHE_REQUESTS,
     CACHE_INVALIDATION_FAILURES,
     CACHE_INVALIDATION_RETRIES,
