@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::TokenUsage;
+use crate::{Refusal, TokenUsage};
 
 /// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,13 +43,15 @@ pub struct LlmError {
     pub request_id: Option<Box<str>>,
     /// Tokens that the provider reported although the call failed.
     pub usage: Option<Box<TokenUsage>>,
+    /// Why our own gate did not let it in, where [`ErrorKind::NotAdmitted`].
+    pub refusal: Option<Box<Refusal>>,
 }
 
 impl LlmError {
     /// An error of this kind.
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None, request_id: None, usage: None }
+        Self { kind, detail: detail.into(), retry_after: None, request_id: None, usage: None, refusal: None }
     }
 
     /// The same, with the wait that the provider asked for.
@@ -70,6 +72,13 @@ impl LlmError {
     #[must_use]
     pub fn with_usage(mut self, usage: Option<TokenUsage>) -> Self {
         self.usage = usage.map(Box::new);
+        self
+    }
+
+    /// The same, with what our own gate refused it for.
+    #[must_use]
+    pub fn with_refusal(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(Box::new(refusal));
         self
     }
 

@@ -26,4 +26,4 @@ pub use provider::{
     Request, StopReason, TokenUsage, complete,
 };
 pub use simulated::Simulated;
-pub use trail::{Attempt, Gate, OpenGate, Plan, Trail};
+pub use trail::{Attempt, Gate, OpenGate, Plan, Refusal, Trail};

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
@@ -54,6 +54,26 @@ pub struct Attempt {
     pub latency: Duration,
     /// From sending the request to the first piece of text.
     pub first_chunk: Option<Duration>,
+}
+
+/// Why a gate did not let an attempt in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A limit is used up. Its names are those of whoever set it.
+    Limit {
+        /// For whom it holds.
+        scope: &'static str,
+        /// What it limits, and so the unit of the figures: billionths of a dollar, tokens, calls.
+        kind: &'static str,
+        /// The limit.
+        limit: u64,
+        /// What is left of it.
+        left: u64,
+        /// When it is whole again.
+        resets_at: SystemTime,
+    },
+    /// What was used up so far cannot be found out now.
+    Unknown,
 }
 
 /// Who lets attempts in.
