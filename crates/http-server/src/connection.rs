@@ -27,10 +27,12 @@ use tower::{BoxError, Service, ServiceExt};
 use crate::arriving::Arriving;
 use crate::listener::Limits;
 
+mod peer;
 mod reset;
 mod socket;
 mod streams;
 
+pub use peer::Peer;
 pub use reset::Reset;
 use socket::{Blocked, HeadTimer, Socket};
 use streams::Streams;
@@ -97,9 +99,10 @@ impl Connections {
     ) -> impl Future<Output = ()> + use<S> {
         let (limits, stop) = (self.limits, self.stop());
         async move {
+            let Some(peer) = Peer::of(&stream) else { return };
             let socket = Socket::new(stream, limits.write_timeout);
             let (blocked, reset) = (socket.blocked(), socket.reset());
-            one(socket, blocked, reset, service, limits, stop).await;
+            one(socket, blocked, (peer, reset), service, limits, stop).await;
         }
     }
 
@@ -112,6 +115,7 @@ impl Connections {
     ) -> impl Future<Output = ()> + use<S> {
         let (limits, stop, streams) = (self.limits, self.stop(), self.streams.clone());
         async move {
+            let Some(peer) = Peer::of(&stream) else { return };
             let socket = Socket::new(stream, limits.write_timeout);
             let (blocked, reset) = (socket.blocked(), socket.reset());
             // A stop does not end it: the request may be on its way already.
@@ -121,9 +125,9 @@ impl Connections {
                 Err(_) => return tracing::debug!("a handshake did not end in time"),
             };
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                two(stream, service, limits, streams, stop).await;
+                two(stream, peer, service, limits, streams, stop).await;
             } else {
-                one(stream, blocked, reset, service, limits, stop).await;
+                one(stream, blocked, (peer, reset), service, limits, stop).await;
             }
         }
     }
@@ -161,7 +165,7 @@ impl First {
 async fn one<S, I>(
     stream: I,
     blocked: Arc<Blocked>,
-    reset: Reset,
+    (peer, reset): (Peer, Reset),
     service: S,
     limits: Limits,
     stop: CancellationToken,
@@ -175,6 +179,7 @@ async fn one<S, I>(
         service.map_request(move |request| {
             first.tell();
             let mut request = arrive(request, limits.body_timeout);
+            request.extensions_mut().insert(peer);
             request.extensions_mut().insert(reset.clone());
             request
         })
@@ -203,13 +208,23 @@ async fn one<S, I>(
     }
 }
 
-async fn two<S, I>(stream: I, service: S, limits: Limits, streams: Streams, stop: CancellationToken)
-where
+async fn two<S, I>(
+    stream: I,
+    peer: Peer,
+    service: S,
+    limits: Limits,
+    streams: Streams,
+    stop: CancellationToken,
+) where
     S: Layered,
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {
     let (streams, activity) = streams.of_connection();
-    let service = service.map_request(move |request| arrive(request, limits.body_timeout));
+    let service = service.map_request(move |request| {
+        let mut request = arrive(request, limits.body_timeout);
+        request.extensions_mut().insert(peer);
+        request
+    });
     let mut http = http2::Builder::new(streams);
     http.timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)

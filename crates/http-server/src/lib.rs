@@ -20,7 +20,7 @@ pub mod tls;
 pub mod token;
 
 pub use access::require_token;
-pub use connection::Reset;
+pub use connection::{Peer, Reset};
 pub use cors::Origin;
 pub use docs::{docs_routes, metrics_route};
 pub use listener::{Limits, ListenError, ListenSettings, Listener, bind, serve};

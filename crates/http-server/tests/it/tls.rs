@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::routing::get;
+use axum::{Extension, Router};
 use http::Version;
-use http_server::{Limits, ListenSettings, TlsIdentity, TlsSettings};
+use http_server::{Limits, ListenSettings, Peer, TlsIdentity, TlsSettings};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -82,6 +83,23 @@ async fn both_protocols_are_spoken_and_each_listener_has_its_scheme() {
         let none =
             format!(r#"http_server_active_requests{{http_request_method="GET",url_scheme="{scheme}"}} 0"#);
         assert!(text.contains(&none), "{none} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_knows_its_peer_over_every_protocol() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = async |Extension(Peer(address)): Extension<Peer>| address.to_string();
+    let service = service(folder.path(), Router::new().route("/peer", get(peer)), limits()).await;
+    assert_eq!(service.get("/peer").send().await.unwrap().text().await.unwrap(), "127.0.0.1");
+    let url = format!("https://{}/peer", service.secure.unwrap());
+    // An address of its own, so that the answer cannot be the service's.
+    let (two, one) = (client(folder.path()), client(folder.path()).http1_only());
+    for (builder, version) in [(two, Version::HTTP_2), (one, Version::HTTP_11)] {
+        let client = builder.local_address(Some([127, 0, 0, 9].into())).build().unwrap();
+        let response = client.get(&url).header("X-Forwarded-For", "10.0.0.1").send().await.unwrap();
+        assert_eq!(response.version(), version);
+        assert_eq!(response.text().await.unwrap(), "127.0.0.9");
     }
 }
 
