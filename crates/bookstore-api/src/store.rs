@@ -283,13 +283,22 @@ pub struct StoredSummary {
     pub output_tokens: u64,
     /// Prompt tokens that the provider had cached.
     pub cached_input_tokens: u64,
+    /// Prompt tokens that were written to the provider's cache.
+    #[serde(default)]
+    pub cache_write_input_tokens: u64,
+    /// Answer tokens that were thought and not said.
+    #[serde(default)]
+    pub reasoning_output_tokens: u64,
     /// Whether the provider reported them.
     pub reported: bool,
     /// Dollars billed.
     pub cost_usd: Option<f64>,
     /// Dollars by list price.
     pub list_cost_usd: Option<f64>,
-    /// Milliseconds of the provider call.
+    /// The provider's own id of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Milliseconds of the attempt that made it.
     pub latency_ms: f64,
     /// Milliseconds to the first piece of text.
     pub first_chunk_ms: Option<f64>,

@@ -18,4 +18,4 @@ pub use import::{ImportFailure, ImportJob, ImportReport, ImportRow, ImportState,
 pub use page::Page;
 pub use problem::{FieldError, Problem};
 pub use run::{Outcome, Run, RunState, RunSummary, Scenario, StartRun, ThresholdResult};
-pub use summary::{Generation, Summary, Usage, UsageSource};
+pub use summary::{Attempt, Generation, Summary, SummaryDelta, SummaryStarted, Usage, UsageSource};

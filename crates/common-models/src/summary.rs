@@ -25,21 +25,55 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Those of the prompt that the provider had cached.
     pub cached_input_tokens: u64,
-    /// Reported or estimated.
+    /// Those of the prompt that were written to the provider's cache.
+    #[serde(default)]
+    pub cache_write_input_tokens: u64,
+    /// Those of the answer that the model thought and did not say.
+    #[serde(default)]
+    pub reasoning_output_tokens: u64,
+    /// Estimated as soon as any part of them is.
     pub source: UsageSource,
 }
 
 impl Usage {
     /// The usage of a request that called no provider.
-    pub const NONE: Self =
-        Self { input_tokens: 0, output_tokens: 0, cached_input_tokens: 0, source: UsageSource::Reported };
+    pub const NONE: Self = Self {
+        input_tokens: 0,
+        output_tokens: 0,
+        cached_input_tokens: 0,
+        cache_write_input_tokens: 0,
+        reasoning_output_tokens: 0,
+        source: UsageSource::Reported,
+    };
 }
 
-/// The figures of the provider call that made the text.
+/// One attempt of a request: a call to a provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Which attempt of its request, from 1.
+    pub number: u32,
+    /// The provider asked.
+    #[schema(example = "ollama")]
+    pub provider: String,
+    /// The model asked.
+    #[schema(example = "llama3.2")]
+    pub model: String,
+    /// `ok`, `cancelled`, or the kind of failure, such as `overloaded`.
+    #[schema(example = "ok")]
+    pub outcome: String,
+    /// Milliseconds from sending the request to its end.
+    pub latency_ms: f64,
+    /// The provider's own id of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// The figures of the attempt that made the text.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Generation {
-    /// Tokens of the provider call.
+    /// Its tokens.
     pub usage: Usage,
     /// Dollars billed, at most 9 decimals; absent where the price is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,8 +88,9 @@ pub struct Generation {
     pub time_to_first_chunk_ms: Option<f64>,
 }
 
-/// A summary. `usage`, `costUsd` and `listCostUsd` are those of *this request*: zero when it came
-/// from the cache or the store, so that sums over answers equal sums over provider calls.
+/// A summary. `usage`, `costUsd` and `listCostUsd` are those of *this request*, all its attempts in
+/// all: zero when it came from the cache or the store, so that sums over answers equal sums over
+/// provider calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
@@ -88,9 +123,45 @@ pub struct Summary {
     pub cached: bool,
     /// When the text was made.
     pub generated_at: DateTime<Utc>,
-    /// The figures of the provider call that made the text.
+    /// The figures of the attempt that made the text.
     pub generation: Generation,
+    /// The attempts that were made for it, failed ones included, in the order in which they ended;
+    /// empty when no provider was called. Who shares another request's call sees its attempts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// The provider's own id of the call that made the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The experiment that this request took part in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<String>,
+    /// Its arm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<String>,
     /// W3C trace id of this request: 32 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
+}
+
+/// Data of the event `started`: an answer begins. Text of `delta` events before it is void.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SummaryStarted {
+    /// Who answers.
+    #[schema(example = "ollama")]
+    pub provider: String,
+    /// The model asked.
+    #[schema(example = "llama3.2")]
+    pub model: String,
+    /// Which attempt of its request, from 1; absent where the summary was there already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+}
+
+/// Data of the event `delta`: text that goes on from the one before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SummaryDelta {
+    /// The text.
+    pub text: String,
 }

@@ -516,11 +516,17 @@ pub(super) struct SummaryDocument {
     input_tokens: i64,
     output_tokens: i64,
     cached_input_tokens: i64,
+    #[serde(default)]
+    cache_write_input_tokens: i64,
+    #[serde(default)]
+    reasoning_output_tokens: i64,
     reported: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cost_usd: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     list_cost_usd: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
     latency_ms: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first_chunk_ms: Option<f64>,
@@ -552,9 +558,12 @@ impl SummaryDocument {
             input_tokens: count(summary.input_tokens),
             output_tokens: count(summary.output_tokens),
             cached_input_tokens: count(summary.cached_input_tokens),
+            cache_write_input_tokens: count(summary.cache_write_input_tokens),
+            reasoning_output_tokens: count(summary.reasoning_output_tokens),
             reported: summary.reported,
             cost_usd: summary.cost_usd,
             list_cost_usd: summary.list_cost_usd,
+            request_id: summary.request_id.clone(),
             latency_ms: summary.latency_ms,
             first_chunk_ms: summary.first_chunk_ms,
             generated_at: date(summary.generated_at),
@@ -579,9 +588,12 @@ impl SummaryDocument {
             input_tokens: self.input_tokens.unsigned_abs(),
             output_tokens: self.output_tokens.unsigned_abs(),
             cached_input_tokens: self.cached_input_tokens.unsigned_abs(),
+            cache_write_input_tokens: self.cache_write_input_tokens.unsigned_abs(),
+            reasoning_output_tokens: self.reasoning_output_tokens.unsigned_abs(),
             reported: self.reported,
             cost_usd: self.cost_usd,
             list_cost_usd: self.list_cost_usd,
+            request_id: self.request_id,
             latency_ms: self.latency_ms,
             first_chunk_ms: self.first_chunk_ms,
             generated_at: time(self.generated_at)? + nanos,
