@@ -7,6 +7,7 @@ pub mod bedrock;
 pub mod claude;
 pub mod deadline;
 pub mod error;
+pub mod money;
 pub mod observed;
 pub mod ollama;
 pub mod openai;
@@ -18,9 +19,10 @@ pub mod trail;
 
 pub use deadline::Deadline;
 pub use error::{ErrorKind, LlmError};
+pub use money::{Cost, Usd};
 pub use observed::Observed;
 pub use ollama::Ollama;
-pub use prices::{Cost, Prices, PricesError};
+pub use prices::{Prices, PricesError};
 pub use provider::{
     Arm, Beginning, Chunk, Completion, CompletionStream, Delivery, Ending, LlmProvider, Prompt, ProviderName,
     Request, StopReason, TokenUsage, complete,

@@ -186,8 +186,7 @@ impl Drop for Call {
             output_tokens: reported.map(|usage| usage.output),
         });
         if usage.is_some() {
-            let Cost { billed_usd, list_usd } = cost;
-            self.metrics.llm_cost(self.provider.as_str(), &self.model, billed_usd, list_usd);
+            self.metrics.llm_cost(self.provider.as_str(), &self.model, cost.billed_usd(), cost.list_usd());
         }
         self.span.record("simulated", self.simulated());
         if let Some(ending) = ending {
@@ -293,8 +292,8 @@ mod tests {
         let completion = complete(&provider, &request()).await.unwrap();
         let usage = completion.ending.usage.unwrap();
         assert!(!usage.reported && usage.output > 20, "{usage:?}");
-        assert_eq!(completion.ending.cost.billed_usd, Some(0.0));
-        assert_eq!(completion.ending.cost.list_usd, None);
+        assert_eq!(completion.ending.cost.billed, Some(crate::Usd::ZERO));
+        assert_eq!(completion.ending.cost.list, None);
         let text = metrics.render();
         assert!(!text.contains("gen_ai_client_token_usage"), "{text}");
         assert!(text.contains(r#"bookstore_llm_cost_unknown_total{kind="list",provider="simulated"} 1"#));

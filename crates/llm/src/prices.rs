@@ -1,33 +1,14 @@
 //! What a call costs, from prices kept as data with their source and date.
 
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 use serde::Deserialize;
 
-use crate::{ProviderName, TokenUsage};
+use crate::{Cost, ProviderName, TokenUsage, Usd};
 
 /// The prices that ship with the crate; the file names each one's source and date.
 const SHIPPED: &str = include_str!("prices.json");
 /// The version of the file's form that this code reads.
 const VERSION: u32 = 1;
-/// Decimals of a dollar that are kept.
-const DECIMALS: u32 = 9;
-
-/// Dollars of a call. What is not known is absent, never zero.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost {
-    /// What was billed.
-    pub billed_usd: Option<f64>,
-    /// The same tokens by the list price of the model, or of the model a simulator stands for.
-    pub list_usd: Option<f64>,
-}
-
-impl Cost {
-    /// Nothing is known.
-    pub const UNKNOWN: Self = Self { billed_usd: None, list_usd: None };
-    /// Nothing was used up.
-    pub const NOTHING: Self = Self { billed_usd: Some(0.0), list_usd: Some(0.0) };
-}
 
 /// Why a price file is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +46,14 @@ impl Price {
             && self.model.strip_suffix('*').map_or(self.model == model, |start| model.starts_with(start))
     }
 
-    fn of(&self, usage: &TokenUsage) -> Option<f64> {
+    fn of(&self, usage: &TokenUsage) -> Option<Usd> {
         let cached = usage.cached_input.min(usage.input);
         let million = Decimal::from(1_000_000);
         let dollars = (Decimal::from(usage.input - cached) * self.input
             + Decimal::from(cached) * self.cached_input
             + Decimal::from(usage.output) * self.output)
             / million;
-        dollars.round_dp(DECIMALS).to_f64()
+        Usd::from_decimal(dollars)
     }
 }
 
@@ -126,15 +107,15 @@ impl Prices {
     #[must_use]
     pub fn cost(&self, provider: ProviderName, model: &str, simulated: bool, usage: &TokenUsage) -> Cost {
         let price = self.0.iter().find(|price| price.fits(provider.as_str(), model));
-        let list_usd = price.and_then(|price| price.of(usage));
-        Cost { billed_usd: if simulated { Some(0.0) } else { list_usd }, list_usd }
+        let list = price.and_then(|price| price.of(usage));
+        Cost { billed: if simulated { Some(Usd::ZERO) } else { list }, list }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cost, Prices, PricesError};
-    use crate::{ProviderName, TokenUsage};
+    use super::{Prices, PricesError};
+    use crate::{Cost, ProviderName, TokenUsage, Usd};
 
     const USAGE: TokenUsage = TokenUsage {
         input: 1_234,
@@ -150,18 +131,21 @@ mod tests {
         let prices = Prices::shipped().unwrap();
         // (1000 · 3 + 234 · 0.30 + 567 · 15) / 1e6
         let cost = prices.cost(ProviderName::Claude, "claude-sonnet-4-5", false, &USAGE);
-        assert_eq!(cost, Cost { billed_usd: Some(0.011_575_2), list_usd: Some(0.011_575_2) });
+        assert_eq!(
+            cost,
+            Cost { billed: Some(Usd::from_nanos(11_575_200)), list: Some(Usd::from_nanos(11_575_200)) }
+        );
     }
 
     #[test]
     fn free_unknown_and_simulated_are_three_things() {
         let prices = Prices::shipped().unwrap();
         let free = prices.cost(ProviderName::Ollama, "llama3.2", false, &USAGE);
-        assert_eq!(free, Cost { billed_usd: Some(0.0), list_usd: Some(0.0) });
+        assert_eq!(free, Cost::NOTHING);
         assert_eq!(prices.cost(ProviderName::OpenAi, "gpt-99", false, &USAGE), Cost::UNKNOWN);
         let simulated = prices.cost(ProviderName::OpenAi, "gpt-4o", true, &USAGE);
-        assert_eq!(simulated.billed_usd, Some(0.0));
-        assert_eq!(simulated.list_usd, Some(0.008_462_5));
+        assert_eq!(simulated.billed, Some(Usd::ZERO));
+        assert_eq!(simulated.list, Some(Usd::from_nanos(8_462_500)));
     }
 
     #[test]

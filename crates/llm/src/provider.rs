@@ -9,9 +9,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::time::Instant;
 
-use crate::prices::Cost;
 use crate::trail::Trail;
-use crate::{ErrorKind, LlmError};
+use crate::{Cost, ErrorKind, LlmError};
 
 /// A provider by the name that settings and requests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -25,7 +25,7 @@ pub struct Plan {
     pub most_input_tokens: u64,
     /// Upper bound of tokens of the answer.
     pub most_output_tokens: u64,
-    /// Upper bound of dollars: `billed_usd` if it is no simulator that answers, `list_usd` in any case.
+    /// Upper bound of dollars: `billed` if it is no simulator that answers, `list` in any case.
     pub most_cost: Cost,
 }
 
