@@ -7,6 +7,7 @@
 pub mod conventions;
 mod handles;
 mod http_metrics;
+mod llm_metrics;
 pub mod logs;
 pub mod metrics;
 pub mod propagation;

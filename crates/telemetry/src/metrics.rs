@@ -15,6 +15,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use crate::conventions as names;
 use crate::handles::Handles;
 use crate::http_metrics::HttpMetrics;
+use crate::llm_metrics::LlmMetrics;
 use crate::simulator_metrics::SimulatorMetrics;
 use crate::table::{self, Metric};
 
@@ -29,10 +30,9 @@ struct Instruments {
     gen_ai_duration: Histogram<f64>,
     gen_ai_tokens: Histogram<u64>,
     gen_ai_first_chunk: Histogram<f64>,
-    llm_cost: Counter<f64>,
-    llm_cost_unknown: Counter<u64>,
     llm_breaker_state: UpDownCounter<i64>,
     llm_breaker_transitions: Counter<u64>,
+    llm: LlmMetrics,
     cache_requests: Counter<u64>,
     cache_request_handles: Handles<(&'static str, &'static str), BoundCounter<u64>>,
     cache_invalidation_failures: Counter<u64>,
@@ -111,6 +111,11 @@ impl Metrics {
         &self.0.simulator
     }
 
+    /// What asking LLMs records into.
+    pub(crate) fn llm(&self) -> &LlmMetrics {
+        &self.0.llm
+    }
+
     /// What the HTTP server layer records into.
     pub(crate) fn http(&self) -> &HttpMetrics {
         &self.0.http
@@ -141,26 +146,6 @@ impl Metrics {
             labels.push(KeyValue::new(names::ERROR_TYPE, error_type));
         }
         self.0.gen_ai_duration.record(operation.duration.as_secs_f64(), &labels);
-    }
-
-    /// Dollars of a provider call; what is not known is counted as unknown, never as zero.
-    pub fn llm_cost(&self, provider: &'static str, model: &str, billed: Option<f64>, list: Option<f64>) {
-        for (kind, dollars) in [("billed", billed), ("list", list)] {
-            match dollars {
-                Some(dollars) => self.0.llm_cost.add(
-                    dollars,
-                    &[
-                        KeyValue::new("provider", provider),
-                        KeyValue::new("model", model.to_owned()),
-                        KeyValue::new("kind", kind),
-                    ],
-                ),
-                None => self
-                    .0
-                    .llm_cost_unknown
-                    .add(1, &[KeyValue::new("provider", provider), KeyValue::new("kind", kind)]),
-            }
-        }
     }
 
     /// There is a breaker, in the first of its possible `states`. Once a provider and model.
@@ -270,12 +255,12 @@ impl Metrics {
         for operation in ["create", "replace", "delete", "import"] {
             self.books_written(operation, 0);
         }
-        for (provider, model) in providers {
+        for (provider, _) in providers {
             for outcome in ["generated", "shared", "stored", "cached"] {
                 self.add(&self.0.summaries, 0, "provider", provider, outcome);
             }
-            self.llm_cost(provider, model, Some(0.0), Some(0.0));
         }
+        self.start_llm_series(providers);
     }
 
     /// Makes the series of perf-service exist at zero.
@@ -317,10 +302,9 @@ impl Instruments {
                     .build()
             },
             gen_ai_first_chunk: histogram(&meter, &table::GEN_AI_TIME_TO_FIRST_CHUNK),
-            llm_cost: meter.f64_counter(table::LLM_COST.name).with_description(table::LLM_COST.help).build(),
-            llm_cost_unknown: counter(&meter, &table::LLM_COST_UNKNOWN),
             llm_breaker_state: up_down_counter(&meter, &table::LLM_BREAKER_STATE),
             llm_breaker_transitions: counter(&meter, &table::LLM_BREAKER_TRANSITIONS),
+            llm: LlmMetrics::new(&meter),
             cache_requests: counter(&meter, &table::CACHE_REQUESTS),
             cache_request_handles: Handles::default(),
             cache_invalidation_failures: counter(&meter, &table::CACHE_INVALIDATION_FAILURES),
@@ -348,6 +332,11 @@ fn breaker_labels(provider: &'static str, model: &str, state: &'static str) -> [
 
 pub(crate) fn counter(meter: &Meter, metric: &Metric) -> Counter<u64> {
     meter.u64_counter(metric.name).with_description(metric.help).with_unit(metric.unit).build()
+}
+
+/// A counter of dollars.
+pub(crate) fn dollars(meter: &Meter, metric: &Metric) -> Counter<f64> {
+    meter.f64_counter(metric.name).with_description(metric.help).with_unit(metric.unit).build()
 }
 
 pub(crate) fn up_down_counter(meter: &Meter, metric: &Metric) -> UpDownCounter<i64> {
@@ -392,6 +381,12 @@ mod tests {
         });
         metrics.llm_cost("ollama", "llama3.2", Some(0.25), None);
         metrics.breaker_started("ollama", "llama3.2", &["closed", "open"]);
+        metrics.llm_attempt("ollama", "ok");
+        metrics.llm_retried("ollama", "timeout");
+        metrics.llm_fell_back("ollama", "simulated", "timeout");
+        metrics.limit_refused("global_budget");
+        metrics.answer_refused("markup");
+        metrics.experiment("tone", "b", "ok", 1.0, Some(0.25), Some(0.25));
         metrics.cache_request("book", "hit");
         metrics.cache_invalidation_failed("book");
         metrics.cache_invalidation_retried("carried_out", 1);

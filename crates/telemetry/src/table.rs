@@ -156,6 +156,78 @@ pub const LLM_BREAKER_TRANSITIONS: Metric = Metric {
     help: "How often the breaker of an LLM provider came into a state: closed, open, half_open",
     buckets: &[],
 };
+/// Attempts at LLM providers.
+pub const LLM_ATTEMPTS: Metric = Metric {
+    name: "bookstore.llm.attempts",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["provider", "outcome"],
+    help: "Attempts at LLM providers by outcome: ok, cancelled (the caller left) or the kind of error",
+    buckets: &[],
+};
+/// Providers asked again.
+pub const LLM_RETRIES: Metric = Metric {
+    name: "bookstore.llm.retries",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["provider", "reason"],
+    help: "Times that an LLM provider was asked again, by the kind of error before",
+    buckets: &[],
+};
+/// Providers asked in another's place.
+pub const LLM_FALLBACKS: Metric = Metric {
+    name: "bookstore.llm.fallbacks",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["from", "to", "reason"],
+    help: "Times that an LLM provider was asked in place of one that failed, by the kind of error",
+    buckets: &[],
+};
+/// Attempts that a budget or limit did not let in.
+pub const LLM_LIMIT_REFUSALS: Metric = Metric {
+    name: "bookstore.llm.limit_refusals",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["limit"],
+    help: "LLM calls that a budget or a limit did not let in, by limit",
+    buckets: &[],
+};
+/// Answers that were not let through.
+pub const ANSWERS_REFUSED: Metric = Metric {
+    name: "bookstore.answers_refused",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["reason"],
+    help: "Answers of LLMs that were not safe to be stored or served, by reason",
+    buckets: &[],
+};
+/// Requests of experiments.
+pub const EXPERIMENT_REQUESTS: Metric = Metric {
+    name: "bookstore.experiment.requests",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["experiment", "arm", "outcome"],
+    help: "Requests of an experiment's arm by outcome: ok or the kind of error",
+    buckets: &[],
+};
+/// Duration of requests of experiments.
+pub const EXPERIMENT_DURATION: Metric = Metric {
+    name: "bookstore.experiment.duration",
+    unit: "s",
+    kind: Kind::Histogram,
+    labels: &["experiment", "arm"],
+    help: "Duration of requests of an experiment's arm, all attempts in all",
+    buckets: GEN_AI_SECONDS,
+};
+/// Dollars of experiments.
+pub const EXPERIMENT_COST: Metric = Metric {
+    name: "bookstore.experiment.cost_usd",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["experiment", "arm", "kind"],
+    help: "Dollars of an experiment's arm: kind billed is what was paid, list is by list price",
+    buckets: &[],
+};
 /// Cache look-ups.
 pub const CACHE_REQUESTS: Metric = Metric {
     name: "bookstore.cache.requests",
@@ -312,6 +384,14 @@ pub const ALL: &[Metric] = &[
     LLM_COST_UNKNOWN,
     LLM_BREAKER_STATE,
     LLM_BREAKER_TRANSITIONS,
+    LLM_ATTEMPTS,
+    LLM_RETRIES,
+    LLM_FALLBACKS,
+    LLM_LIMIT_REFUSALS,
+    ANSWERS_REFUSED,
+    EXPERIMENT_REQUESTS,
+    EXPERIMENT_DURATION,
+    EXPERIMENT_COST,
     CACHE_REQUESTS,
     CACHE_INVALIDATION_FAILURES,
     CACHE_INVALIDATION_RETRIES,
