@@ -13,6 +13,8 @@ pub mod ollama;
 pub mod openai;
 pub mod prices;
 pub mod provider;
+#[cfg(test)]
+mod script;
 pub mod simulated;
 pub mod tokens;
 pub mod trail;
