@@ -4,6 +4,7 @@
 //! a call. Must not know axum, a database, a tenant, or what a prompt is about.
 
 pub mod bedrock;
+pub mod breaker;
 pub mod claude;
 pub mod deadline;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod simulated;
 pub mod tokens;
 pub mod trail;
 
+pub use breaker::{Breaker, BreakerState, Circuit, Health, LastError};
 pub use deadline::Deadline;
 pub use error::{ErrorKind, LlmError};
 pub use money::{Cost, Usd};
