@@ -14,6 +14,7 @@ pub mod ollama;
 pub mod openai;
 pub mod prices;
 pub mod provider;
+pub mod retry;
 #[cfg(test)]
 mod script;
 pub mod simulated;
@@ -31,5 +32,6 @@ pub use provider::{
     Arm, Beginning, Chunk, Completion, CompletionStream, Delivery, Ending, LlmProvider, Prompt, ProviderName,
     Request, StopReason, TokenUsage, complete,
 };
+pub use retry::{Backoff, Retry};
 pub use simulated::Simulated;
 pub use trail::{Attempt, Gate, OpenGate, Plan, Refusal, Trail};
