@@ -15,6 +15,7 @@ pub mod ollama;
 pub mod openai;
 pub mod prices;
 pub mod provider;
+pub mod resilient;
 pub mod retry;
 #[cfg(test)]
 mod script;
@@ -34,6 +35,7 @@ pub use provider::{
     Arm, Beginning, Chunk, Completion, CompletionStream, Delivery, Ending, LlmProvider, Prompt, ProviderName,
     Request, StopReason, TokenUsage, complete,
 };
+pub use resilient::Resilient;
 pub use retry::{Backoff, Retry};
 pub use simulated::Simulated;
 pub use trail::{Attempt, Gate, OpenGate, Plan, Refusal, Trail};
