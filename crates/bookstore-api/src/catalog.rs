@@ -14,6 +14,7 @@ use crate::book::{Author, AuthorDraft, Book, BookDraft, Violation};
 use crate::cache::{Area, CacheKey};
 use crate::cache_aside::CacheAside;
 use crate::import::{ImportDraft, ImportOutcome};
+use crate::safety::Unsafe;
 use crate::store::{
     AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, ClaimStore, Expected, Listing, Record,
     Restored, Store, StoreError, Upkeep, Written,
@@ -77,6 +78,14 @@ pub enum UseCaseError {
         /// How.
         error: llm::LlmError,
     },
+    /// The provider answered, but the answer may be neither stored nor served.
+    #[error("the answer of {provider} is not safe: {reason}")]
+    UnsafeAnswer {
+        /// Who answered.
+        provider: ProviderName,
+        /// What is wrong with the answer.
+        reason: Unsafe,
+    },
     /// The store failed or refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,6 +103,7 @@ impl UseCaseError {
             Self::KeyReused => "key_reused",
             Self::ProviderNotConfigured { .. } => "provider_not_configured",
             Self::Provider { error, .. } => error.kind(),
+            Self::UnsafeAnswer { .. } => "unsafe_answer",
             Self::Store(error) => error.kind(),
         }
     }

@@ -18,6 +18,7 @@ pub mod isbn;
 pub mod leases;
 pub mod prompt;
 pub mod redis_link;
+pub mod safety;
 pub mod search;
 pub mod seed;
 pub mod settings;

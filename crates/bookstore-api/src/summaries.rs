@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::call::{CallKey, Made, Shared};
+use self::call::{CallError, CallKey, Made, Shared};
 use crate::cache_aside::{CacheAside, Found};
 use crate::catalog::{Catalog, UseCaseError, book_keys, summary_key};
 use crate::flight::Flights;
@@ -151,7 +151,10 @@ impl Summaries {
         let call = self.calls.join(key.clone(), move || -> BoxFuture<'static, Shared> {
             async move { this.call_once(key, adapter, book).await }.in_current_span().boxed()
         });
-        let made = call.await.map_err(|error| UseCaseError::Provider { provider: name, error })?;
+        let made = call.await.map_err(|error| match error {
+            CallError::Provider(error) => UseCaseError::Provider { provider: name, error },
+            CallError::Unsafe(reason) => UseCaseError::UnsafeAnswer { provider: name, reason },
+        })?;
         let (summary, origin) = match made {
             Made::Called(summary, paid) if !paid.swap(true, Ordering::AcqRel) => (summary, Origin::Provider),
             Made::Called(summary, _) | Made::Elsewhere(summary) => (summary, Origin::Shared),

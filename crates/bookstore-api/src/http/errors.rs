@@ -190,6 +190,11 @@ fn use_case(error: UseCaseError) -> Answer {
             kinds::PROVIDER_NOT_CONFIGURED.saying(format!("{error}.")).into()
         }
         UseCaseError::Provider { provider, error } => provider_failed(provider.as_str(), error),
+        error @ UseCaseError::UnsafeAnswer { .. } => {
+            let (kind, failure) = (error.kind(), error.to_string());
+            let saying = format!("{failure}. {}", kinds::UNSAFE_ANSWER.detail);
+            Answer::from(kinds::UNSAFE_ANSWER.saying(saying)).failed(kind, failure)
+        }
         UseCaseError::Store(error) => store(error),
     }
 }

@@ -17,6 +17,7 @@ use super::{Summaries, milliseconds};
 use crate::book::Book;
 use crate::leases::{self, Acquisition, Holding};
 use crate::prompt;
+use crate::safety::{self, Context, Unsafe};
 use crate::store::StoredSummary;
 
 /// Pauses while another process holds the lease: from the first, each half as long again, to the last.
@@ -53,7 +54,28 @@ pub(super) enum Made {
 }
 
 /// What callers get.
-pub(super) type Shared = Result<Made, LlmError>;
+pub(super) type Shared = Result<Made, CallError>;
+
+/// Why a call made no summary.
+#[derive(Clone, Debug)]
+pub(super) enum CallError {
+    /// The provider failed.
+    Provider(LlmError),
+    /// It answered what may be neither stored nor served.
+    Unsafe(Unsafe),
+}
+
+impl From<LlmError> for CallError {
+    fn from(error: LlmError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+impl From<Unsafe> for CallError {
+    fn from(reason: Unsafe) -> Self {
+        Self::Unsafe(reason)
+    }
+}
 
 impl Summaries {
     /// Calls the provider, or waits for whoever does.
@@ -63,7 +85,7 @@ impl Summaries {
         tokio::time::timeout(deadline, self.call_under_lease(key, provider, book)).await.unwrap_or_else(
             |_| {
                 let waited = format!("{name}, asked by another instance or by this, was not done in time");
-                Err(LlmError::new(ErrorKind::Timeout, waited))
+                Err(LlmError::new(ErrorKind::Timeout, waited).into())
             },
         )
     }
@@ -130,11 +152,12 @@ impl Summaries {
 
     /// One provider call, its answer checked and kept.
     async fn call(self, provider: Arc<dyn LlmProvider>, book: Book, holding: Option<Holding>) -> Shared {
-        let request = Request::once(prompt::for_book(&book), self.call_deadline);
+        let prompt = prompt::for_book(&book, prompt::VERSION);
+        let context = Arc::new(Context::of(&book, &prompt));
+        let request = Request::once(prompt, self.call_deadline);
         let completion = llm::complete(provider.as_ref(), &request).await?;
         let cut = completion.ending.stop == StopReason::MaxTokens;
-        let text = prompt::check_answer(&completion.text, cut)
-            .map_err(|reason| LlmError::new(ErrorKind::BadAnswer, reason))?;
+        let text = safety::accept(&completion.text, cut, &context)?;
         let usage = completion.ending.usage.unwrap_or_default();
         let summary = StoredSummary {
             book_id: book.id,

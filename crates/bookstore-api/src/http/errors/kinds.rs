@@ -107,6 +107,8 @@ kinds! {
     LLM_BAD_REQUEST: 502 "llm_bad_request", "The LLM provider does not accept our request",
         "The operator has to correct the model or address.";
     LLM_BAD_ANSWER: 502 "llm_bad_answer", "The LLM provider's answer cannot be used", "Ask again, or another provider.";
+    UNSAFE_ANSWER: 502 "unsafe_answer", "The LLM provider's answer is not fit to be served",
+        "It was neither stored nor cached. Look at the book's text: it may speak to the model; or ask another provider.";
     STORE_UNAVAILABLE: 503 "store_unavailable", "The store cannot be reached",
         "A write may have been carried out all the same: read before you send it again, or send it with an Idempotency-Key.";
     TOO_MANY_IMPORTS: 503 "too_many_imports", "Other imports have to end first", "Send the file again later.";

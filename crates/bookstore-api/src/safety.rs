@@ -1,0 +1,155 @@
+//! Whether a model's answer may be stored and served. Pure: no I/O, no provider, no store.
+//!
+//! The book's text is a stranger's. [`Context`] says what of it is the book's own and what speaks to
+//! the model; [`accept`] judges a whole answer, [`Screen`] the same answer in pieces.
+
+use std::sync::Arc;
+
+use llm::Prompt;
+use thiserror::Error;
+
+use crate::book::Book;
+
+/// Longest answer that is believed, in characters.
+pub const LONGEST_ANSWER: usize = 4_000;
+
+/// Why an answer is neither stored nor served on.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
+pub enum Unsafe {
+    /// It has no text.
+    #[error("it is empty")]
+    Empty,
+    /// It is no summary: a single word.
+    #[error("it is too short for a summary")]
+    TooShort,
+    /// It is longer than [`LONGEST_ANSWER`].
+    #[error("it has more than {LONGEST_ANSWER} characters")]
+    TooLong,
+    /// The model's limit cut it within its first sentence.
+    #[error("it was cut within its first sentence")]
+    CutShort,
+    /// It holds control characters.
+    #[error("it holds control characters")]
+    ControlCharacters,
+    /// It holds characters that change the direction of the text.
+    #[error("it holds characters that turn the direction of the text")]
+    Bidirectional,
+    /// It holds characters that cannot be seen.
+    #[error("it holds characters that cannot be seen")]
+    Invisible,
+    /// It holds markup: tags, Markdown, templates.
+    #[error("it holds markup")]
+    Markup,
+    /// It holds a link or an address that is not in the book's text.
+    #[error("it holds a link or an address that is not the book's")]
+    Link,
+    /// It holds encoded text.
+    #[error("it holds encoded text")]
+    Encoded,
+    /// It says what the book's text told the model to say.
+    #[error("it says what a text in the book told the model to say")]
+    PlantedText,
+    /// The book's text speaks to the model, and the answer has words that are neither the book's nor
+    /// ordinary ones.
+    #[error("it has words that are neither the book's nor ordinary, and the book's text speaks to the model")]
+    Unfounded,
+    /// It repeats what the model was told.
+    #[error("it repeats the instructions")]
+    EchoesInstructions,
+}
+
+impl Unsafe {
+    /// A short, stable name: a metric label.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooShort => "too_short",
+            Self::TooLong => "too_long",
+            Self::CutShort => "cut_short",
+            Self::ControlCharacters => "control_characters",
+            Self::Bidirectional => "bidirectional",
+            Self::Invisible => "invisible",
+            Self::Markup => "markup",
+            Self::Link => "link",
+            Self::Encoded => "encoded",
+            Self::PlantedText => "planted_text",
+            Self::Unfounded => "unfounded",
+            Self::EchoesInstructions => "echoes_instructions",
+        }
+    }
+}
+
+/// What an answer is judged by: the book, and what the model was told.
+#[derive(Debug)]
+pub struct Context {
+    _system: String,
+}
+
+impl Context {
+    /// For the answer to `prompt` about `book`.
+    #[must_use]
+    pub fn of(_book: &Book, prompt: &Prompt) -> Self {
+        Self { _system: prompt.system.clone() }
+    }
+}
+
+/// The answer as it may be kept, or why it may not. One that the model's limit `cut` ends with its
+/// last whole sentence.
+///
+/// # Errors
+/// When the answer may be neither stored nor served.
+pub fn accept(answer: &str, cut: bool, context: &Arc<Context>) -> Result<String, Unsafe> {
+    let mut screen = Screen::new(Arc::clone(context));
+    screen.push(answer)?;
+    Ok(screen.finish(cut)?.text)
+}
+
+/// The verdict on an answer that comes in pieces: the same as [`accept`]'s on the whole.
+#[derive(Debug)]
+pub struct Screen {
+    _context: Arc<Context>,
+    text: String,
+}
+
+/// An answer that was accepted to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// What was held back so far and may be shown now.
+    pub rest: String,
+    /// The whole answer as it may be kept. What was shown is the same, whitespace at the ends aside;
+    /// of a cut answer more may have been shown: the beginning of the sentence that was cut.
+    pub text: String,
+}
+
+impl Screen {
+    /// For an answer of which nothing has come yet.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { _context: context, text: String::new() }
+    }
+
+    /// Takes the next piece; gives what may be shown now, which may be nothing or older text.
+    ///
+    /// # Errors
+    /// When the answer may not be served; from then on every call fails the same way.
+    pub fn push(&mut self, piece: &str) -> Result<String, Unsafe> {
+        self.text.push_str(piece);
+        Ok(String::new())
+    }
+
+    /// Ends the answer; `cut` says that the model's limit ended it.
+    ///
+    /// # Errors
+    /// When the answer may be neither stored nor served.
+    pub fn finish(self, _cut: bool) -> Result<Finished, Unsafe> {
+        let text = self.text.trim();
+        if text.is_empty() {
+            return Err(Unsafe::Empty);
+        }
+        if text.chars().count() > LONGEST_ANSWER {
+            return Err(Unsafe::TooLong);
+        }
+        Ok(Finished { rest: text.to_owned(), text: text.to_owned() })
+    }
+}
