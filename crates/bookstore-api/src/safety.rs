@@ -10,6 +10,10 @@ use thiserror::Error;
 
 use crate::book::Book;
 
+mod folding;
+mod runs;
+mod words;
+
 /// Longest answer that is believed, in characters.
 pub const LONGEST_ANSWER: usize = 4_000;
 
