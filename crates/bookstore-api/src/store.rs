@@ -474,6 +474,8 @@ pub struct Tally {
     pub key: String,
     /// The process.
     pub writer: Uuid,
+    /// Grows with each of the writer's writes: one that arrives late never replaces a later one.
+    pub serial: u64,
     /// The totals, JSON.
     pub document: String,
     /// When it may be deleted.
@@ -483,10 +485,16 @@ pub struct Tally {
 /// Totals by key and process.
 #[async_trait]
 pub trait TallyStore: Send + Sync {
-    /// Writes totals, each in place of what its writer had written under its key.
+    /// Writes totals, in this order, each in place of what its writer had written under its key. After
+    /// a failure some of them may be there; writing them again is right.
     async fn keep_tallies(&self, tallies: Vec<Tally>) -> Result<(), StoreError>;
     /// All totals whose key begins with `prefix`, by key and writer.
     async fn tallies(&self, prefix: &str) -> Result<Vec<Tally>, StoreError>;
+}
+
+/// What is larger than every key that begins with `prefix`, and smaller than all others that follow.
+fn after_prefix(prefix: &str) -> String {
+    format!("{prefix}{}", char::MAX)
 }
 
 /// A kind of record, in the order in which records can be restored.
@@ -589,7 +597,8 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
 }
 
-/// What keeps a store sound and its content portable.
+/// What keeps a store sound and its content portable. Tallies are no part of its content: they are what
+/// these processes spent here, and would be spent a second time in another store's budgets.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
     /// Records of a kind after `after`, about `limit` of them, in a stable order.
@@ -604,12 +613,15 @@ pub trait Upkeep: Send + Sync {
     async fn restore(&self, records: Vec<Record>) -> Result<Vec<Restored>, StoreError>;
     /// Looks for contradictions: counts, references, indexes, derived fields.
     async fn check(&self) -> Result<CheckReport, StoreError>;
-    /// Deletes what has expired and completes what a writer that died has left half done. Called at
+    /// Deletes what has expired, tallies too, and completes what a writer that died has left half done. Called at
     /// the start and every minute.
     async fn tend(&self) -> Result<(), StoreError>;
 }
 
 /// A store in all its roles.
-pub trait Store: BookStore + AuthorStore + SummaryStore + ClaimStore + JobStore + Upkeep {}
+pub trait Store:
+    BookStore + AuthorStore + SummaryStore + ClaimStore + JobStore + TallyStore + Upkeep
+{
+}
 
-impl<S: BookStore + AuthorStore + SummaryStore + ClaimStore + JobStore + Upkeep> Store for S {}
+impl<S: BookStore + AuthorStore + SummaryStore + ClaimStore + JobStore + TallyStore + Upkeep> Store for S {}

@@ -21,14 +21,17 @@ mod lists;
 mod migration;
 mod rows;
 mod summaries;
+mod tallies;
 mod upkeep;
 
 /// File in the data folder.
 const FILE: &str = "bookstore.sqlite";
 /// The schema that this program reads and writes.
-const SCHEMA: &str = include_str!("embedded/schema.sql");
+const SCHEMA: &str = concat!(include_str!("embedded/schema.sql"), include_str!("embedded/tallies.sql"));
+/// The part of it that version 2 lacked.
+const TALLIES: &str = include_str!("embedded/tallies.sql");
 /// Its version.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// Connections for reading.
 const READERS: usize = 4;
 /// Longest wait for another process's write.
@@ -95,7 +98,7 @@ impl EmbeddedStore {
             0 => transaction.execute_batch(SCHEMA).map_err(failed)?,
             _ => {
                 tracing::info!(from = found, to = VERSION, "bringing the store up to date");
-                migration::from_version_1(&transaction)
+                migration::from_version(found, &transaction)
                     .map_err(|error| OpenError::Migration(file.clone(), found, error))?;
             }
         }

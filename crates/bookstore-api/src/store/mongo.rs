@@ -27,6 +27,7 @@ mod lists;
 mod references;
 mod restore;
 mod summaries;
+mod tallies;
 mod upkeep;
 
 /// Database when the URI names none.
@@ -201,6 +202,10 @@ impl MongoStore {
 
     fn jobs(&self) -> Collection<Document> {
         self.database.collection("jobs")
+    }
+
+    fn tallies(&self) -> Collection<tallies::TallyDocument> {
+        self.database.collection("tallies")
     }
 
     fn facts(&self) -> Collection<Document> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, CheckReport, Claim, ClaimOutcome,
     ClaimStore, Claimed, Created, Expected, JobStore, Kept, Listing, Record, RecordKind, Records, Restored,
-    Settled, StoreError, StoredSummary, SummaryStore, Upkeep, Written,
+    Settled, StoreError, StoredSummary, SummaryStore, Tally, TallyStore, Upkeep, Written,
 };
 use crate::book::{Author, AuthorDraft, Book, BookDraft};
 use crate::import::{ImportDraft, ImportOutcome};
@@ -181,6 +181,17 @@ impl<S: JobStore> JobStore for ObservedStore<S> {
 
     async fn job(&self, id: Uuid) -> Result<Option<String>, StoreError> {
         self.observe("job", self.inner.job(id)).await
+    }
+}
+
+#[async_trait]
+impl<S: TallyStore> TallyStore for ObservedStore<S> {
+    async fn keep_tallies(&self, tallies: Vec<Tally>) -> Result<(), StoreError> {
+        self.observe("keep_tallies", self.inner.keep_tallies(tallies)).await
+    }
+
+    async fn tallies(&self, prefix: &str) -> Result<Vec<Tally>, StoreError> {
+        self.observe("tallies", self.inner.tallies(prefix)).await
     }
 }
 

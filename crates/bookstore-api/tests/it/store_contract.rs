@@ -14,6 +14,7 @@ mod claims;
 mod imports;
 mod lists;
 mod summaries;
+mod tallies;
 mod upkeep;
 
 async fn author(store: &impl Store, name: &str) -> Author {
@@ -133,6 +134,9 @@ macro_rules! contract {
             claims::a_claim_ends
             claims::what_was_claimed_and_deleted_is_not_made_again
             claims::a_job_is_there_for_whoever_asks
+            tallies::totals_are_summed_over_their_writers
+            tallies::a_total_that_arrives_late_replaces_no_later_one
+            tallies::a_total_goes_when_it_has_expired
             upkeep::the_catalogue_is_remembered
             upkeep::what_is_exported_can_be_restored
             upkeep::a_record_never_takes_back_what_is_newer_nor_contradicts

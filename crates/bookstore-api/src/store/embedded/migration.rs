@@ -6,14 +6,23 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Row};
 use serde_json::{Map, Value};
 
-use super::{SCHEMA, rows, upkeep};
+use super::{SCHEMA, TALLIES, rows, upkeep};
 use crate::book::{Author, AuthorRef, Book, Price};
 use crate::isbn::Isbn;
 use crate::store::{BookSource, Record, Restored, StoreError, StoredSummary};
 
+/// Brings a store of an older version up to the present one, in the transaction of the caller.
+pub(super) fn from_version(version: i64, connection: &Connection) -> Result<(), StoreError> {
+    match version {
+        1 => from_version_1(connection),
+        // Version 2 had no tallies.
+        _ => Ok(connection.execute_batch(TALLIES)?),
+    }
+}
+
 /// Version 1 had no sort keys, no claims, no jobs, and other tokens: everything is read, the tables
-/// are made anew, and everything is restored, in the transaction of the caller.
-pub(super) fn from_version_1(connection: &Connection) -> Result<(), StoreError> {
+/// are made anew, and everything is restored.
+fn from_version_1(connection: &Connection) -> Result<(), StoreError> {
     let mut records: Vec<Record> = authors(connection)?.into_values().map(Record::Author).collect();
     records.extend(books(connection)?);
     records.extend(summaries(connection)?);

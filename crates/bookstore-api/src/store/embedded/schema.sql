@@ -1,4 +1,4 @@
--- Version 2 of the embedded store. A change is a new version with its own migration.
+-- Version 3 of the embedded store, together with tallies.sql. A change is a new version with its own migration.
 CREATE TABLE authors (
     row        INTEGER PRIMARY KEY,
     id         TEXT NOT NULL UNIQUE,

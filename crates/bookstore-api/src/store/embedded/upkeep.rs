@@ -44,6 +44,7 @@ impl Upkeep for EmbeddedStore {
             let now = rows::now().timestamp_micros();
             connection.prepare_cached("DELETE FROM claims WHERE expires_at <= ?1")?.execute([now])?;
             connection.prepare_cached("DELETE FROM jobs WHERE expires_at <= ?1")?.execute([now])?;
+            connection.prepare_cached("DELETE FROM tallies WHERE expires_at <= ?1")?.execute([now])?;
             Ok(())
         })
         .await

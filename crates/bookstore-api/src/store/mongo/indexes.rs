@@ -54,6 +54,8 @@ const INDEXES: &[Index] = &[
     ("jobs", "expires_at", &["expiresAt"], Demand::Plain),
     ("summaries", "latest", &["_id.book", "_id.contentHash", "-generatedAt"], Demand::Plain),
     ("summaries", "pending", &["pending"], Demand::Sparse),
+    ("tallies", "by_key", &["_id.key", "_id.writer"], Demand::Plain),
+    ("tallies", "expires_at", &["expiresAt"], Demand::Plain),
     ("tombstones", "at", &["at"], Demand::Plain),
 ];
 

@@ -41,7 +41,8 @@ impl Upkeep for MongoStore {
         within(BATCH_DEADLINE, async {
             let ended = doc! { "expiresAt": { "$lte": date(now()) } };
             self.claims().delete_many(ended.clone()).await?;
-            self.jobs().delete_many(ended).await?;
+            self.jobs().delete_many(ended.clone()).await?;
+            self.tallies().delete_many(ended).await?;
             // By the clock of whoever wrote the mark, and only long after: nobody is still at it.
             let (before, until) = (before(), Instant::now() + ROUND);
             self.complete_renames(before, until).await?;
