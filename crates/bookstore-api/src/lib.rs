@@ -16,6 +16,7 @@ pub mod import_command;
 pub mod import_jobs;
 pub mod isbn;
 pub mod leases;
+pub mod limits;
 pub mod prompt;
 pub mod redis_link;
 pub mod safety;

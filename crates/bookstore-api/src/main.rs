@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bookstore_api::settings::{Command, CommandLine, Settings};
-use bookstore_api::{app, import_command, upkeep_command};
+use bookstore_api::{app, import_command, tenants, upkeep_command};
 use clap::Parser;
 
 /// Longest wait at the very end for threads that block: a name that nobody resolves, a disk that hangs.
@@ -35,6 +35,19 @@ async fn run() -> ExitCode {
             Err(reason) => failed(&reason),
         };
     }
+    if let Command::TenantKey(command) = command {
+        return match tenants::draw_key() {
+            Ok(drawn) => {
+                // The key goes nowhere else: only its hash is kept, and that by whoever runs this.
+                eprintln!("The key of {}, shown this once; requests send it as X-Api-Key:", command.id);
+                println!("{}", drawn.key);
+                eprintln!("Its place in TENANTS_FILE:");
+                println!(r#"{{"id":"{}","apiKeySha256":["{}"]}}"#, command.id, drawn.sha256);
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&format!("no random bytes for a key: {error}")),
+        };
+    }
     let telemetry = match telemetry::start(&settings.telemetry) {
         Ok(telemetry) => telemetry,
         Err(error) => return failed(&error),
@@ -44,7 +57,7 @@ async fn run() -> ExitCode {
         Command::Import(import) => import_command::run(&settings, &import, metrics).await,
         Command::Export(export) => upkeep_command::export(&settings, &export, metrics).await,
         Command::Check(check) => upkeep_command::check(&settings, &check, metrics).await,
-        Command::Serve | Command::Health => app::serve(&settings, metrics).await,
+        Command::Serve | Command::Health | Command::TenantKey(_) => app::serve(&settings, metrics).await,
     };
     telemetry.shutdown().await;
     match result {

@@ -115,20 +115,20 @@ impl RedisLink {
         self.send(command, patience).await.map_err(|failure| self.tell(failure))
     }
 
-    /// Runs a script on one key: by its hash, or whole where the server does not know it.
+    /// Runs a script on these keys: by its hash, or whole where the server does not know it.
     ///
     /// # Errors
     /// As [`RedisLink::query`].
     pub async fn run<T: FromRedisValue>(
         &self,
         script: &KnownScript,
-        key: &str,
+        keys: &[&str],
         arguments: &[&[u8]],
         patience: Patience,
     ) -> Result<T, LinkError> {
         let command = |name: &str, script: &str| {
             let mut command = redis::cmd(name);
-            command.arg(script).arg(1).arg(key);
+            command.arg(script).arg(keys.len()).arg(keys);
             for argument in arguments {
                 command.arg(*argument);
             }

@@ -16,6 +16,7 @@ use telemetry::{LogFormat, OtlpProtocol, TelemetrySettings};
 
 pub use self::llm::{BudgetsCount, HostedSettings, LlmSettings};
 use self::llm::{LlmOptions, LlmSecrets};
+use crate::tenants::Tenant;
 
 mod llm;
 
@@ -41,6 +42,8 @@ pub enum Command {
     Export(Export),
     /// Look for contradictions in the store; exits 1 when there are any.
     Check(Check),
+    /// Draw an API key for a tenant, and print it, this once, with the line for TENANTS_FILE.
+    TenantKey(TenantKey),
     /// Ask the service on this machine whether it is alive; for container health checks.
     Health,
 }
@@ -72,6 +75,19 @@ pub struct Check {
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// For whom to draw a key.
+#[derive(Clone, Debug, Args)]
+pub struct TenantKey {
+    /// The tenant: up to 63 of a-z, 0-9, - and _.
+    #[arg(value_parser = tenant_name)]
+    pub id: Tenant,
+}
+
+fn tenant_name(text: &str) -> Result<Tenant, String> {
+    let named = Tenant::named(text).filter(|tenant| *tenant != Tenant::default());
+    named.ok_or_else(|| "a tenant is 1 to 63 of a-z, 0-9, - and _, no sign first, and not default".to_owned())
 }
 
 /// Options as text, so that all mistakes can be reported at once.

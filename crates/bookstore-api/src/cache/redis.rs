@@ -124,7 +124,7 @@ impl Cache for RedisCache {
         let (lease, value) = (marked(LEASE, nonce), marked(VALUE, &value));
         let milliseconds = whole_milliseconds(time_to_live).to_string();
         let arguments: [&[u8]; 3] = [&lease, &value, milliseconds.as_bytes()];
-        let filled: u8 = self.link.run(&self.fill, &self.name(key), &arguments, PATIENCE).await?;
+        let filled: u8 = self.link.run(&self.fill, &[&self.name(key)], &arguments, PATIENCE).await?;
         Ok(filled == 1)
     }
 

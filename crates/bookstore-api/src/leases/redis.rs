@@ -86,7 +86,7 @@ impl Leases for RedisLeases {
         let lasts = lasts.as_millis().to_string();
         let arguments = [token.as_bytes(), lasts.as_bytes()];
         let (ours, fence): (u8, String) =
-            self.link.run(&self.acquire, &self.name(key), &arguments, PATIENCE).await?;
+            self.link.run(&self.acquire, &[&self.name(key)], &arguments, PATIENCE).await?;
         let fence = fence.parse().unwrap_or(0);
         Ok(match ours {
             1 => Acquisition::Acquired(Lease { key: key.to_owned(), token: token.to_owned(), fence }),
@@ -97,14 +97,14 @@ impl Leases for RedisLeases {
     async fn renew(&self, lease: &Lease, lasts: Duration) -> Result<bool, LeaseError> {
         let (value, lasts) = (value(lease), lasts.as_millis().to_string());
         let arguments = [value.as_bytes(), lasts.as_bytes()];
-        let ours: u8 = self.link.run(&self.renew, &self.name(&lease.key), &arguments, PATIENCE).await?;
+        let ours: u8 = self.link.run(&self.renew, &[&self.name(&lease.key)], &arguments, PATIENCE).await?;
         Ok(ours == 1)
     }
 
     async fn release(&self, lease: &Lease) -> Result<bool, LeaseError> {
         let value = value(lease);
         let ours: u8 =
-            self.link.run(&self.release, &self.name(&lease.key), &[value.as_bytes()], PATIENCE).await?;
+            self.link.run(&self.release, &[&self.name(&lease.key)], &[value.as_bytes()], PATIENCE).await?;
         Ok(ours == 1)
     }
 }

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use secrecy::SecretString;
 
 use super::Checked;
+use crate::tenants::{self, Tenants};
 
 /// Where Anthropic's API is unless a setting says otherwise.
 const ANTHROPIC: &str = "https://api.anthropic.com";
@@ -153,10 +154,8 @@ pub struct LlmSettings {
     pub tokens_per_minute: Option<u64>,
     /// What budgets count.
     pub budgets_count: BudgetsCount,
-    /// The tenants' file.
-    pub tenants_file: Option<PathBuf>,
-    /// Whose `X-Tenant-Id` is believed.
-    pub trusted_peers: Vec<ipnet::IpNet>,
+    /// The tenants, and whose word on them is believed.
+    pub tenants: Tenants,
     /// The experiments' file.
     pub experiments_file: Option<PathBuf>,
     /// Where Ollama listens.
@@ -262,8 +261,9 @@ impl LlmSettings {
                 &options.llm_budgets_count,
                 &[("billed", BudgetsCount::Billed), ("list", BudgetsCount::List)],
             ),
-            tenants_file: given_path(options.tenants_file),
-            trusted_peers: checked.networks("TRUSTED_PEERS", &options.trusted_peers),
+            tenants: checked
+                .tenants(given_path(options.tenants_file))
+                .trusting(checked.networks("TRUSTED_PEERS", &options.trusted_peers)),
             experiments_file: given_path(options.experiments_file),
             ollama_base_url: checked.base_url("OLLAMA_BASE_URL", options.ollama_base_url),
             ollama_model,
@@ -346,6 +346,18 @@ impl Checked {
             return None;
         }
         Some(self.number(name, text, 1, 1_000_000_000_000))
+    }
+
+    fn tenants(&mut self, file: Option<PathBuf>) -> Tenants {
+        let Some(text) = file.and_then(|file| self.read_file("TENANTS_FILE", &file)) else {
+            return Tenants::default();
+        };
+        tenants::file::parse(&text).unwrap_or_else(|mistakes| {
+            for mistake in mistakes {
+                self.mistake(format!("TENANTS_FILE: {mistake}"));
+            }
+            Tenants::default()
+        })
     }
 
     fn networks(&mut self, name: &str, text: &str) -> Vec<ipnet::IpNet> {

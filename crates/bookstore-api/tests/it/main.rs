@@ -28,6 +28,8 @@ mod instances;
 #[cfg(test)]
 mod lease_contract;
 #[cfg(test)]
+mod limits_contract;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod migration;
