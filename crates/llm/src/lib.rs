@@ -3,12 +3,15 @@
 //! Owns the [`LlmProvider`] trait and its adapters, prices, and the wrappers that bound and observe
 //! a call. Must not know axum, a database, a tenant, or what a prompt is about.
 
+mod answer;
 pub mod bedrock;
 pub mod breaker;
 pub mod claude;
 pub mod deadline;
+mod endpoint;
 pub mod error;
 pub mod fallback;
+mod frames;
 pub mod money;
 pub mod observed;
 pub mod ollama;
@@ -24,6 +27,7 @@ pub mod tokens;
 pub mod trail;
 
 pub use breaker::{Breaker, BreakerState, Circuit, Health, LastError};
+pub use claude::Claude;
 pub use deadline::Deadline;
 pub use error::{ErrorKind, LlmError};
 pub use fallback::Fallback;

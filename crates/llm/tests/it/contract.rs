@@ -347,13 +347,13 @@ pub async fn dropping_an_answer_ends_the_call(wire: &Wire) {
 /// split does not matter.
 pub async fn noise_is_survived(wire: &Wire) {
     let wire = *wire;
-    let samples = DELIVERIES.map(|delivery| (wire.sample)(delivery).reply);
     let handle = tokio::runtime::Handle::current();
     let run = move || {
+        let bodies = DELIVERIES.map(|delivery| (wire.sample)(delivery).reply.body());
         let mutilated =
             (0..2_usize, any::<u16>(), any::<u16>(), proptest::collection::vec(any::<u8>(), 0..24)).prop_map(
                 move |(which, from, length, noise)| {
-                    let mut body = samples[which].body();
+                    let mut body = bodies[which].clone();
                     let from = usize::from(from) % body.len();
                     let to = (from + usize::from(length) % 40).min(body.len());
                     body.splice(from..to, noise);
@@ -362,12 +362,12 @@ pub async fn noise_is_survived(wire: &Wire) {
             );
         let noise = (0..2_usize, proptest::collection::vec(any::<u8>(), 0..300));
         let status = proptest::sample::select(vec![200_u16, 200, 200, 200, 400, 429, 500]);
-        let bodies = proptest::prop_oneof![3 => mutilated, 1 => noise];
+        let asked = proptest::prop_oneof![3 => mutilated, 1 => noise];
         let splits = proptest::collection::vec(1..40_usize, 1..40);
         let samples = DELIVERIES.map(|delivery| (wire.sample)(delivery).reply);
         let config = Config { cases: 200, failure_persistence: None, ..Config::default() };
         TestRunner::new(config)
-            .run(&(status, bodies, splits), |(status, (which, body), splits)| {
+            .run(&(status, asked, splits), |(status, (which, body), splits)| {
                 let mut pieces = Vec::new();
                 let mut rest = body.as_slice();
                 for length in splits {

@@ -6,6 +6,7 @@
 
 #![cfg(test)]
 
+mod claude;
 mod contract;
 mod ollama;
 mod script;

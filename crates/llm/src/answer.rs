@@ -1,0 +1,191 @@
+//! An answer as it comes: frames in, chunks out, by what a protocol makes of each frame.
+//!
+//! Owns what holds of every answer: it opens with its beginning, closes with its end, has text, is
+//! bounded, and a failure says whose it was and what was used up. Must not know a provider's JSON.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde::de::{Deserialize, Deserializer};
+use tokio::time::timeout;
+
+use crate::frames::Frames;
+use crate::{Beginning, Chunk, CompletionStream, Ending, ErrorKind, LlmError, StopReason, TokenUsage};
+
+/// Bytes of text of an answer at most.
+const LONGEST_ANSWER: usize = 16 << 20;
+/// How long the end of a body is waited for after the last frame. Its connection can then be used
+/// again; it has come by then nearly always.
+const LINGER: Duration = Duration::from_millis(5);
+/// A count of tokens above this is none.
+const MOST_TOKENS: u64 = 1 << 40;
+
+/// What a protocol makes of frames, one after the other.
+pub(crate) trait Reader: Send + 'static {
+    /// What a frame says.
+    fn read(&mut self, frame: &str, chunks: &mut VecDeque<Chunk>) -> Result<(), LlmError>;
+
+    /// The provider's own figures, once they are final.
+    fn usage(&self) -> Option<TokenUsage>;
+}
+
+struct Answer<R> {
+    who: &'static str,
+    request_id: Option<String>,
+    frames: Frames,
+    reader: R,
+    chunks: VecDeque<Chunk>,
+    length: usize,
+}
+
+/// An answer of `who`.
+pub(crate) fn answer(
+    who: &'static str,
+    beginning: Beginning,
+    frames: Frames,
+    reader: impl Reader,
+) -> CompletionStream {
+    let request_id = beginning.request_id.clone();
+    let chunks = VecDeque::from([Chunk::Begun(beginning)]);
+    let answer = Answer { who, request_id, frames, reader, chunks, length: 0 };
+    futures::stream::unfold(Some(answer), |answer| async move {
+        let mut answer = answer?;
+        match answer.next().await {
+            Ok(chunk @ Chunk::End(_)) => Some((Ok(chunk), None)),
+            Ok(chunk) => Some((Ok(chunk), Some(answer))),
+            Err(error) => Some((Err(answer.completed(error)), None)),
+        }
+    })
+    .boxed()
+}
+
+impl<R: Reader> Answer<R> {
+    async fn next(&mut self) -> Result<Chunk, LlmError> {
+        loop {
+            match self.chunks.pop_front() {
+                Some(Chunk::Text(text)) if text.is_empty() => {}
+                Some(Chunk::Text(text)) => {
+                    self.length += text.len();
+                    if self.length > LONGEST_ANSWER {
+                        return Err(self.bad("sent an answer without end"));
+                    }
+                    return Ok(Chunk::Text(text));
+                }
+                Some(Chunk::End(ending)) => {
+                    if self.length == 0 {
+                        return Err(self.silent(&ending));
+                    }
+                    let _ = timeout(LINGER, self.frames.next()).await;
+                    return Ok(Chunk::End(ending));
+                }
+                Some(chunk @ Chunk::Begun(_)) => return Ok(chunk),
+                None => match self.frames.next().await {
+                    Some(frame) => self.reader.read(&frame?, &mut self.chunks)?,
+                    None => return Err(self.bad("ended its answer before it was complete; ask again")),
+                },
+            }
+        }
+    }
+
+    fn bad(&self, what: &str) -> LlmError {
+        LlmError::new(ErrorKind::BadAnswer, format!("{} {what}", self.who))
+    }
+
+    fn silent(&self, ending: &Ending) -> LlmError {
+        let what = match ending.stop {
+            StopReason::MaxTokens => "used all its tokens and said nothing; a longer answer must be allowed",
+            StopReason::End | StopReason::Other => "answered without text",
+        };
+        self.bad(what).with_usage(ending.usage)
+    }
+
+    /// An error with all that is known of the call.
+    fn completed(&self, mut error: LlmError) -> LlmError {
+        if error.usage.is_none() {
+            error = error.with_usage(self.reader.usage());
+        }
+        if error.request_id.is_none() {
+            error = error.with_request_id(self.request_id.clone());
+        }
+        error
+    }
+}
+
+/// A frame that is not its protocol's JSON. What it says is not repeated: it can be anything.
+pub(crate) fn malformed(who: &str, error: &serde_json::Error) -> LlmError {
+    let (line, column) = (error.line(), error.column());
+    let detail = format!("{who} answered something that is not its protocol's JSON ({line}:{column})");
+    LlmError::new(ErrorKind::BadAnswer, detail)
+}
+
+/// A count of tokens; absent where there is none that can be one: a good answer is not thrown away
+/// for its figures.
+pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| value.as_u64()).filter(|count| *count <= MOST_TOKENS))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use futures::StreamExt;
+
+    use super::{LONGEST_ANSWER, Reader, answer};
+    use crate::{Beginning, Chunk, Cost, Ending, ErrorKind, LlmError, ProviderName, StopReason, TokenUsage};
+
+    /// Frames are the text; an empty one is the end.
+    struct Plain;
+
+    impl Reader for Plain {
+        fn read(&mut self, frame: &str, chunks: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+            chunks.push_back(Chunk::Text(frame.to_owned()));
+            if frame.is_empty() {
+                let stop = StopReason::End;
+                chunks.push_back(Chunk::End(Ending {
+                    model: String::new(),
+                    usage: None,
+                    stop,
+                    cost: Cost::UNKNOWN,
+                }));
+            }
+            Ok(())
+        }
+
+        fn usage(&self) -> Option<TokenUsage> {
+            Some(TokenUsage { input: 1, ..TokenUsage::default() })
+        }
+    }
+
+    async fn ask(frames: Vec<&str>) -> Vec<Result<Chunk, LlmError>> {
+        let beginning = Beginning {
+            provider: ProviderName::Claude,
+            requested_model: String::new(),
+            request_id: Some("req_1".to_owned()),
+            simulated: false,
+        };
+        let frames: Vec<_> = frames.into_iter().map(|frame| Ok(frame.to_owned())).collect();
+        answer("X", beginning, futures::stream::iter(frames).boxed(), Plain).collect().await
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_a_beginning_text_and_an_end_and_nothing_after() {
+        let said = ask(vec!["a", "b", "", "c"]).await;
+        assert_eq!(said.len(), 4);
+        assert!(matches!(&said[0], Ok(Chunk::Begun(_))));
+        assert!(matches!(&said[3], Ok(Chunk::End(_))));
+    }
+
+    #[tokio::test]
+    async fn no_end_no_text_and_too_much_text_are_bad_answers_with_what_is_known() {
+        let long = "a".repeat(LONGEST_ANSWER / 2 + 1);
+        for frames in [vec!["a"], vec![""], vec![], vec![&long, &long, ""]] {
+            let said = ask(frames).await;
+            let error = said.last().unwrap().as_ref().unwrap_err();
+            assert_eq!(error.kind, ErrorKind::BadAnswer);
+            assert_eq!(error.request_id.as_deref(), Some("req_1"));
+            assert_eq!(error.usage.as_deref().map(|usage| usage.input), Some(1));
+        }
+    }
+}
