@@ -1,12 +1,11 @@
 //! The assembly: the only file that names adapters. Start in order, stop in reverse.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use http_server::{ApiToken, ListenError, TokenError};
-use llm::{Deadline, LlmError, LlmProvider, Observed, Ollama, ProviderName, Simulated};
+use llm::LlmError;
 use secrecy::ExposeSecret;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -26,11 +25,14 @@ use crate::leases::redis::RedisLeases;
 use crate::redis_link::{LinkError, RedisLink};
 use crate::seed;
 use crate::settings::Settings;
+use crate::spend::Spend;
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::mongo::{self, MongoStore};
 use crate::store::observed::ObservedStore;
 use crate::store::{Store, StoreError};
-use crate::summaries::Summaries;
+use crate::summaries::{Means, Summaries};
+
+mod providers;
 
 /// Longest wait at the end for answers that were paid for to be kept.
 const WRITES_DEADLINE: Duration = Duration::from_millis(1_500);
@@ -137,21 +139,23 @@ impl App {
                 tracing::info!(books, "the catalogue was loaded into the fresh store");
             }
         }
-        let providers = providers(settings, &metrics)?;
+        let providers = Arc::new(providers::assemble(&settings.llm, &metrics)?);
         let models: Vec<(&'static str, &str)> =
-            providers.iter().map(|(name, provider)| (name.as_str(), provider.model())).collect();
+            providers.configured().map(|(name, provider)| (name.as_str(), provider.model())).collect();
         metrics.start_bookstore_series(&models);
-        let summaries = Summaries::new(
-            catalog.clone(),
-            store.clone(),
-            cache.clone(),
+        let summaries = Summaries::new(Means {
+            catalog: catalog.clone(),
+            store: store.clone(),
+            cache: cache.clone(),
             leases,
             providers,
-            settings.llm.provider,
-            settings.llm.deadline,
-            writes.clone(),
-            metrics.clone(),
-        );
+            spend: Spend,
+            call_deadline: settings.llm.deadline,
+            attempts: settings.llm.attempts,
+            delivery: settings.llm.delivery,
+            tasks: writes.clone(),
+            metrics: metrics.clone(),
+        });
         writes.spawn(tend(store.clone(), stop.clone()));
         let imports = ImportJobs::new(&importer, store.clone(), writes.clone(), stop.clone());
         let require_if_match = settings.require_if_match;
@@ -222,21 +226,6 @@ async fn tend(store: Arc<dyn Store>, stop: CancellationToken) {
             return;
         }
     }
-}
-
-fn providers(
-    settings: &Settings,
-    metrics: &Metrics,
-) -> Result<BTreeMap<ProviderName, Arc<dyn LlmProvider>>, AppError> {
-    let prices = Arc::new(settings.llm.prices.clone());
-    let ollama = Ollama::new(&settings.llm.ollama_base_url, &settings.llm.ollama_model)?;
-    let ollama: Arc<dyn LlmProvider> = Arc::new(Observed::new(
-        Deadline::new(ollama, settings.llm.deadline),
-        metrics.clone(),
-        Arc::clone(&prices),
-    ));
-    let simulated: Arc<dyn LlmProvider> = Arc::new(Observed::new(Simulated, metrics.clone(), prices));
-    Ok(BTreeMap::from([(ProviderName::Ollama, ollama), (ProviderName::Simulated, simulated)]))
 }
 
 /// None on loopback unless one was given; elsewhere, and where other names than loopback's lead here

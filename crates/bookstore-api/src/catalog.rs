@@ -17,7 +17,7 @@ use crate::import::{ImportDraft, ImportOutcome};
 use crate::safety::Unsafe;
 use crate::store::{
     AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, ClaimStore, Expected, Listing, Record,
-    Restored, Store, StoreError, Upkeep, Written,
+    Restored, Store, StoreError, StoredSummary, Upkeep, Written,
 };
 
 pub mod creation;
@@ -73,10 +73,12 @@ pub enum UseCaseError {
     /// The provider failed.
     #[error("{provider} failed: {error}")]
     Provider {
-        /// The one asked.
+        /// The one asked last.
         provider: ProviderName,
         /// How.
         error: llm::LlmError,
+        /// What was tried.
+        attempts: Vec<llm::Attempt>,
     },
     /// The provider answered, but the answer may be neither stored nor served.
     #[error("the answer of {provider} is not safe: {reason}")]
@@ -85,6 +87,8 @@ pub enum UseCaseError {
         provider: ProviderName,
         /// What is wrong with the answer.
         reason: Unsafe,
+        /// What was tried.
+        attempts: Vec<llm::Attempt>,
     },
     /// The store failed or refused.
     #[error(transparent)]
@@ -122,7 +126,8 @@ pub struct Catalog {
     writes: TaskTracker,
 }
 
-/// Every cache key that says something about this book.
+/// Every cache key that says something about this book, whatever its content. (Those of
+/// [`exact_summary_key`] say nothing about a book whose content has changed.)
 #[must_use]
 pub fn book_keys(id: Uuid) -> Vec<CacheKey> {
     let mut keys = vec![CacheKey::new(Area::Book, id), summary_key(id, None)];
@@ -135,7 +140,11 @@ fn record_keys(record: &Record) -> Vec<CacheKey> {
     match record {
         Record::Author(author) => vec![CacheKey::new(Area::Author, author.id)],
         Record::Book { book, .. } => book_keys(book.id),
-        Record::Summary(summary) => book_keys(summary.book_id),
+        Record::Summary(summary) => {
+            let mut keys = book_keys(summary.book_id);
+            keys.push(summary_key_of(summary));
+            keys
+        }
     }
 }
 
@@ -150,6 +159,26 @@ pub fn author_key(id: Uuid) -> CacheKey {
 pub fn summary_key(book: Uuid, provider: Option<ProviderName>) -> CacheKey {
     let provider = provider.map_or("any", ProviderName::as_str);
     CacheKey::new(Area::Summary, format_args!("{book}:{provider}"))
+}
+
+/// The key of the summary of a book of just this content, by just this provider, model and prompt.
+#[must_use]
+pub fn exact_summary_key(
+    book: Uuid,
+    content_hash: &str,
+    provider: &str,
+    model: &str,
+    prompt_version: &str,
+) -> CacheKey {
+    let key = format_args!("{book}:{content_hash}:{provider}:{prompt_version}:{model}");
+    CacheKey::new(Area::Summary, key)
+}
+
+/// The exact key of a summary.
+#[must_use]
+pub fn summary_key_of(summary: &StoredSummary) -> CacheKey {
+    let StoredSummary { book_id, content_hash, provider, requested_model, prompt_version, .. } = summary;
+    exact_summary_key(*book_id, content_hash, provider, requested_model, prompt_version)
 }
 
 impl Catalog {

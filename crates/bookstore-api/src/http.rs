@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use common_models::Problem;
+use common_models::{Problem, SummaryDelta, SummaryStarted};
 use http_server::{ApiToken, docs_routes, metrics_route, require_token};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -26,11 +26,13 @@ mod conditions;
 mod convert;
 mod docs;
 mod errors;
+mod events;
 mod health;
 mod idempotency;
 mod imports;
 mod lists;
 mod merge_patch;
+mod negotiation;
 mod summaries;
 
 /// What handlers work with. It is cloned several times a request, and so no more than a reference.
@@ -81,7 +83,7 @@ pub struct Parts {
         (name = "authors", description = "Authors"),
         (name = "operations", description = "Health")
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, SummaryStarted, SummaryDelta)),
     modifiers(&Token)
 )]
 struct Docs;

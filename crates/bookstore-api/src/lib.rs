@@ -18,6 +18,7 @@ pub mod isbn;
 pub mod leases;
 pub mod limits;
 pub mod prompt;
+pub mod providers;
 pub mod redis_link;
 pub mod safety;
 pub mod search;

@@ -379,13 +379,15 @@ pub trait AuthorStore: Send + Sync {
 /// Summaries, keyed by book, content hash, provider, requested model and prompt version.
 #[async_trait]
 pub trait SummaryStore: Send + Sync {
-    /// The latest summary of a book under this hash and prompt version, of one provider or of any.
+    /// The latest summary of a book under this hash and prompt version, of one provider or of any, by one
+    /// model (as requested) or by any.
     async fn summary(
         &self,
         book: Uuid,
         content_hash: &str,
         prompt_version: &str,
         provider: Option<&str>,
+        model: Option<&str>,
     ) -> Result<Option<StoredSummary>, StoreError>;
     /// The latest summary of a book as it is now, under this prompt version, of one provider or of any.
     async fn current_summary(

@@ -2,30 +2,53 @@
 //!
 //! Calls that would be paid for are single-flight: callers who ask for the same thing at the same
 //! time share one, and exactly one of their answers carries its tokens and dollars. Inside a process
-//! a flight sees to it, between processes a lease (`summaries/call.rs`).
+//! a flight sees to it, between processes a lease (`summaries/call.rs`). Who wants to see the answer
+//! while it is made listens (`summaries/listening.rs`). Must not know HTTP.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
-use llm::{LlmProvider, ProviderName};
+use llm::{Arm, Attempt, Cost, Delivery, ProviderName, TokenUsage};
 use telemetry::Metrics;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::call::{CallError, CallKey, Made, Shared};
-use crate::cache_aside::{CacheAside, Found};
-use crate::catalog::{Catalog, UseCaseError, book_keys, summary_key};
-use crate::flight::Flights;
+use self::call::{CallKey, Cause, Commission, Failed, Made, Shared};
+use self::progress::Progress;
+use crate::cache::CacheKey;
+use crate::cache_aside::CacheAside;
+use crate::catalog::{Catalog, UseCaseError, book_keys, summary_key, summary_key_of};
+use crate::flight::{Flights, Watched};
 use crate::leases::Leases;
 use crate::prompt;
+use crate::providers::{Providers, Route};
+use crate::spend::Spend;
 use crate::store::{Kept, StoreError, StoredSummary, SummaryStore};
+use crate::tenants::Tenant;
 
 mod call;
+pub mod listening;
+mod progress;
+pub mod spent;
+
+/// How often a request begins anew because a call that it shared was ended by another tenant's limits.
+const TRIES: u32 = 3;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The book.
+    pub book: Uuid,
+    /// Whose summary; that of any provider when absent.
+    pub provider: Option<ProviderName>,
+    /// A new one, even if there is one that fits.
+    pub refresh: bool,
+    /// On whose account.
+    pub tenant: Tenant,
+}
 
 /// A summary and what this request had to do with it.
 #[derive(Clone, Debug)]
@@ -34,10 +57,18 @@ pub struct Answer {
     pub summary: StoredSummary,
     /// Where it came from.
     pub origin: Origin,
-    /// Whether this request is the one that carries the provider call's tokens and dollars.
-    pub pays: bool,
+    /// Tokens of this request, over all attempts: none unless it is the one that carries them.
+    pub usage: TokenUsage,
+    /// Dollars of this request, likewise.
+    pub cost: Cost,
+    /// The attempts of the call that made it, if this process made one for it.
+    pub attempts: Vec<Attempt>,
+    /// The arm of an experiment that the request belongs to.
+    pub arm: Option<Arc<Arm>>,
     /// How long this request took.
     pub latency: Duration,
+    /// From the first attempt's request to the first piece of the text, if this request made the call.
+    pub first_chunk: Option<Duration>,
 }
 
 /// Where a summary came from.
@@ -53,123 +84,182 @@ pub enum Origin {
     Shared,
 }
 
+impl Origin {
+    /// As metrics name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cache => "cached",
+            Self::Store => "stored",
+            Self::Provider => "generated",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+/// The ports and rules of the use case.
+pub struct Means {
+    /// The books.
+    pub catalog: Catalog,
+    /// Where summaries are kept.
+    pub store: Arc<dyn SummaryStore>,
+    /// The cache before it.
+    pub cache: CacheAside,
+    /// Who of several processes calls.
+    pub leases: Arc<dyn Leases>,
+    /// Who is called.
+    pub providers: Arc<Providers>,
+    /// Who lets calls in.
+    pub spend: Spend,
+    /// Longest time for an answer, all attempts in all.
+    pub call_deadline: Duration,
+    /// Most attempts for an answer.
+    pub attempts: u32,
+    /// How providers are asked for answers that nobody listens to.
+    pub delivery: Delivery,
+    /// Work that outlives its request, and that a stop waits for.
+    pub tasks: TaskTracker,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
 /// The use case.
 #[derive(Clone)]
 pub struct Summaries {
     catalog: Catalog,
     store: Arc<dyn SummaryStore>,
     cache: CacheAside,
-    providers: Arc<BTreeMap<ProviderName, Arc<dyn LlmProvider>>>,
-    default_provider: ProviderName,
-    calls: Arc<Flights<CallKey, Shared>>,
+    providers: Arc<Providers>,
+    spend: Spend,
+    calls: Arc<Flights<CallKey, Shared, Progress>>,
     leases: Arc<dyn Leases>,
-    /// Longest time for a provider call.
     call_deadline: Duration,
+    attempts: u32,
+    delivery: Delivery,
     /// Writes of answers that were paid for: they outlive the request, and a stop waits for them.
     writes: TaskTracker,
     metrics: Metrics,
 }
 
+/// Where a request's summary comes from.
+enum Source {
+    /// It was there.
+    There(StoredSummary, Origin),
+    /// It is being made.
+    Making(Watched<Shared, Progress>),
+}
+
 impl Summaries {
-    /// The use case over these ports. A call by one of `providers` ends within `call_deadline`.
-    #[expect(clippy::too_many_arguments, reason = "the ports of one use case; app.rs alone calls it")]
-    pub fn new(
-        catalog: Catalog,
-        store: Arc<dyn SummaryStore>,
-        cache: CacheAside,
-        leases: Arc<dyn Leases>,
-        providers: BTreeMap<ProviderName, Arc<dyn LlmProvider>>,
-        default_provider: ProviderName,
-        call_deadline: Duration,
-        writes: TaskTracker,
-        metrics: Metrics,
-    ) -> Self {
+    /// The use case over these means.
+    #[must_use]
+    pub fn new(means: Means) -> Self {
         Self {
-            catalog,
-            store,
-            cache,
-            providers: Arc::new(providers),
-            default_provider,
+            catalog: means.catalog,
+            store: means.store,
+            cache: means.cache,
+            providers: means.providers,
+            spend: means.spend,
             calls: Arc::default(),
-            leases,
-            call_deadline,
-            writes,
-            metrics,
+            leases: means.leases,
+            call_deadline: means.call_deadline,
+            attempts: means.attempts,
+            delivery: means.delivery,
+            writes: means.tasks,
+            metrics: means.metrics,
         }
     }
 
-    /// The summary of a book: any fresh one, or that of `provider`; with `refresh` always a new one.
+    /// The summary of a book: any fresh one, or that of a provider; with `refresh` always a new one.
     ///
     /// # Errors
     /// When there is no such book or provider, or the provider or the store fails.
-    pub async fn summary(
-        &self,
-        book: Uuid,
-        provider: Option<ProviderName>,
-        refresh: bool,
-    ) -> Result<Answer, UseCaseError> {
+    pub async fn summary(&self, asked: Asked) -> Result<Answer, UseCaseError> {
         let started = Instant::now();
-        let asked = provider.unwrap_or(self.default_provider);
-        let result = self.find_or_make(book, provider, refresh, started).await;
-        match &result {
-            Ok(answer) => self.metrics.summary(
-                ProviderName::parse(&answer.summary.provider).unwrap_or(asked).as_str(),
-                match answer.origin {
-                    Origin::Cache => "cached",
-                    Origin::Store => "stored",
-                    Origin::Provider => "generated",
-                    Origin::Shared => "shared",
-                },
-            ),
-            Err(error) => self.metrics.summary(asked.as_str(), error.kind()),
-        }
+        let route = self.route(&asked)?;
+        let result = self.find_or_make(&asked, &route, started).await;
+        self.count(&route, &result);
         result
     }
 
     async fn find_or_make(
         &self,
-        id: Uuid,
-        provider: Option<ProviderName>,
-        refresh: bool,
+        asked: &Asked,
+        route: &Route,
         started: Instant,
     ) -> Result<Answer, UseCaseError> {
-        let name = provider.unwrap_or(self.default_provider);
-        let Some(adapter) = self.providers.get(&name) else {
-            let available = self.providers.keys().map(|provider| provider.as_str()).collect();
-            return Err(UseCaseError::ProviderNotConfigured { provider: name, available });
-        };
-        if !refresh {
-            let found = self.cached(id, provider).await?;
-            if let Some(summary) = found.value {
-                let origin = if found.hit { Origin::Cache } else { Origin::Store };
-                return Ok(Answer { summary, origin, pays: false, latency: started.elapsed() });
+        let mut tries = 1;
+        loop {
+            match self.source(asked, route, self.delivery).await? {
+                Source::There(summary, origin) => return Ok(Answer::free(summary, origin, route, started)),
+                Source::Making((call, _)) => match call.await {
+                    Ok(made) => return Ok(Answer::of(made, route, started)),
+                    Err(failed) if tries < TRIES && failed.by_limits_of_another(&asked.tenant) => tries += 1,
+                    Err(failed) => return Err(UseCaseError::from(failed.as_ref())),
+                },
             }
         }
-        let book = self.catalog.book_uncounted(id).await?;
-        let key = CallKey { book: id, content_hash: book.content_hash(), provider: name, refresh };
-        let (this, adapter) = (self.clone(), Arc::clone(adapter));
-        let call = self.calls.join(key.clone(), move || -> BoxFuture<'static, Shared> {
-            async move { this.call_once(key, adapter, book).await }.in_current_span().boxed()
-        });
-        let made = call.await.map_err(|error| match error {
-            CallError::Provider(error) => UseCaseError::Provider { provider: name, error },
-            CallError::Unsafe(reason) => UseCaseError::UnsafeAnswer { provider: name, reason },
-        })?;
-        let (summary, origin) = match made {
-            Made::Called(summary, paid) if !paid.swap(true, Ordering::AcqRel) => (summary, Origin::Provider),
-            Made::Called(summary, _) | Made::Elsewhere(summary) => (summary, Origin::Shared),
-            Made::Before(summary) => (summary, Origin::Store),
-        };
-        Ok(Answer { summary, origin, pays: origin == Origin::Provider, latency: started.elapsed() })
     }
 
-    /// What the cache or the store has.
+    /// Whom a request asks.
+    fn route(&self, asked: &Asked) -> Result<Route, UseCaseError> {
+        let Some(provider) = asked.provider else { return Ok(self.providers.default(prompt::VERSION)) };
+        self.providers.named(provider, prompt::VERSION).ok_or_else(|| UseCaseError::ProviderNotConfigured {
+            provider,
+            available: self.providers.configured().map(|(name, _)| name.as_str()).collect(),
+        })
+    }
+
+    /// What there is, or the call that makes it.
+    async fn source(&self, asked: &Asked, route: &Route, delivery: Delivery) -> Result<Source, UseCaseError> {
+        if !asked.refresh
+            && route.arm.is_none()
+            && let Some((summary, origin)) = self.cached(asked.book, asked.provider).await?
+        {
+            return Ok(Source::There(summary, origin));
+        }
+        let book = self.catalog.book_uncounted(asked.book).await?;
+        let key = CallKey::new(&book, route, asked.refresh);
+        if !asked.refresh
+            && route.arm.is_some()
+            && let Some((summary, origin)) = self.cached_of_arm(&key).await?
+        {
+            return Ok(Source::There(summary, origin));
+        }
+        let this = self.clone();
+        let commission = Commission {
+            key: key.clone(),
+            route: route.clone(),
+            book,
+            delivery,
+            tenant: asked.tenant.clone(),
+        };
+        Ok(Source::Making(self.calls.join_watching(key, move |progress| {
+            this.call_once(commission, progress).in_current_span().boxed()
+        })))
+    }
+
+    /// What the cache or the store has, of one provider or of any.
     async fn cached(
         &self,
         id: Uuid,
         provider: Option<ProviderName>,
-    ) -> Result<Found<StoredSummary>, UseCaseError> {
-        Ok(self.cache.read(summary_key(id, provider), self.stored(id, provider)).await?)
+    ) -> Result<Option<(StoredSummary, Origin)>, UseCaseError> {
+        self.look(summary_key(id, provider), self.stored(id, provider)).await
+    }
+
+    /// What the cache or the store has of an arm.
+    async fn cached_of_arm(&self, key: &CallKey) -> Result<Option<(StoredSummary, Origin)>, UseCaseError> {
+        self.look(key.of_summary(), self.stored_of_arm(key)).await
+    }
+
+    async fn look(
+        &self,
+        key: CacheKey,
+        load: impl Future<Output = Result<Option<StoredSummary>, StoreError>> + Send + 'static,
+    ) -> Result<Option<(StoredSummary, Origin)>, UseCaseError> {
+        let found = self.cache.read(key, load).await?;
+        let origin = if found.hit { Origin::Cache } else { Origin::Store };
+        Ok(found.value.map(|summary| (summary, origin)))
     }
 
     /// What the store has that fits the book as it is now: as the store has it, for a cached book may
@@ -183,13 +273,27 @@ impl Summaries {
         async move { store.current_summary(id, prompt::VERSION, provider.map(ProviderName::as_str)).await }
     }
 
+    /// What the store has of an arm for a book of this very content, which is part of its cache key.
+    fn stored_of_arm(
+        &self,
+        key: &CallKey,
+    ) -> impl Future<Output = Result<Option<StoredSummary>, StoreError>> + Send + 'static {
+        let (store, key) = (Arc::clone(&self.store), key.clone());
+        async move {
+            let CallKey { book, content_hash, provider, model, prompt_version, .. } = &key;
+            store.summary(*book, content_hash, prompt_version, Some(provider.as_str()), Some(model)).await
+        }
+    }
+
     /// Stores a summary and brings the cache up to date from the store. A store that fails costs
     /// the next request a new call, not this one its answer.
     async fn keep(&self, summary: StoredSummary, provider: ProviderName) {
         let id = summary.book_id;
+        let mut keys = book_keys(id);
+        keys.push(summary_key_of(&summary));
         match self.store.keep_summary(summary).await {
             Ok(Kept::Kept) => {
-                self.cache.invalidate(&book_keys(id)).await;
+                self.cache.invalidate(&keys).await;
                 // Nobody has to wait for this: who asks meanwhile joins the same reads.
                 let this = self.clone();
                 let refill = async move {
@@ -206,6 +310,63 @@ impl Summaries {
                 tracing::warn!(book = %id, "the lease went to another, who has stored: this summary was not kept");
             }
             Err(error) => tracing::error!(book = %id, %error, "a summary could not be kept"),
+        }
+    }
+
+    /// Counts how a request ended.
+    fn count(&self, route: &Route, result: &Result<Answer, UseCaseError>) {
+        match result {
+            Ok(answer) => {
+                let provider = ProviderName::parse(&answer.summary.provider).unwrap_or(route.provider);
+                self.metrics.summary(provider.as_str(), answer.origin.as_str());
+            }
+            Err(error) => self.metrics.summary(route.provider.as_str(), error.kind()),
+        }
+    }
+}
+
+impl Answer {
+    /// An answer for which nothing was called.
+    fn free(summary: StoredSummary, origin: Origin, route: &Route, started: Instant) -> Self {
+        Self {
+            summary,
+            origin,
+            usage: spent::NOTHING,
+            cost: Cost::NOTHING,
+            attempts: Vec::new(),
+            arm: route.arm.clone(),
+            latency: started.elapsed(),
+            first_chunk: None,
+        }
+    }
+
+    /// The answer of a call. Of all who share it the first to get here pays.
+    fn of(made: Made, route: &Route, started: Instant) -> Self {
+        let (summary, called) = match made {
+            Made::Before(summary) => return Self::free(summary, Origin::Store, route, started),
+            Made::Elsewhere(summary) => return Self::free(summary, Origin::Shared, route, started),
+            Made::Called(summary, called) => (summary, called),
+        };
+        let attempts = called.attempts.clone();
+        if called.paid.swap(true, Ordering::AcqRel) {
+            return Self { attempts, ..Self::free(summary, Origin::Shared, route, started) };
+        }
+        Self {
+            usage: spent::usage(&attempts),
+            cost: spent::cost(&attempts),
+            attempts,
+            first_chunk: called.first_chunk,
+            ..Self::free(summary, Origin::Provider, route, started)
+        }
+    }
+}
+
+impl From<&Failed> for UseCaseError {
+    fn from(failed: &Failed) -> Self {
+        let (provider, attempts) = (failed.provider, failed.attempts.clone());
+        match &failed.cause {
+            Cause::Provider(error) => Self::Provider { provider, error: error.clone(), attempts },
+            Cause::Unsafe(reason) => Self::UnsafeAnswer { provider, reason: *reason, attempts },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Wire to domain and back.
 
 use common_models as wire;
-use llm::ProviderName;
+use llm::{Attempt, ProviderName, TokenUsage};
 
 use crate::book::{Author, AuthorDraft, Book, BookDraft, Price, Violation};
 use crate::catalog::UseCaseError;
@@ -111,39 +111,69 @@ pub(crate) fn write_author(author: &Author) -> wire::WriteAuthor {
     }
 }
 
-/// An answer as clients see it: tokens and dollars of this very request on top, those of the call
+/// An answer as clients see it: tokens and dollars of this very request on top, those of the attempt
 /// that made the text under `generation`.
 pub(crate) fn summary(answer: Answer) -> wire::Summary {
-    let Answer { summary, origin, pays, latency } = answer;
-    let usage = wire::Usage {
-        input_tokens: summary.input_tokens,
-        output_tokens: summary.output_tokens,
-        cached_input_tokens: summary.cached_input_tokens,
-        source: if summary.reported { wire::UsageSource::Reported } else { wire::UsageSource::Estimated },
+    let Answer { summary, origin, usage: used, cost, attempts, arm, latency, first_chunk } = answer;
+    let generation = wire::Generation {
+        usage: wire::Usage {
+            input_tokens: summary.input_tokens,
+            output_tokens: summary.output_tokens,
+            cached_input_tokens: summary.cached_input_tokens,
+            cache_write_input_tokens: summary.cache_write_input_tokens,
+            reasoning_output_tokens: summary.reasoning_output_tokens,
+            source: source(summary.reported),
+        },
+        cost_usd: summary.cost_usd,
+        list_cost_usd: summary.list_cost_usd,
+        latency_ms: summary.latency_ms,
+        time_to_first_chunk_ms: summary.first_chunk_ms,
     };
-    let (cost_usd, list_cost_usd) =
-        if pays { (summary.cost_usd, summary.list_cost_usd) } else { (Some(0.0), Some(0.0)) };
     wire::Summary {
         book_id: summary.book_id,
         summary: summary.text,
         provider: summary.provider,
         model: summary.model,
         simulated: summary.simulated,
-        usage: if pays { usage } else { wire::Usage::NONE },
-        cost_usd,
-        list_cost_usd,
+        usage: usage(&used),
+        cost_usd: cost.billed_usd(),
+        list_cost_usd: cost.list_usd(),
         latency_ms: milliseconds(latency),
-        time_to_first_chunk_ms: summary.first_chunk_ms.filter(|_| origin == Origin::Provider),
-        cached: !pays,
+        time_to_first_chunk_ms: first_chunk.map(milliseconds),
+        cached: origin != Origin::Provider,
         generated_at: summary.generated_at,
-        generation: wire::Generation {
-            usage,
-            cost_usd: summary.cost_usd,
-            list_cost_usd: summary.list_cost_usd,
-            latency_ms: summary.latency_ms,
-            time_to_first_chunk_ms: summary.first_chunk_ms,
-        },
+        generation,
+        attempts: attempts.into_iter().map(attempt).collect(),
+        request_id: summary.request_id,
+        experiment: arm.as_ref().map(|arm| arm.experiment.clone()),
+        arm: arm.as_ref().map(|arm| arm.arm.clone()),
         trace_id: telemetry::current_trace_id(),
+    }
+}
+
+fn usage(usage: &TokenUsage) -> wire::Usage {
+    wire::Usage {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        cached_input_tokens: usage.cached_input,
+        cache_write_input_tokens: usage.cache_write_input,
+        reasoning_output_tokens: usage.reasoning_output,
+        source: source(usage.reported),
+    }
+}
+
+const fn source(reported: bool) -> wire::UsageSource {
+    if reported { wire::UsageSource::Reported } else { wire::UsageSource::Estimated }
+}
+
+fn attempt(attempt: Attempt) -> wire::Attempt {
+    wire::Attempt {
+        number: attempt.number,
+        provider: attempt.provider.as_str().to_owned(),
+        model: attempt.model,
+        outcome: attempt.error.unwrap_or("ok").to_owned(),
+        latency_ms: milliseconds(attempt.latency),
+        request_id: attempt.request_id,
     }
 }
 

@@ -1,12 +1,14 @@
 //! Use-case errors as problems: the only file of this service that knows which status an error has,
 //! by the table in `errors/kinds.rs`.
 
+use std::fmt::Write;
+
 use axum::response::{IntoResponse, Response};
 use common_models::{FieldError, Problem};
 use http::HeaderValue;
 use http::header::{ETAG, HeaderName, RETRY_AFTER};
 use http_server::ProblemResponse;
-use llm::LlmError;
+use llm::{Attempt, LlmError};
 use telemetry::Failure;
 
 use super::conditions::etag;
@@ -49,6 +51,7 @@ pub(crate) enum ApiError {
     },
     ConditionRequired,
     BadIdempotencyKey(&'static str),
+    NotAcceptable,
     NotReady {
         dependency: &'static str,
         detail: String,
@@ -116,6 +119,14 @@ impl IntoResponse for ApiError {
 }
 
 impl ApiError {
+    /// The problem alone, for where an answer has begun already; and what the log should say of it.
+    pub(crate) fn in_stream(self, instance: &str) -> (Problem, Option<Failure>) {
+        let Answer { mut problem, failure, .. } = self.answer();
+        problem.instance = Some(instance.to_owned());
+        problem.trace_id = telemetry::current_trace_id();
+        (problem, failure)
+    }
+
     fn answer(self) -> Answer {
         match self {
             Self::UseCase(error) => use_case(error),
@@ -158,6 +169,7 @@ impl ApiError {
             Self::BadIdempotencyKey(reason) => kinds::BAD_IDEMPOTENCY_KEY
                 .saying(format!("Idempotency-Key {reason}. {}", kinds::BAD_IDEMPOTENCY_KEY.detail))
                 .into(),
+            Self::NotAcceptable => kinds::NOT_ACCEPTABLE.problem().into(),
             Self::NotReady { dependency, detail } => {
                 Answer::from(kinds::NOT_READY.saying(format!("{dependency} is down.")))
                     .failed("not_ready", format!("{dependency}: {detail}"))
@@ -189,11 +201,14 @@ fn use_case(error: UseCaseError) -> Answer {
         error @ UseCaseError::ProviderNotConfigured { .. } => {
             kinds::PROVIDER_NOT_CONFIGURED.saying(format!("{error}.")).into()
         }
-        UseCaseError::Provider { provider, error } => provider_failed(provider.as_str(), error),
-        error @ UseCaseError::UnsafeAnswer { .. } => {
-            let (kind, failure) = (error.kind(), error.to_string());
-            let saying = format!("{failure}. {}", kinds::UNSAFE_ANSWER.detail);
-            Answer::from(kinds::UNSAFE_ANSWER.saying(saying)).failed(kind, failure)
+        UseCaseError::Provider { provider, error, attempts } => {
+            provider_failed(provider.as_str(), &error, &attempts)
+        }
+        UseCaseError::UnsafeAnswer { provider, reason, attempts } => {
+            let failure = format!("{provider}: {reason}{}", told(&attempts));
+            let saying =
+                format!("The answer of {provider} is not safe: {reason}. {}", kinds::UNSAFE_ANSWER.detail);
+            Answer::from(kinds::UNSAFE_ANSWER.saying(saying)).failed("unsafe_answer", failure)
         }
         UseCaseError::Store(error) => store(error),
     }
@@ -211,12 +226,23 @@ fn invalid(violations: Vec<Violation>) -> Answer {
     kinds::VALIDATION_FAILED.plain().with_errors(errors).into()
 }
 
-fn provider_failed(provider: &str, error: LlmError) -> Answer {
+fn provider_failed(provider: &str, error: &LlmError, attempts: &[Attempt]) -> Answer {
     let kind = kinds::llm(error.kind);
     let wait = error.retry_after.map_or(PROVIDER_RETRY_SECONDS, |wait| wait.as_secs().max(1));
-    let failure = format!("{provider}: {}", error.detail);
+    let failure = format!("{provider}: {}{}", error.detail, told(attempts));
     let answer = Answer::from(kind.saying(error.detail.clone())).failed(error.kind(), failure);
-    if kind.status == 503 { answer.retry_after(wait) } else { answer }
+    if matches!(kind.status, 429 | 503) { answer.retry_after(wait) } else { answer }
+}
+
+/// What was tried, for the access event.
+fn told(attempts: &[Attempt]) -> String {
+    let mut text = String::new();
+    for Attempt { number, provider, model, error, latency, request_id, .. } in attempts {
+        let (outcome, id) = (error.unwrap_or("ok"), request_id.as_deref().unwrap_or("without id"));
+        // Writing to a text cannot fail.
+        let _ = write!(text, "; attempt {number}: {provider} {model} {outcome} in {latency:.0?}, {id}");
+    }
+    text
 }
 
 fn store(error: StoreError) -> Answer {

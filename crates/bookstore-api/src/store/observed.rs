@@ -139,8 +139,9 @@ impl<S: SummaryStore> SummaryStore for ObservedStore<S> {
         content_hash: &str,
         prompt_version: &str,
         provider: Option<&str>,
+        model: Option<&str>,
     ) -> Result<Option<StoredSummary>, StoreError> {
-        self.observe("summary", self.inner.summary(book, content_hash, prompt_version, provider)).await
+        self.observe("summary", self.inner.summary(book, content_hash, prompt_version, provider, model)).await
     }
 
     async fn current_summary(

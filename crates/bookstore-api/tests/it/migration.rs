@@ -49,7 +49,7 @@ async fn a_store_of_version_1_keeps_everything() {
         assert_eq!((book.version, book.authors[0].name.as_str()), (2, "Jane Austen"));
         assert_eq!(book.updated_at.to_rfc3339(), "2026-01-04T03:04:05.000006+00:00");
         let kept =
-            store.summary(book.id, &book.content_hash(), prompt::VERSION, None).await.unwrap().unwrap();
+            store.summary(book.id, &book.content_hash(), prompt::VERSION, None, None).await.unwrap().unwrap();
         assert_eq!((kept.input_tokens, kept.fence, kept.first_chunk_ms), (9, 0, Some(0.5)));
         let filter = BookFilter { text: Some(Search::parse("emile")), ..BookFilter::default() };
         let found = store.books(BookQuery { filter, limit: 5, ..BookQuery::default() }).await.unwrap();

@@ -217,7 +217,7 @@ async fn every_filter_and_search_goes_by_an_index() {
         fence: 1,
     };
     assert_eq!(store.keep_summary(kept).await.unwrap(), Kept::Kept);
-    store.summary(book.id, &book.content_hash(), prompt::VERSION, None).await.unwrap().unwrap();
+    store.summary(book.id, &book.content_hash(), prompt::VERSION, None, None).await.unwrap().unwrap();
     let renamed = AuthorDraft { name: "Renamed".to_owned(), ..AuthorDraft::default() };
     store.replace_author(author.id, Expected::Any, renamed).await.unwrap();
     store.create_book(Uuid::now_v7(), BookDraft { author_ids: vec![author.id], ..draft() }).await.unwrap();

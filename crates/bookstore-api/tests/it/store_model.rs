@@ -742,7 +742,7 @@ impl<S: Store> Pair<S> {
             self.model.summaries.insert(key, summary.clone());
             let book = self.model.with_summary(self.model.books[&id].clone());
             self.model.books.insert(id, book);
-            let found = self.store.summary(id, &hash, prompt::VERSION, Some(provider)).await.unwrap();
+            let found = self.store.summary(id, &hash, prompt::VERSION, Some(provider), None).await.unwrap();
             assert_eq!(found, Some(summary));
         }
         assert_eq!(self.store.book(id).await.unwrap().as_ref(), self.model.books.get(&id));

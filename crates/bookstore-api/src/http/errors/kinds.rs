@@ -72,6 +72,8 @@ kinds! {
     ROUTE_NOT_FOUND: 404 "route_not_found", "There is nothing at this path", "This documentation lists the paths there are.";
     METHOD_NOT_ALLOWED: 405 "method_not_allowed", "This path does not take this method",
         "The Allow header lists what it takes.";
+    NOT_ACCEPTABLE: 406 "not_acceptable", "The answer comes in no media type that you accept",
+        "Accept application/json, or text/event-stream for a streamed answer.";
     BODY_TOO_SLOW: 408 "body_too_slow", "The body did not arrive in time",
         "Send less at once or over a faster line.";
     ISBN_TAKEN: 409 "isbn_taken", "Another book has this ISBN",

@@ -10,7 +10,6 @@ use super::{EmbeddedStore, claims, imports, rows};
 use crate::book::{AuthorRef, Book, BookDraft};
 use crate::import::{ImportDraft, ImportOutcome};
 use crate::isbn::Isbn;
-use crate::prompt;
 use crate::store::cursor::fingerprint;
 use crate::store::derived::{BookKeys, created_at, genre_key, language_key, price_key, year_key};
 use crate::store::{
@@ -171,9 +170,10 @@ fn restrict(conditions: &mut Conditions, filter: &BookFilter) {
         conditions.and(
             format!(
                 "{not}EXISTS (SELECT 1 FROM summaries WHERE book = books.id \
-                 AND summaries.content_hash = books.content_hash AND prompt_version = ?)"
+                 AND summaries.content_hash = books.content_hash \
+                 AND prompt_version IN (SELECT value FROM json_each(?)))"
             ),
-            [Value::Text(prompt::VERSION.to_owned())],
+            [Value::Text(rows::known_prompts())],
         );
     }
 }

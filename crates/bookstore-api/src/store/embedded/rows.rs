@@ -79,12 +79,17 @@ fn authors_of(connection: &Connection, book: &str) -> Result<Vec<AuthorRef>, Sto
     Ok(authors)
 }
 
+/// The prompt versions whose summaries are shown, as a JSON array.
+pub(super) fn known_prompts() -> String {
+    serde_json::json!(prompt::VERSIONS).to_string()
+}
+
 fn summary_of(connection: &Connection, book: &str, content_hash: &str) -> Result<Option<String>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT json_extract(document, '$.text') FROM summaries \
-         WHERE book = ?1 AND content_hash = ?2 AND prompt_version = ?3 ORDER BY generated_at DESC LIMIT 1",
+        "SELECT json_extract(document, '$.text') FROM summaries WHERE book = ?1 AND content_hash = ?2 \
+         AND prompt_version IN (SELECT value FROM json_each(?3)) ORDER BY generated_at DESC LIMIT 1",
     )?;
-    Ok(statement.query_row(params![book, content_hash, prompt::VERSION], |row| row.get(0)).optional()?)
+    Ok(statement.query_row(params![book, content_hash, known_prompts()], |row| row.get(0)).optional()?)
 }
 
 /// The book of this id.

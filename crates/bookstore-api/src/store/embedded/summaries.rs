@@ -16,17 +16,19 @@ impl SummaryStore for EmbeddedStore {
         content_hash: &str,
         prompt_version: &str,
         provider: Option<&str>,
+        model: Option<&str>,
     ) -> Result<Option<StoredSummary>, StoreError> {
         let (hash, version) = (content_hash.to_owned(), prompt_version.to_owned());
-        let provider = provider.map(str::to_owned);
+        let (provider, model) = (provider.map(str::to_owned), model.map(str::to_owned));
         self.read(move |connection| {
             let document: Option<String> = connection
                 .prepare_cached(
                     "SELECT document FROM summaries WHERE book = ?1 AND content_hash = ?2 \
                      AND prompt_version = ?3 AND (?4 IS NULL OR provider = ?4) \
+                     AND (?5 IS NULL OR requested_model = ?5) \
                      ORDER BY generated_at DESC LIMIT 1",
                 )?
-                .query_row(params![book.to_string(), hash, version, provider], |row| row.get(0))
+                .query_row(params![book.to_string(), hash, version, provider, model], |row| row.get(0))
                 .optional()?;
             document.as_deref().map(read).transpose()
         })

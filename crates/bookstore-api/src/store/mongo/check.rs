@@ -178,7 +178,7 @@ impl MongoStore {
             if shown.key.as_ref() == Some(&key) && shown.text.as_ref() == Some(&text) {
                 seen.insert(key.book);
             }
-            if key.prompt_version == prompt::VERSION
+            if prompt::is_known(&key.prompt_version)
                 && key.content_hash == shown.content_hash
                 && pending.is_none()
             {

@@ -222,7 +222,7 @@ impl BookDocument {
         let hash = self.content_hash;
         let summary = self
             .latest_summary
-            .filter(|summary| summary.content_hash == hash && summary.prompt_version == prompt::VERSION);
+            .filter(|summary| summary.content_hash == hash && prompt::is_known(&summary.prompt_version));
         Ok(Book {
             id: uuid(self.id),
             isbn,

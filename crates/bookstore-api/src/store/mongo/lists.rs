@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::documents::{BookDocument, ScoredDocument, book_fields, id, ids, uuid};
+use super::summaries::one_of;
 use super::{MongoStore, READ};
 use crate::book::{Author, Book};
 use crate::prompt;
@@ -293,10 +294,10 @@ pub(super) fn book_filter(filter: &BookFilter) -> Document {
     }
     match filter.has_summary {
         Some(true) => {
-            query.insert("latestSummary.promptVersion", prompt::VERSION);
+            query.insert("latestSummary.promptVersion", one_of(prompt::VERSIONS));
         }
         Some(false) => {
-            query.insert("latestSummary.promptVersion", doc! { "$ne": prompt::VERSION });
+            query.insert("latestSummary.promptVersion", doc! { "$nin": prompt::VERSIONS });
         }
         None => {}
     }

@@ -165,7 +165,7 @@ impl MongoStore {
         let mut change = book_change(book, source)?;
         let hash = book.content_hash();
         if hash != before {
-            match self.latest_summary(book.id, &hash, prompt::VERSION, None).await? {
+            match self.latest_summary(book.id, &hash, prompt::VERSIONS, None, None).await? {
                 Some(summary) => put(&mut change, "$set", super::documents::document(&summary.latest())?),
                 None => put(&mut change, "$unset", ""),
             }

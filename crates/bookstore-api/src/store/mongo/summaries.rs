@@ -1,7 +1,7 @@
 //! Summaries in MongoDB: documents of their own, the latest that fits also inside its book.
 
 use async_trait::async_trait;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 
 use super::documents::{BookDocument, SummaryDocument, document, id};
@@ -17,9 +17,10 @@ impl SummaryStore for MongoStore {
         content_hash: &str,
         prompt_version: &str,
         provider: Option<&str>,
+        model: Option<&str>,
     ) -> Result<Option<StoredSummary>, StoreError> {
         within(DEADLINE, async {
-            let found = self.latest_summary(book, content_hash, prompt_version, provider).await?;
+            let found = self.latest_summary(book, content_hash, &[prompt_version], provider, model).await?;
             found.map(SummaryDocument::summary).transpose()
         })
         .await
@@ -33,7 +34,8 @@ impl SummaryStore for MongoStore {
     ) -> Result<Option<StoredSummary>, StoreError> {
         within(DEADLINE, async {
             let Some(current) = self.book_document(id(book)).await? else { return Ok(None) };
-            let found = self.latest_summary(book, &current.content_hash, prompt_version, provider).await?;
+            let hash = &current.content_hash;
+            let found = self.latest_summary(book, hash, &[prompt_version], provider, None).await?;
             found.map(SummaryDocument::summary).transpose()
         })
         .await
@@ -62,13 +64,17 @@ impl MongoStore {
         &self,
         book: Uuid,
         content_hash: &str,
-        prompt_version: &str,
+        prompt_versions: &[&str],
         provider: Option<&str>,
+        model: Option<&str>,
     ) -> Result<Option<SummaryDocument>, StoreError> {
         let mut filter = doc! { "_id.book": id(book), "_id.contentHash": content_hash };
-        filter.insert("_id.promptVersion", prompt_version);
+        filter.insert("_id.promptVersion", one_of(prompt_versions));
         if let Some(provider) = provider {
             filter.insert("_id.provider", provider);
+        }
+        if let Some(model) = model {
+            filter.insert("_id.requestedModel", model);
         }
         Ok(self.summaries().find_one(filter).sort(doc! { "generatedAt": -1 }).max_time(READ).await?)
     }
@@ -101,7 +107,7 @@ impl MongoStore {
     pub(super) async fn show_summary(&self, summary: &SummaryDocument) -> Result<bool, StoreError> {
         let mut summary = summary.clone();
         for attempt in 0..ATTEMPTS {
-            if summary.key.prompt_version == prompt::VERSION {
+            if prompt::is_known(&summary.key.prompt_version) {
                 let show = doc! { "$set": { "latestSummary": document(&summary.latest())? } };
                 self.books().update_one(shows_older(&summary), show).await?;
             }
@@ -138,6 +144,14 @@ impl MongoStore {
     }
 }
 
+/// Prompt versions as a condition.
+pub(super) fn one_of(prompt_versions: &[&str]) -> Bson {
+    match prompt_versions {
+        [one] => Bson::from(*one),
+        several => Bson::from(doc! { "$in": several }),
+    }
+}
+
 /// The book that a summary fits, if what it shows is older, or is what this one has replaced.
 fn shows_older(summary: &SummaryDocument) -> Document {
     let key = &summary.key;
@@ -146,10 +160,11 @@ fn shows_older(summary: &SummaryDocument) -> Document {
         "contentHash": &key.content_hash,
         "$or": [
             { "latestSummary": { "$exists": false } },
-            { "latestSummary.promptVersion": { "$ne": &key.prompt_version } },
+            { "latestSummary.promptVersion": { "$nin": prompt::VERSIONS } },
             {
                 "latestSummary.provider": &key.provider,
                 "latestSummary.requestedModel": &key.requested_model,
+                "latestSummary.promptVersion": &key.prompt_version,
                 "latestSummary.fence": { "$lte": summary.fence },
             },
             {
@@ -157,6 +172,7 @@ fn shows_older(summary: &SummaryDocument) -> Document {
                 "$or": [
                     { "latestSummary.provider": { "$ne": &key.provider } },
                     { "latestSummary.requestedModel": { "$ne": &key.requested_model } },
+                    { "latestSummary.promptVersion": { "$ne": &key.prompt_version } },
                 ],
             },
         ],
@@ -166,7 +182,7 @@ fn shows_older(summary: &SummaryDocument) -> Document {
 /// Whether nothing is left to do: the book shows this summary or a later one, or is another by now. In the
 /// last case the mark stays for a while: the book may have changed back in between.
 fn settled(book: &BookDocument, summary: &SummaryDocument) -> bool {
-    summary.key.prompt_version != prompt::VERSION
+    !prompt::is_known(&summary.key.prompt_version)
         || (book.content_hash == summary.key.content_hash && book.latest_summary.is_some())
 }
 

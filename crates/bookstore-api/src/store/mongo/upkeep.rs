@@ -114,7 +114,7 @@ impl MongoStore {
         };
         // Not deleted after all, or made again since.
         let (id, hash) = (uuid(book.id), &book.content_hash);
-        if let Some(summary) = self.latest_summary(id, hash, prompt::VERSION, None).await? {
+        if let Some(summary) = self.latest_summary(id, hash, prompt::VERSIONS, None, None).await? {
             self.show_summary(&summary).await?;
         }
         self.tombstones().delete_one(doc! { "_id": tombstone.id, "token": tombstone.token }).await?;

@@ -36,7 +36,7 @@ pub fn summary(book: &Book, provider: &str, text: &str, second: i64) -> StoredSu
 pub async fn a_summary_is_kept_for_the_book_it_was_made_from(store: impl Store + 'static) {
     let book = create(&store, draft("Moby-Dick")).await;
     let find = async |book: &Book, provider: Option<&str>| {
-        store.summary(book.id, &book.content_hash(), prompt::VERSION, provider).await.unwrap()
+        store.summary(book.id, &book.content_hash(), prompt::VERSION, provider, None).await.unwrap()
     };
     assert_eq!(find(&book, None).await, None);
     let current = async |provider: Option<&str>| {
@@ -48,7 +48,7 @@ pub async fn a_summary_is_kept_for_the_book_it_was_made_from(store: impl Store +
     assert_eq!(find(&book, None).await, Some(first.clone()));
     assert_eq!(find(&book, Some("ollama")).await, Some(first.clone()));
     assert_eq!(find(&book, Some("claude")).await, None);
-    assert_eq!(store.summary(book.id, &book.content_hash(), "0", None).await.unwrap(), None);
+    assert_eq!(store.summary(book.id, &book.content_hash(), "0", None, None).await.unwrap(), None);
 
     assert_eq!(current(None).await, Some(first.clone()));
     assert_eq!((current(Some("ollama")).await, current(Some("claude")).await), (Some(first.clone()), None));
@@ -89,7 +89,7 @@ pub async fn keep(store: &impl Store, book: &Book, provider: &str, text: &str, s
 pub async fn a_summary_never_replaces_one_of_a_later_call(store: impl Store + 'static) {
     let book = create(&store, draft("Moby-Dick")).await;
     let find = async || {
-        let found = store.summary(book.id, &book.content_hash(), prompt::VERSION, None).await.unwrap();
+        let found = store.summary(book.id, &book.content_hash(), prompt::VERSION, None, None).await.unwrap();
         found.unwrap().text
     };
     let call = |text: &str, fence: u64| StoredSummary { fence, ..summary(&book, "ollama", text, 0) };
