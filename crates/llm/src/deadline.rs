@@ -21,6 +21,9 @@ use crate::{Chunk, CompletionStream, ErrorKind, LlmError, LlmProvider, ProviderN
 /// A silence as short as this (or an eighth of the whole time) is no stall.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(2);
 
+/// The clock is asked once in so many chunks that come without a wait.
+const CLOCK_EVERY: u32 = 64;
+
 /// A provider whose calls end within a deadline.
 pub struct Deadline<P> {
     inner: P,
@@ -51,7 +54,15 @@ impl<P: LlmProvider> LlmProvider for Deadline<P> {
         let request = Request { deadline: end, ..request.clone() };
         let due = time.due(begun);
         let inner = timeout_at(due, self.inner.call(&request)).await.map_err(|_| time.late(due))??;
-        Ok(Bounded { inner: Some(inner), time, silent_since: begun, handed_over: true, timer: None }.boxed())
+        let stream = Bounded {
+            inner: Some(inner),
+            time,
+            silent_since: begun,
+            handed_over: true,
+            unasked: 0,
+            timer: None,
+        };
+        Ok(stream.boxed())
     }
 }
 
@@ -93,6 +104,8 @@ struct Bounded {
     silent_since: Instant,
     /// Whether the reader has had a chunk since the last poll: its own pause is no silence.
     handed_over: bool,
+    /// Chunks since the clock was asked.
+    unasked: u32,
     /// Set when there is something to wait for, to a time that is never later than it has to be.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -110,17 +123,17 @@ impl Stream for Bounded {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        let mut now = Instant::now();
-        if this.handed_over {
-            this.silent_since = now;
-            this.handed_over = false;
-        }
         match inner.poll_next_unpin(cx) {
             Poll::Ready(Some(Ok(chunk))) => {
-                if now >= this.time.end && !matches!(chunk, Chunk::End(_)) {
-                    return this.late(this.time.end);
-                }
                 this.handed_over = true;
+                // One that is never waited for meets no timer.
+                this.unasked += 1;
+                if this.unasked >= CLOCK_EVERY {
+                    this.unasked = 0;
+                    if Instant::now() >= this.time.end && !matches!(chunk, Chunk::End(_)) {
+                        return this.late(this.time.end);
+                    }
+                }
                 return Poll::Ready(Some(Ok(chunk)));
             }
             Poll::Ready(ended) => {
@@ -128,6 +141,11 @@ impl Stream for Bounded {
                 return Poll::Ready(ended);
             }
             Poll::Pending => {}
+        }
+        this.unasked = 0;
+        let mut now = Instant::now();
+        if std::mem::take(&mut this.handed_over) {
+            this.silent_since = now;
         }
         let due = this.time.due(this.silent_since);
         loop {

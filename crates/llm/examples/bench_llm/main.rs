@@ -8,7 +8,7 @@
 //! to 127.0.0.1 only.
 //!
 //! `bench_llm [latency|first|rate|chunks|proxy]…` measures what is named, or all of it. `CALLS`,
-//! `SECONDS` and `CHUNKS` set how much; `LITELLM_URL` names a LiteLLM in front of the stub that
+//! `SECONDS` and `CHUNKS` set how much, `WIRES` (ollama,openai,claude) which protocols; `LITELLM_URL` names a LiteLLM in front of the stub that
 //! listens on `STUB_PORT` (`.make/litellm.py` sees to both).
 
 use std::error::Error;

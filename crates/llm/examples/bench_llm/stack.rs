@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use llm::{
-    Backoff, Chunk, Delivery, LlmError, LlmProvider, Ollama, Prices, Prompt, Request, Resilient, Simulated,
-    Trail,
+    Backoff, Chunk, Claude, Delivery, LlmError, LlmProvider, Ollama, Prices, Prompt, Request, Resilient,
+    Simulated, Trail,
 };
 use telemetry::{LogFormat, Metrics, OtlpProtocol, Telemetry, TelemetrySettings};
 
-use super::Fallible;
 use super::wire::{Model, SYSTEM, USER, Wire};
+use super::{Fallible, setting};
 
 /// Deadline of a call, as is the default of the service.
 const LIMIT: Duration = Duration::from_secs(50);
@@ -64,9 +64,14 @@ impl Bench {
         Ok(Self { base, metrics, prices: Arc::new(Prices::shipped()?), client })
     }
 
-    /// The protocols that have an adapter.
+    /// The protocols that are measured: all that have an adapter, or those of them that `WIRES` names.
     pub(crate) fn wires(&self) -> Vec<Wire> {
-        Wire::ALL.into_iter().filter(|wire| matches!(wire, Wire::Ollama)).collect()
+        let named = setting("WIRES");
+        let wanted = |wire: &Wire| {
+            *wire != Wire::OpenAi
+                && named.as_ref().is_none_or(|named| named.split(',').any(|name| name == wire.name()))
+        };
+        Wire::ALL.into_iter().filter(wanted).collect()
     }
 
     fn resilient(&self, wire: Wire, model: &str) -> Fallible<Resilient> {
@@ -75,7 +80,14 @@ impl Bench {
             Wire::Ollama => {
                 Resilient::new(Ollama::new(&self.base, model)?, metrics, prices, LIMIT, Backoff::default())
             }
-            Wire::OpenAi | Wire::Anthropic => return Err("no adapter yet".into()),
+            Wire::Anthropic => Resilient::new(
+                Claude::new(&self.base, None, model)?,
+                metrics,
+                prices,
+                LIMIT,
+                Backoff::default(),
+            ),
+            Wire::OpenAi => return Err("no adapter yet".into()),
         };
         Ok(wrapped)
     }
