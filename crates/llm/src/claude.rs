@@ -120,7 +120,12 @@ impl Claude {
         let body = serde_json::from_slice::<ErrorBody>(&refusal.body).ok();
         let refusal = refusal.or_id(body.as_ref().and_then(|body| body.request_id.as_deref()));
         let error = body.map(|body| body.error).unwrap_or_default();
-        let kind = error.kind().unwrap_or_else(|| kind_of(refusal.status));
+        let by_status = kind_of(refusal.status);
+        let kind = match error.kind() {
+            // Whatever its words say.
+            Some(_) if by_status == ErrorKind::Unauthorized => by_status,
+            told => told.unwrap_or(by_status),
+        };
         let failure = self.endpoint.failure(kind, Some(refusal.status), &error.message);
         let status = refusal.status;
         let detail = match kind {

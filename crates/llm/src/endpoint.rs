@@ -247,6 +247,7 @@ impl Endpoint {
         let (who, setting) = (self.who, self.setting);
         let status = status.map(|status| format!("status {status}"));
         let said = Some(quote(said, self.key.as_ref())).filter(|said| !said.is_empty());
+        let told = said.is_some();
         let reason = match (status.clone(), said) {
             (Some(status), Some(said)) => format!("{status}: {said}"),
             (reason, None) | (None, reason) => reason.unwrap_or_else(|| "no reason given".to_owned()),
@@ -263,8 +264,9 @@ impl Endpoint {
                 format!("the prompt is too long for {who}'s model ({reason}); shorten it")
             }
             ErrorKind::Refused => format!("{who} refuses this content ({reason})"),
+            ErrorKind::BadRequest if told => format!("{who} does not accept the request ({reason})"),
             ErrorKind::BadRequest => {
-                format!("{who} at {} does not accept the request ({reason}); check {setting}", self.shown())
+                format!("{who} does not speak its protocol at {} ({reason}); check {setting}", self.shown())
             }
             ErrorKind::Unavailable | ErrorKind::BadAnswer | ErrorKind::NotAdmitted => {
                 format!("{who} failed ({reason}); ask again later")

@@ -201,16 +201,16 @@ impl answer::Reader for Reader {
         if !line.done {
             return Ok(());
         }
-        if self.wants_tool && !self.has_text {
-            let detail = "Ollama asked for a tool where text was wanted";
-            return Err(LlmError::new(ErrorKind::BadAnswer, detail));
-        }
         let usage = match (line.prompt_eval_count, line.eval_count) {
             (Some(input), Some(output)) => {
                 Some(TokenUsage { input, output, reported: true, ..TokenUsage::default() })
             }
             _ => None,
         };
+        if self.wants_tool && !self.has_text {
+            let detail = "Ollama asked for a tool where text was wanted";
+            return Err(LlmError::new(ErrorKind::BadAnswer, detail).with_usage(usage));
+        }
         let stop = match line.done_reason.as_deref() {
             Some("stop") => StopReason::End,
             Some("length") => StopReason::MaxTokens,

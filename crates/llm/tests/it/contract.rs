@@ -1,12 +1,16 @@
 //! What holds of every provider, whatever its protocol. Each function is a test; `contract!` makes
 //! them for a [`Wire`].
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures::StreamExt;
-use llm::{Chunk, Completion, Deadline, Delivery, ErrorKind, LlmError, Prompt, Request, complete};
+use llm::{
+    Chunk, Completion, Deadline, Delivery, ErrorKind, LlmError, LlmProvider, Prompt, Request, complete,
+};
 use proptest::prelude::{Strategy, any};
 use proptest::test_runner::{Config, TestRunner};
+use tokio::time::Instant;
 
 use crate::script::{Finish, PATIENCE, Reply, Scripted};
 use crate::wire::{CANARY, Case, Expected, Wire};
@@ -58,77 +62,96 @@ pub fn request(delivery: Delivery) -> Request {
     Request { delivery, ..Request::once(prompt, PATIENCE) }
 }
 
-/// Asks a server that gives this answer, once.
-async fn ask(wire: &Wire, delivery: Delivery, reply: Reply) -> (Result<Completion, LlmError>, Scripted) {
-    let server = Scripted::start(reply).await;
-    let provider = (wire.make)(&format!("{}{}", server.root, wire.prefix), wire.model);
-    let asked = tokio::time::timeout(PATIENCE, complete(provider.as_ref(), &request(delivery))).await;
-    (asked.expect("the call does not end"), server)
+/// An adapter and the server that it asks.
+struct Asking {
+    wire: Wire,
+    server: Scripted,
+    provider: Box<dyn LlmProvider>,
 }
 
-/// Holds a call against what is expected.
-async fn check(wire: &Wire, case: Case) {
-    let Case { name, delivery, reply, expected } = case;
-    let name = format!("{}: {name} ({delivery:?})", wire.name);
-    let (result, server) = ask(wire, delivery, reply).await;
-    let shown = format!("{result:?}");
-    assert!(!shown.contains(CANARY), "{name}: {shown}");
-    assert_eq!(server.asked().len(), 1, "{name}: a call is one request");
-    match (result, expected) {
-        (Ok(said), Expected::Answer(wanted)) => {
-            assert_eq!(said.text, wanted.text, "{name}");
-            assert_eq!(said.beginning.provider, wire.name, "{name}");
-            assert_eq!(said.beginning.requested_model, wire.model, "{name}");
-            assert_eq!(said.beginning.request_id.as_deref(), wanted.request_id, "{name}");
-            assert_eq!(said.beginning.simulated, wanted.simulated, "{name}");
-            assert_eq!(said.ending.model, wanted.model, "{name}");
-            assert_eq!(said.ending.usage, wanted.usage, "{name}");
-            assert_eq!(said.ending.stop, wanted.stop, "{name}");
-        }
-        (Err(error), Expected::Failure(wanted)) => {
-            assert_eq!(error.kind, wanted.kind, "{name}: {error}");
-            match (error.retry_after, wanted.retry_after) {
-                (Some(wait), Some(most)) => {
-                    assert!(wait <= most && wait + Duration::from_secs(2) >= most, "{name}: {wait:?}");
+impl Asking {
+    async fn start(wire: &Wire) -> Self {
+        let server = Scripted::start(Reply::new(500, "text/plain")).await;
+        let provider = (wire.make)(&format!("{}{}", server.root, wire.prefix), wire.model);
+        Self { wire: *wire, server, provider }
+    }
+
+    /// Asks once while the server gives this answer.
+    async fn ask(&mut self, delivery: Delivery, reply: Reply) -> Result<Completion, LlmError> {
+        self.server.tell(reply);
+        let request = request(delivery);
+        let asked = tokio::time::timeout(PATIENCE, complete(self.provider.as_ref(), &request)).await;
+        asked.expect("the call does not end")
+    }
+
+    /// Holds a call against what is expected.
+    async fn check(&mut self, case: Case) {
+        let wire = self.wire;
+        let Case { name, delivery, reply, expected } = case;
+        let name = format!("{}: {name} ({delivery:?})", wire.name);
+        let result = self.ask(delivery, reply).await;
+        let shown = format!("{result:?}");
+        assert!(!shown.contains(CANARY), "{name}: {shown}");
+        assert_eq!(self.server.asked().len(), 1, "{name}: a call is one request");
+        match (result, expected) {
+            (Ok(said), Expected::Answer(wanted)) => {
+                assert_eq!(said.text, wanted.text, "{name}");
+                assert_eq!(said.beginning.provider, wire.name, "{name}");
+                assert_eq!(said.beginning.requested_model, wire.model, "{name}");
+                assert_eq!(said.beginning.request_id.as_deref(), wanted.request_id, "{name}");
+                assert_eq!(said.beginning.simulated, wanted.simulated, "{name}");
+                assert_eq!(said.ending.model, wanted.model, "{name}");
+                assert_eq!(said.ending.usage, wanted.usage, "{name}");
+                assert_eq!(said.ending.stop, wanted.stop, "{name}");
+            }
+            (Err(error), Expected::Failure(wanted)) => {
+                assert_eq!(error.kind, wanted.kind, "{name}: {error}");
+                match (error.retry_after, wanted.retry_after) {
+                    (Some(wait), Some(most)) => {
+                        assert!(wait <= most && wait + Duration::from_secs(2) >= most, "{name}: {wait:?}");
+                    }
+                    (wait, most) => assert_eq!(wait, most, "{name}: {error}"),
                 }
-                (wait, most) => assert_eq!(wait, most, "{name}: {error}"),
+                assert_eq!(error.request_id.as_deref(), wanted.request_id, "{name}: {error}");
+                assert_eq!(error.usage.as_deref(), wanted.usage.as_ref(), "{name}: {error}");
+                for word in wanted.says {
+                    assert!(error.detail.contains(word), "{name}: {word:?} is not in {error}");
+                }
+                assert!(error.detail.len() < 1200, "{name}: {} bytes of error", error.detail.len());
             }
-            assert_eq!(error.request_id.as_deref(), wanted.request_id, "{name}: {error}");
-            assert_eq!(error.usage.as_deref(), wanted.usage.as_ref(), "{name}: {error}");
-            for word in wanted.says {
-                assert!(error.detail.contains(word), "{name}: {word:?} is not in {error}");
-            }
-            assert!(error.detail.len() < 1200, "{name}: {} bytes of error", error.detail.len());
+            (result, expected) => panic!("{name}: {result:?} instead of {expected:?}"),
         }
-        (result, expected) => panic!("{name}: {result:?} instead of {expected:?}"),
     }
 }
 
 /// The samples, with what they say of themselves.
 pub async fn samples_are_understood(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     for delivery in DELIVERIES {
-        check(wire, (wire.sample)(delivery)).await;
+        asking.check((wire.sample)(delivery)).await;
         let mut marked = (wire.sample)(delivery);
         marked.reply = marked.reply.header("x-llm-simulated", "true");
         let Expected::Answer(answer) = &mut marked.expected else { panic!("a sample is an answer") };
         answer.simulated = true;
-        check(wire, marked).await;
+        asking.check(marked).await;
     }
 }
 
 /// The provider's own cases.
 pub async fn cases_are_understood(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     for case in (wire.cases)() {
-        check(wire, case).await;
+        asking.check(case).await;
     }
 }
 
 /// A request has the prompt, the model and the longest answer in it, and asks for its delivery.
 pub async fn requests_say_what_is_asked(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     for delivery in DELIVERIES {
-        let (result, server) = ask(wire, delivery, (wire.sample)(delivery).reply).await;
+        let result = asking.ask(delivery, (wire.sample)(delivery).reply).await;
         result.unwrap();
-        let asked = server.asked().pop().unwrap();
+        let asked = asking.server.asked().pop().unwrap();
         let body = asked.json();
         let strings = strings(&body);
         for wanted in [SYSTEM, USER] {
@@ -152,6 +175,7 @@ fn strings(value: &serde_json::Value) -> Vec<String> {
 
 /// A server that echoes the key in its error, as some do, does not make us show it.
 pub async fn the_key_is_never_shown(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     let said = format!("Incorrect API key provided: {CANARY}. {}", &CANARY[..12]);
     for status in [400, 401, 403, 404, 413, 422, 429, 500, 503, 529] {
         let errors = [
@@ -166,7 +190,7 @@ pub async fn the_key_is_never_shown(wire: &Wire) {
                 .header("x-amzn-errortype", "UnrecognizedClientException")
                 .header("request-id", format!("req_{CANARY}"))
                 .header("x-request-id", format!("req_{CANARY}"));
-            let (result, _server) = ask(wire, Delivery::Streamed, reply).await;
+            let result = asking.ask(Delivery::Streamed, reply).await;
             let error = result.unwrap_err();
             let mut shown = format!("{error} {:?}", error.detail);
             if [401, 403].contains(&status) {
@@ -181,6 +205,7 @@ pub async fn the_key_is_never_shown(wire: &Wire) {
 
 /// Bytes come as they come: in two at every boundary, and one by one.
 pub async fn any_split_gives_the_same_answer(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     for delivery in DELIVERIES {
         let sample = (wire.sample)(delivery);
         let body = sample.reply.body();
@@ -191,13 +216,14 @@ pub async fn any_split_gives_the_same_answer(wire: &Wire) {
             let mut case = sample.clone();
             case.name = format!("{} pieces, the first of {first} bytes", pieces.len());
             case.reply = sample.reply.with_body(pieces);
-            check(wire, case).await;
+            asking.check(case).await;
         }
     }
 }
 
 /// Both ends of lines mean the same.
 pub async fn lines_may_end_in_crlf(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     if !wire.lines {
         return;
     }
@@ -207,13 +233,14 @@ pub async fn lines_may_end_in_crlf(wire: &Wire) {
     for at in 1..body.len() {
         case.name = format!("CRLF, split at {at}");
         case.reply = case.reply.with_body([&body[..at], &body[at..]]);
-        check(wire, case.clone()).await;
+        asking.check(case.clone()).await;
     }
 }
 
 /// Wherever a connection ends before the last event, there is no answer; nor where the body's framing
 /// says that this was all.
 pub async fn a_cut_answer_is_never_taken_for_a_whole_one(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     for delivery in DELIVERIES {
         let sample = (wire.sample)(delivery);
         let Expected::Answer(wanted) = &sample.expected else { panic!("a sample is an answer") };
@@ -221,9 +248,9 @@ pub async fn a_cut_answer_is_never_taken_for_a_whole_one(wire: &Wire) {
         for finish in [Finish::Cut, Finish::Complete] {
             for at in 0..body.len() {
                 let reply = sample.reply.with_body([&body[..at]]).finish(finish);
-                let (result, server) = ask(wire, delivery, reply).await;
+                let result = asking.ask(delivery, reply).await;
                 let name = format!("{}: {finish:?} after {at} bytes ({delivery:?})", wire.name);
-                assert_eq!(server.asked().len(), 1, "{name}");
+                assert_eq!(asking.server.asked().len(), 1, "{name}");
                 match result {
                     Err(error) => assert!(
                         matches!(error.kind, ErrorKind::BadAnswer | ErrorKind::Unavailable),
@@ -243,12 +270,13 @@ pub async fn a_cut_answer_is_never_taken_for_a_whole_one(wire: &Wire) {
 
 /// A reset in the middle is one, too.
 pub async fn a_reset_is_a_failure(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     for delivery in DELIVERIES {
         let sample = (wire.sample)(delivery);
         let body = sample.reply.body();
         for at in [0, body.len() / 2] {
             let reply = sample.reply.with_body([&body[..at]]).finish(Finish::Reset);
-            let (result, _server) = ask(wire, delivery, reply).await;
+            let result = asking.ask(delivery, reply).await;
             let error = result.unwrap_err();
             assert!(
                 matches!(error.kind, ErrorKind::BadAnswer | ErrorKind::Unavailable),
@@ -261,23 +289,27 @@ pub async fn a_reset_is_a_failure(wire: &Wire) {
 
 /// Silence from the start or in the middle ends with the deadline, and so does the connection.
 pub async fn a_silent_server_meets_the_deadline(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
+    let provider = (wire.make)(&format!("{}{}", asking.server.root, wire.prefix), wire.model);
+    let bounded = Deadline::new(Boxed(provider), PATIENCE);
     for delivery in DELIVERIES {
         let sample = (wire.sample)(delivery);
         let body = sample.reply.body();
         for at in [0, body.len() / 2] {
             let reply = sample.reply.with_body([&body[..at]]).finish(Finish::Stall);
-            let mut server = Scripted::start(reply).await;
-            let provider = (wire.make)(&format!("{}{}", server.root, wire.prefix), wire.model);
-            let bounded = Deadline::new(Boxed(provider), Duration::from_millis(300));
-            let error = complete(&bounded, &request(delivery)).await.unwrap_err();
+            asking.server.tell(reply);
+            let mut request = request(delivery);
+            request.deadline = Instant::now() + Duration::from_millis(300);
+            let error = complete(&bounded, &request).await.unwrap_err();
             assert_eq!(error.kind, ErrorKind::Timeout, "{}: {error}", wire.name);
-            server.until_left().await;
+            asking.server.until_left().await;
         }
     }
 }
 
 /// A body without end is given up, and little of it is held.
 pub async fn an_endless_answer_ends(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     let filler = vec![b'a'; 64 << 10];
     for delivery in DELIVERIES {
         let sample = (wire.sample)(delivery);
@@ -285,26 +317,27 @@ pub async fn an_endless_answer_ends(wire: &Wire) {
         let endings: [&[u8]; 3] = [&[], b"data: \"", b"{\"a\":\""];
         for opening in endings {
             let reply = sample.reply.with_body([&first, opening, &filler]).finish(Finish::Endless);
-            let (result, mut server) = ask(wire, delivery, reply).await;
+            let result = asking.ask(delivery, reply).await;
             let error = result.unwrap_err();
             assert_eq!(error.kind, ErrorKind::BadAnswer, "{}: {error}", wire.name);
-            server.until_left().await;
+            asking.server.until_left().await;
         }
         for status in [400, 500] {
             let mut reply = Reply::new(status, "text/html").piece(filler.clone()).finish(Finish::Endless);
             reply.headers.push(("x-amzn-errortype", "ValidationException".to_owned()));
-            let (result, mut server) = ask(wire, delivery, reply).await;
+            let result = asking.ask(delivery, reply).await;
             let error = result.unwrap_err();
             let expected = if status == 400 { ErrorKind::BadRequest } else { ErrorKind::Unavailable };
             assert_eq!(error.kind, expected, "{}: {error}", wire.name);
             assert!(error.detail.len() < 1200, "{} bytes", error.detail.len());
-            server.until_left().await;
+            asking.server.until_left().await;
         }
     }
 }
 
 /// What stands between answers in HTML, or sends elsewhere; the key never follows a redirect.
 pub async fn proxies_and_redirects_are_not_answers(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     let html = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
     let elsewhere = Scripted::start((wire.sample)(Delivery::Streamed).reply).await;
     for delivery in DELIVERIES {
@@ -320,10 +353,10 @@ pub async fn proxies_and_redirects_are_not_answers(wire: &Wire) {
             (Reply::new(307, "text/html").header("location", &elsewhere.root), ErrorKind::BadRequest),
         ] {
             let status = reply.status;
-            let (result, server) = ask(wire, delivery, reply).await;
+            let result = asking.ask(delivery, reply).await;
             let error = result.unwrap_err();
             assert_eq!(error.kind, kind, "{}: {status} ({delivery:?}): {error}", wire.name);
-            assert_eq!(server.asked().len(), 1, "{}: {status}", wire.name);
+            assert_eq!(asking.server.asked().len(), 1, "{}: {status}", wire.name);
         }
     }
     assert!(elsewhere.asked().is_empty());
@@ -331,21 +364,22 @@ pub async fn proxies_and_redirects_are_not_answers(wire: &Wire) {
 
 /// Whoever goes away in the middle leaves nothing running upstream.
 pub async fn dropping_an_answer_ends_the_call(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
     let sample = (wire.sample)(Delivery::Streamed);
     let body = sample.reply.body();
     let most = [&body[..body.len() * 3 / 4]];
-    let mut server = Scripted::start(sample.reply.with_body(most).finish(Finish::Stall)).await;
-    let provider = (wire.make)(&format!("{}{}", server.root, wire.prefix), wire.model);
-    let mut stream = provider.call(&request(Delivery::Streamed)).await.unwrap();
+    asking.server.tell(sample.reply.with_body(most).finish(Finish::Stall));
+    let mut stream = asking.provider.call(&request(Delivery::Streamed)).await.unwrap();
     assert!(matches!(stream.next().await, Some(Ok(Chunk::Begun(_)))));
     assert!(matches!(stream.next().await, Some(Ok(Chunk::Text(text))) if !text.is_empty()));
     drop(stream);
-    server.until_left().await;
+    asking.server.until_left().await;
 }
 
 /// Any bytes in any pieces, of any status, are an error or an answer, never a panic; and how they are
 /// split does not matter.
 pub async fn noise_is_survived(wire: &Wire) {
+    let asking = RefCell::new(Asking::start(wire).await);
     let wire = *wire;
     let handle = tokio::runtime::Handle::current();
     let run = move || {
@@ -378,8 +412,8 @@ pub async fn noise_is_survived(wire: &Wire) {
                 pieces.push(rest.to_vec());
                 let reply = Reply { status, ..samples[which].clone() };
                 let outcome = |pieces: Vec<Vec<u8>>| {
-                    let (result, _server) =
-                        handle.block_on(ask(&wire, DELIVERIES[which], reply.with_body(pieces)));
+                    let reply = reply.with_body(pieces);
+                    let result = handle.block_on(asking.borrow_mut().ask(DELIVERIES[which], reply));
                     result.map(|said| (said.text, said.ending)).map_err(|error| (error.kind, error.usage))
                 };
                 proptest::prop_assert_eq!(outcome(vec![body]), outcome(pieces));

@@ -87,7 +87,10 @@ impl Reply {
     }
 
     fn head(&self) -> String {
-        let mut head = format!("HTTP/1.1 {} Scripted\r\ntransfer-encoding: chunked\r\n", self.status);
+        let mut head = format!(
+            "HTTP/1.1 {} Scripted\r\ntransfer-encoding: chunked\r\nconnection: close\r\n",
+            self.status
+        );
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -119,10 +122,11 @@ impl Asked {
     }
 }
 
-/// A server that gives the same answer to every request; stopped when dropped.
+/// A server that gives the same answer to every request until it is told another; stopped when dropped.
 pub struct Scripted {
     /// `http://127.0.0.1:PORT`.
     pub root: String,
+    reply: Arc<Mutex<Arc<Reply>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
     /// Connections that their client closed before the answer's end.
     left: watch::Receiver<usize>,
@@ -135,14 +139,15 @@ impl Scripted {
         let root = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (leaving, left) = watch::channel(0);
-        let (reply, leaving) = (Arc::new(reply), Arc::new(leaving));
+        let (reply, leaving) = (Arc::new(Mutex::new(Arc::new(reply))), Arc::new(leaving));
         let mut tasks = JoinSet::new();
-        let seen = Arc::clone(&asked);
+        let (seen, told) = (Arc::clone(&asked), Arc::clone(&reply));
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else { return };
-                let (reply, seen, leaving) = (Arc::clone(&reply), Arc::clone(&seen), Arc::clone(&leaving));
+                let (seen, leaving) = (Arc::clone(&seen), Arc::clone(&leaving));
+                let reply = Arc::clone(&told.lock().unwrap());
                 connections.spawn(async move {
                     let _ = stream.set_nodelay(true);
                     if serve(stream, &reply, &seen).await == Some(Outcome::Left) {
@@ -151,7 +156,14 @@ impl Scripted {
                 });
             }
         });
-        Self { root, asked, left, _tasks: tasks }
+        Self { root, reply, asked, left, _tasks: tasks }
+    }
+
+    /// Gives another answer from now on, and forgets what was asked.
+    pub fn tell(&mut self, reply: Reply) {
+        *self.reply.lock().unwrap() = Arc::new(reply);
+        self.asked.lock().unwrap().clear();
+        self.left.mark_unchanged();
     }
 
     /// The requests so far.
@@ -159,12 +171,9 @@ impl Scripted {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Waits until a client has closed its connection before the answer's end.
+    /// Waits until a client has closed its connection before the answer's end, since the answer was told.
     pub async fn until_left(&mut self) {
-        timeout(PATIENCE, self.left.wait_for(|left| *left > 0))
-            .await
-            .expect("the client keeps its connection")
-            .unwrap();
+        timeout(PATIENCE, self.left.changed()).await.expect("the client keeps its connection").unwrap();
     }
 }
 
