@@ -34,6 +34,7 @@ pub use fallback::Fallback;
 pub use money::{Cost, Usd};
 pub use observed::Observed;
 pub use ollama::Ollama;
+pub use openai::OpenAi;
 pub use prices::{LongPrompt, Pattern, Price, Prices, PricesError, Rates};
 pub use provider::{
     Arm, Beginning, Chunk, Completion, CompletionStream, Delivery, Ending, LlmProvider, Prompt, ProviderName,

@@ -9,5 +9,6 @@
 mod claude;
 mod contract;
 mod ollama;
+mod openai;
 mod script;
 mod wire;
