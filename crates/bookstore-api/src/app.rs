@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use http_server::{ApiToken, ListenError, TokenError};
-use llm::LlmError;
+use llm::{LlmError, ProviderName, Usd};
 use secrecy::ExposeSecret;
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -22,10 +22,13 @@ use crate::import_jobs::ImportJobs;
 use crate::leases::Leases;
 use crate::leases::local::LocalLeases;
 use crate::leases::redis::RedisLeases;
+use crate::limits::memory::MemoryLimits;
+use crate::limits::redis::RedisLimits;
+use crate::limits::{Bounds, Limits};
 use crate::redis_link::{LinkError, RedisLink};
 use crate::seed;
 use crate::settings::Settings;
-use crate::spend::Spend;
+use crate::spend::{Policy, Spend};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::mongo::{self, MongoStore};
 use crate::store::observed::ObservedStore;
@@ -38,6 +41,8 @@ mod providers;
 const WRITES_DEADLINE: Duration = Duration::from_millis(1_500);
 /// Longest wait after it for invalidations that failed.
 const INVALIDATIONS_DEADLINE: Duration = Duration::from_millis(500);
+/// Longest wait for what was spent to be settled and written down.
+const SPEND_DEADLINE: Duration = Duration::from_millis(1_000);
 /// What this service's keys in Redis begin with.
 const NAMESPACE: &str = "bookstore";
 
@@ -64,6 +69,12 @@ pub enum AppError {
     /// A provider cannot be set up.
     #[error(transparent)]
     Provider(#[from] LlmError),
+    /// A budget cannot bind what has no price.
+    #[error(
+        "no price is known of {0}, and so no budget in dollars can hold it: add it to a file that LLM_PRICES_FILE \
+         names, or set LLM_DAILY_BUDGET_USD=none and give no tenant a dailyBudgetUsd"
+    )]
+    Unpriced(String),
     /// There is no API token.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -93,6 +104,7 @@ impl AppError {
             Self::Store(error) => error.kind(),
             Self::Redis(error) => error.kind(),
             Self::Provider(error) => error.kind(),
+            Self::Unpriced(_) => "unpriced",
             Self::Token(_) => "token",
             Self::Listen(error) => error.kind(),
             Self::Import(error) => error.kind(),
@@ -112,6 +124,7 @@ pub struct App {
     pub store: Arc<dyn Store>,
     cache: CacheAside,
     writes: TaskTracker,
+    spend: Spend,
 }
 
 impl App {
@@ -126,7 +139,7 @@ impl App {
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let store = open_store(settings, metrics.clone()).await?;
-        let (cache, leases) = cache_and_leases(settings)?;
+        let Shared { cache, leases, limits } = shared(settings)?;
         // The first request finds a connection; or the log says now, once, that there is none.
         let _ = cache.ping().await;
         let cache = CacheAside::new(cache, metrics.clone(), settings.cache_time_to_live);
@@ -143,13 +156,20 @@ impl App {
         let models: Vec<(&'static str, &str)> =
             providers.configured().map(|(name, provider)| (name.as_str(), provider.model())).collect();
         metrics.start_bookstore_series(&models);
+        let spend = Spend::new(
+            policy(settings, &models)?,
+            limits,
+            store.clone(),
+            metrics.clone(),
+            Arc::new(chrono::Utc::now),
+        );
         let summaries = Summaries::new(Means {
             catalog: catalog.clone(),
             store: store.clone(),
             cache: cache.clone(),
             leases,
             providers,
-            spend: Spend,
+            spend: spend.clone(),
             call_deadline: settings.llm.deadline,
             attempts: settings.llm.attempts,
             delivery: settings.llm.delivery,
@@ -163,13 +183,14 @@ impl App {
             catalog,
             summaries,
             imports,
+            spend: spend.clone(),
             store: store.clone(),
             cache: cache.clone(),
             require_if_match,
             stop,
         };
         let router = http::router(Api::from(parts), metrics, token(settings)?);
-        Ok(Self { router, importer, store, cache, writes })
+        Ok(Self { router, importer, store, cache, writes, spend })
     }
 
     /// Waits until answers that were paid for are kept.
@@ -178,22 +199,53 @@ impl App {
         if tokio::time::timeout(WRITES_DEADLINE, self.writes.wait()).await.is_err() {
             tracing::error!("some summaries could not be kept in time");
         }
+        self.spend.finish(SPEND_DEADLINE).await;
         self.cache.finish(INVALIDATIONS_DEADLINE).await;
     }
 }
 
 /// What instances share, where they have the same server.
-type Shared = (Arc<dyn Cache>, Arc<dyn Leases>);
+struct Shared {
+    cache: Arc<dyn Cache>,
+    leases: Arc<dyn Leases>,
+    limits: Arc<dyn Limits>,
+}
 
-/// Redis for both where it is set, which need not be up yet; else this process.
-fn cache_and_leases(settings: &Settings) -> Result<Shared, LinkError> {
+/// Redis for all of them where it is set, which need not be up yet; else this process.
+fn shared(settings: &Settings) -> Result<Shared, LinkError> {
     Ok(match &settings.redis_url {
         Some(url) => {
             let link = RedisLink::new(url)?;
-            (Arc::new(RedisCache::new(link.clone(), NAMESPACE)), Arc::new(RedisLeases::new(link, NAMESPACE)))
+            Shared {
+                cache: Arc::new(RedisCache::new(link.clone(), NAMESPACE)),
+                leases: Arc::new(RedisLeases::new(link.clone(), NAMESPACE)),
+                limits: Arc::new(RedisLimits::new(link, NAMESPACE)),
+            }
         }
-        None => (Arc::new(MemoryCache::new(settings.cache_bytes)), Arc::<LocalLeases>::default()),
+        None => Shared {
+            cache: Arc::new(MemoryCache::new(settings.cache_bytes)),
+            leases: Arc::<LocalLeases>::default(),
+            limits: Arc::<MemoryLimits>::default(),
+        },
     })
+}
+
+/// Who may spend what. A budget that could not bind one of `models`, because nobody knows what it costs, is
+/// refused at the start: later it would be every request's failure.
+fn policy(settings: &Settings, models: &[(&'static str, &str)]) -> Result<Policy, AppError> {
+    let llm = &settings.llm;
+    let global = Bounds {
+        daily_nanos: llm.daily_budget_usd.and_then(Usd::from_decimal).map(Usd::nanos),
+        tokens_per_minute: llm.tokens_per_minute,
+        requests_per_minute: None,
+    };
+    let policy = Policy { tenants: llm.tenants.clone(), global, counts: llm.budgets_count };
+    let unpriced = models.iter().filter(|(name, model)| {
+        ProviderName::parse(name)
+            .is_some_and(|provider| policy.lacks_price(provider, &llm.prices.most(provider, model, 1, 1)))
+    });
+    let unpriced: Vec<String> = unpriced.map(|(name, model)| format!("{model} of {name}")).collect();
+    if unpriced.is_empty() { Ok(policy) } else { Err(AppError::Unpriced(unpriced.join(", "))) }
 }
 
 /// Opens the store that the settings name; the embedded one off the async threads, for a first start

@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 use crate::cache_aside::CacheAside;
 use crate::catalog::Catalog;
 use crate::import_jobs::ImportJobs;
+use crate::spend::Spend;
 use crate::store::Store;
 use crate::summaries::Summaries;
 
@@ -61,6 +62,8 @@ pub struct Parts {
     pub summaries: Summaries,
     /// Imports.
     pub imports: ImportJobs,
+    /// What was spent.
+    pub spend: Spend,
     /// The store, for readiness.
     pub store: Arc<dyn Store>,
     /// The cache, for readiness.

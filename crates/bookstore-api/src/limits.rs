@@ -63,7 +63,7 @@ pub enum LimitKind {
 }
 
 impl LimitKind {
-    /// The name in answers and metrics.
+    /// The name in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -71,6 +71,19 @@ impl LimitKind {
             Self::TokensPerMinute => "tokens_per_minute",
             Self::RequestsPerMinute => "requests_per_minute",
         }
+    }
+}
+
+/// A limit's name in metrics: never a tenant's.
+#[must_use]
+pub const fn name(scope: &Scope, kind: LimitKind) -> &'static str {
+    match (scope, kind) {
+        (Scope::Global, LimitKind::DailyBudget) => "global_budget",
+        (Scope::Global, LimitKind::TokensPerMinute) => "global_tokens",
+        (Scope::Global, LimitKind::RequestsPerMinute) => "global_requests",
+        (Scope::Tenant(_), LimitKind::DailyBudget) => "tenant_budget",
+        (Scope::Tenant(_), LimitKind::TokensPerMinute) => "tenant_tokens",
+        (Scope::Tenant(_), LimitKind::RequestsPerMinute) => "tenant_requests",
     }
 }
 

@@ -14,7 +14,7 @@ use http_server::{Limits, ListenSettings, Origin, TlsOptions, TlsSettings};
 use secrecy::SecretString;
 use telemetry::{LogFormat, OtlpProtocol, TelemetrySettings};
 
-pub use self::llm::{BudgetsCount, HostedSettings, LlmSettings};
+pub use self::llm::{HostedSettings, LlmSettings};
 use self::llm::{LlmOptions, LlmSecrets};
 use crate::tenants::Tenant;
 

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use secrecy::SecretString;
 
 use super::Checked;
+use crate::spend::BudgetsCount;
 use crate::tenants::{self, Tenants};
 
 /// Where Anthropic's API is unless a setting says otherwise.
@@ -121,16 +122,6 @@ pub struct HostedSettings {
     pub api_key: Option<SecretString>,
     /// Its model.
     pub model: String,
-}
-
-/// What budgets count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BudgetsCount {
-    /// What was billed: nothing where a simulator answered.
-    #[default]
-    Billed,
-    /// The list price of the same tokens, whoever answered.
-    List,
 }
 
 /// Settings, checked.
