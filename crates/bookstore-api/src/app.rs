@@ -152,9 +152,9 @@ impl App {
                 tracing::info!(books, "the catalogue was loaded into the fresh store");
             }
         }
-        let providers = Arc::new(providers::assemble(&settings.llm, &metrics)?);
+        let providers = Arc::new(providers::assemble(&settings.llm, &metrics).await?);
         let models: Vec<(&'static str, &str)> =
-            providers.configured().map(|(name, provider)| (name.as_str(), provider.model())).collect();
+            providers.configured().map(|one| (one.name().as_str(), one.model())).collect();
         metrics.start_bookstore_series(&models);
         let spend = Spend::new(
             policy(settings, &models)?,

@@ -6,17 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use llm::{Arm, LlmProvider, ProviderName};
+use llm::{Arm, Health, LlmProvider, ProviderName, Resilient};
 
 /// The providers of a service.
 pub struct Providers {
-    own: BTreeMap<ProviderName, Arc<dyn LlmProvider>>,
+    own: BTreeMap<ProviderName, Resilient>,
+    /// The default and those who stand in for it; never empty.
+    order: Vec<ProviderName>,
     /// The default with those who stand in for it.
     default: Arc<dyn LlmProvider>,
-    /// The same by name; never empty.
-    order: Vec<ProviderName>,
-    /// Other models of those providers.
-    others: BTreeMap<(ProviderName, String), Arc<dyn LlmProvider>>,
+    /// Each with its model, alone: the provider's own model, and others that experiments ask.
+    alone: BTreeMap<(ProviderName, String), Arc<dyn LlmProvider>>,
 }
 
 /// Whom a request asks, and with which prompt.
@@ -37,28 +37,38 @@ pub struct Route {
 }
 
 impl Providers {
-    /// `own` by name, each alone; `default` asks those of `order` one after another.
-    pub fn new(
-        own: BTreeMap<ProviderName, Arc<dyn LlmProvider>>,
-        default: Arc<dyn LlmProvider>,
-        order: Vec<ProviderName>,
-    ) -> Self {
-        Self { own, default, order, others: BTreeMap::new() }
+    /// Providers by name; `default` is asked first, and when it fails those of `fallback` that are there.
+    pub fn new(own: Vec<Resilient>, default: &Resilient, fallback: &[ProviderName]) -> Self {
+        let alone = own.iter().map(|one| ((one.name(), one.model().to_owned()), one.alone())).collect();
+        let own: BTreeMap<_, _> = own.into_iter().map(|one| (one.name(), one)).collect();
+        let others: Vec<Resilient> = fallback.iter().filter_map(|name| own.get(name).cloned()).collect();
+        let order = std::iter::once(default.name()).chain(others.iter().map(Resilient::name)).collect();
+        Self { own, order, default: default.or(&others), alone }
     }
 
     /// The same, with another model of a provider, for experiments.
     #[must_use]
-    pub fn with_model(mut self, adapter: Arc<dyn LlmProvider>) -> Self {
-        self.others.insert((adapter.name(), adapter.model().to_owned()), adapter);
+    pub fn with_model(mut self, other: &Resilient) -> Self {
+        self.alone.insert((other.name(), other.model().to_owned()), other.alone());
         self
     }
 
     /// The route of a request that names this provider; nothing where it is not set up.
     #[must_use]
     pub fn named(&self, provider: ProviderName, prompt_version: &'static str) -> Option<Route> {
-        let adapter = Arc::clone(self.own.get(&provider)?);
-        let model = adapter.model().to_owned();
-        Some(Route { provider, model, prompt_version, adapter, falls_back: false, arm: None })
+        self.with_its_model(provider, self.own.get(&provider)?.model(), prompt_version)
+    }
+
+    fn with_its_model(
+        &self,
+        provider: ProviderName,
+        model: &str,
+        prompt_version: &'static str,
+    ) -> Option<Route> {
+        let model = model.to_owned();
+        let key = (provider, model);
+        let adapter = Arc::clone(self.alone.get(&key)?);
+        Some(Route { provider, model: key.1, prompt_version, adapter, falls_back: false, arm: None })
     }
 
     /// The route of a request that names none.
@@ -78,20 +88,22 @@ impl Providers {
         prompt_version: &'static str,
         arm: Arc<Arm>,
     ) -> Option<Route> {
-        let own = self.named(provider, prompt_version)?;
         let route = match model {
-            Some(model) if model != own.model => {
-                let adapter = Arc::clone(self.others.get(&(provider, model.to_owned()))?);
-                Route { model: model.to_owned(), adapter, ..own }
-            }
-            _ => own,
+            Some(model) => self.with_its_model(provider, model, prompt_version)?,
+            None => self.named(provider, prompt_version)?,
         };
         Some(Route { arm: Some(arm), ..route })
     }
 
     /// Those that are set up, by name.
-    pub fn configured(&self) -> impl Iterator<Item = (ProviderName, &Arc<dyn LlmProvider>)> {
-        self.own.iter().map(|(name, adapter)| (*name, adapter))
+    pub fn configured(&self) -> impl Iterator<Item = &Resilient> {
+        self.own.values()
+    }
+
+    /// How a provider is that is set up.
+    #[must_use]
+    pub fn health(&self, provider: ProviderName) -> Option<Health> {
+        self.own.get(&provider).map(Resilient::health)
     }
 
     /// The default and those who stand in for it, in this order.

@@ -205,7 +205,7 @@ impl Summaries {
         let Some(provider) = asked.provider else { return Ok(self.providers.default(prompt::VERSION)) };
         self.providers.named(provider, prompt::VERSION).ok_or_else(|| UseCaseError::ProviderNotConfigured {
             provider,
-            available: self.providers.configured().map(|(name, _)| name.as_str()).collect(),
+            available: self.providers.configured().map(|one| one.name().as_str()).collect(),
         })
     }
 

@@ -1,31 +1,28 @@
-//! The assembly of the providers: each explicit one is a deadline around its observed adapter; the
-//! default asks those that stand in for it as well.
+//! The assembly of the providers: an adapter for each that the settings name, with what is wrapped
+//! around it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use llm::{Deadline, LlmError, LlmProvider, Observed, Ollama, Prices, ProviderName, Simulated};
+use llm::{Backoff, Claude, LlmError, LlmProvider, Ollama, Prices, ProviderName, Resilient, Simulated};
 use telemetry::Metrics;
 
 use crate::providers::Providers;
-use crate::settings::LlmSettings;
+use crate::settings::{HostedSettings, LlmSettings};
 
 /// The providers that the settings name.
 ///
 /// # Errors
 /// When an adapter cannot be set up.
-pub(super) fn assemble(settings: &LlmSettings, metrics: &Metrics) -> Result<Providers, LlmError> {
+pub(super) async fn assemble(settings: &LlmSettings, metrics: &Metrics) -> Result<Providers, LlmError> {
     let assembly = Assembly { settings, metrics, prices: Arc::new(settings.prices.clone()) };
-    let mut own = BTreeMap::new();
-    for name in ProviderName::ALL.into_iter().filter(|name| settings.has(*name)) {
-        if let Some(adapter) = assembly.adapter(name)? {
-            own.insert(name, assembly.bounded(adapter));
-        }
+    let mut own = Vec::new();
+    for name in ProviderName::ALL {
+        own.extend(assembly.provider(name, None).await?);
     }
-    let default = own
-        .get(&settings.provider)
-        .map_or_else(|| assembly.bounded(assembly.observed(Simulated)), Arc::clone);
-    Ok(Providers::new(own, default, vec![settings.provider]))
+    let default = own.iter().find(|provider| provider.name() == settings.provider).cloned();
+    // The settings were checked: this one is set up.
+    let default = default.unwrap_or_else(|| assembly.wrapped(Simulated));
+    Ok(Providers::new(own, &default, &settings.fallback))
 }
 
 struct Assembly<'a> {
@@ -35,23 +32,29 @@ struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
-    /// The adapter of a provider, observed.
-    fn adapter(&self, name: ProviderName) -> Result<Option<Arc<dyn LlmProvider>>, LlmError> {
-        let Self { settings, .. } = self;
+    /// A provider, with another than its own model where one is given; nothing where it is not set up.
+    async fn provider(&self, name: ProviderName, model: Option<&str>) -> Result<Option<Resilient>, LlmError> {
+        let settings = self.settings;
+        let hosted = |hosted: &HostedSettings| {
+            let model = model.unwrap_or(&hosted.model).to_owned();
+            (hosted.base_url.clone(), hosted.api_key.clone(), model)
+        };
         Ok(match name {
             ProviderName::Ollama => {
-                Some(self.observed(Ollama::new(&settings.ollama_base_url, &settings.ollama_model)?))
+                let model = model.unwrap_or(&settings.ollama_model);
+                Some(self.wrapped(Ollama::new(&settings.ollama_base_url, model)?))
             }
-            ProviderName::Simulated => Some(self.observed(Simulated)),
-            _ => None,
+            ProviderName::Claude => match settings.claude.as_ref().map(hosted) {
+                Some((url, key, model)) => Some(self.wrapped(Claude::new(&url, key, &model)?)),
+                None => None,
+            },
+            ProviderName::OpenAi | ProviderName::Bedrock => None,
+            ProviderName::Simulated => Some(self.wrapped(Simulated)),
         })
     }
 
-    fn observed(&self, adapter: impl LlmProvider + 'static) -> Arc<dyn LlmProvider> {
-        Arc::new(Observed::new(adapter, self.metrics.clone(), Arc::clone(&self.prices)))
-    }
-
-    fn bounded(&self, provider: Arc<dyn LlmProvider>) -> Arc<dyn LlmProvider> {
-        Arc::new(Deadline::new(provider, self.settings.deadline))
+    fn wrapped(&self, adapter: impl LlmProvider + 'static) -> Resilient {
+        let (metrics, prices) = (self.metrics.clone(), Arc::clone(&self.prices));
+        Resilient::new(adapter, metrics, prices, self.settings.deadline, Backoff::default())
     }
 }
