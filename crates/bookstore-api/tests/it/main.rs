@@ -66,7 +66,11 @@ mod store_model;
 #[cfg(test)]
 mod store_races;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod summaries;
+#[cfg(test)]
+mod teller;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]

@@ -303,8 +303,8 @@ async fn answers_that_cannot_be_used_are_told() {
     for body in ["<html>It works!</html>", cut, ""] {
         failing(ResponseTemplate::new(200).set_body_string(body)).await.problem(502, "llm_bad_answer");
     }
-    failing(answer("   ", 5, 1)).await.problem(502, "llm_bad_answer");
-    failing(answer("A tale. <script>alert(1)</script>", 5, 9)).await.problem(502, "llm_bad_answer");
+    failing(answer("   ", 5, 1)).await.problem(502, "unsafe_answer");
+    failing(answer("A tale. <script>alert(1)</script>", 5, 9)).await.problem(502, "unsafe_answer");
     let died = format!("{cut}{{\"error\":\"out of memory\"}}\n");
     failing(ResponseTemplate::new(200).set_body_string(died)).await.problem(503, "llm_unavailable");
 }
