@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use llm::{Backoff, Claude, LlmError, LlmProvider, Ollama, Prices, ProviderName, Resilient, Simulated};
+use llm::{Backoff, Claude, LlmError, LlmProvider, Ollama, OpenAi, Prices, ProviderName, Resilient, Simulated};
 use telemetry::Metrics;
 
 use crate::providers::Providers;
@@ -48,7 +48,11 @@ impl Assembly<'_> {
                 Some((url, key, model)) => Some(self.wrapped(Claude::new(&url, key, &model)?)),
                 None => None,
             },
-            ProviderName::OpenAi | ProviderName::Bedrock => None,
+            ProviderName::OpenAi => match settings.openai.as_ref().map(hosted) {
+                Some((url, key, model)) => Some(self.wrapped(OpenAi::new(&url, key, &model)?)),
+                None => None,
+            },
+            ProviderName::Bedrock => None,
             ProviderName::Simulated => Some(self.wrapped(Simulated)),
         })
     }
