@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use common_models::{Problem, SummaryDelta, SummaryStarted};
 use http_server::{ApiToken, docs_routes, metrics_route, require_token};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::tenants::Door;
 use crate::cache_aside::CacheAside;
 use crate::catalog::Catalog;
 use crate::import_jobs::ImportJobs;
@@ -35,6 +37,8 @@ mod lists;
 mod merge_patch;
 mod negotiation;
 mod summaries;
+mod tenants;
+mod usage;
 
 /// What handlers work with. It is cloned several times a request, and so no more than a reference.
 #[derive(Clone)]
@@ -80,10 +84,13 @@ pub struct Parts {
         Every single book or author carries an `ETag`; `If-Match` and `If-None-Match` are understood. \
         `book.summary` is a projection of the latest summary that fits the book: it changes outside the \
         book's version and `ETag`, and no write touches it. Creations take an `Idempotency-Key`. Under \
-        `/api/` the case of paths does not matter."),
+        `/api/` the case of paths does not matter.\n\n\
+        What asks an LLM is on a tenant's account: that of the `X-Api-Key`, else of the `X-Tenant-Id` if a \
+        trusted peer sends it, else the default tenant's."),
     tags(
         (name = "books", description = "Books and their summaries"),
         (name = "authors", description = "Authors"),
+        (name = "llm", description = "What asks LLMs, and what it costs"),
         (name = "operations", description = "Health")
     ),
     components(schemas(Problem, SummaryStarted, SummaryDelta)),
@@ -97,16 +104,27 @@ struct Token;
 impl Modify for Token {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        openapi.components.get_or_insert_default().add_security_scheme("token", scheme);
+        let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+            "X-Api-Key",
+            "The key of a tenant: what it spends is on that tenant's account",
+        )));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", scheme);
+        components.add_security_scheme("tenantKey", key);
     }
 }
 
-/// The routes; writes ask for `token` where there is one.
+/// The routes; writes ask for `token` where there is one, and what spends for that or a tenant's key.
 pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Router {
+    let door = Arc::new(Door { tenants: api.spend.tenants().clone(), token: token.clone() });
+    let (spending, spending_docs) = OpenApiRouter::new()
+        .routes(routes!(summaries::generate))
+        .routes(routes!(usage::read))
+        .split_for_parts();
+    let spending = spending.layer(from_fn_with_state(door, tenants::admit));
     let (routes, mut openapi) = OpenApiRouter::with_openapi(Docs::openapi())
         .routes(routes!(books::list, books::create))
         .routes(routes!(books::read, books::replace, books::patch, books::delete))
-        .routes(routes!(summaries::generate))
         .merge(
             OpenApiRouter::new()
                 .routes(routes!(imports::import))
@@ -119,6 +137,10 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
         .routes(routes!(health::ready))
         .routes(routes!(health::health))
         .split_for_parts();
+    openapi.merge(spending_docs);
     docs::complete(&mut openapi, token.is_some());
-    require_token(routes.with_state(api), token).merge(docs_routes(openapi)).merge(metrics_route(metrics))
+    require_token(routes.with_state(api.clone()), token)
+        .merge(spending.with_state(api))
+        .merge(docs_routes(openapi))
+        .merge(metrics_route(metrics))
 }

@@ -72,6 +72,13 @@ impl LimitKind {
             Self::RequestsPerMinute => "requests_per_minute",
         }
     }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::DailyBudget, Self::TokensPerMinute, Self::RequestsPerMinute];
+        all.into_iter().find(|kind| kind.as_str() == name)
+    }
 }
 
 /// A limit's name in metrics: never a tenant's.
@@ -212,6 +219,9 @@ pub trait Limits: Send + Sync {
         epoch: Option<&Epoch>,
         used: Used,
     ) -> Result<(), LimitsError>;
+    /// How long whoever is to say what was spent should wait before reading the ledger: others who count here
+    /// may just be writing into it what they had reserved before it was forgotten here.
+    fn grace(&self) -> Duration;
     /// Says what was spent on a day, unless that is known by now.
     async fn seed(&self, day: NaiveDate, spent: &[(Scope, u64)]) -> Result<(), LimitsError>;
     /// What is used up of each of these; none when what was spent that day is not known here.

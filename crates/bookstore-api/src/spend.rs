@@ -336,6 +336,7 @@ impl Spend {
     }
 
     async fn seed(&self, day: NaiveDate) -> Result<(), LimitsError> {
+        tokio::time::sleep(self.0.limits.grace()).await;
         let spent = self.0.ledger.spent(day, self.0.policy.counts).await;
         let spent = spent.map_err(|error| LimitsError::Unavailable(error.to_string()))?;
         self.0.limits.seed(day, &spent).await

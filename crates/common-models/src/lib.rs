@@ -7,6 +7,7 @@
 pub mod author;
 pub mod book;
 pub mod import;
+pub mod llm_usage;
 pub mod page;
 pub mod problem;
 pub mod run;
@@ -15,6 +16,7 @@ pub mod summary;
 pub use author::{Author, AuthorRef, PatchAuthor, WriteAuthor};
 pub use book::{Book, PatchBook, PatchPrice, Price, WriteBook};
 pub use import::{ImportFailure, ImportJob, ImportReport, ImportRow, ImportState, RowOutcome};
+pub use llm_usage::{LimitState, LlmTotals, LlmUsage, LlmUsageItem};
 pub use page::Page;
 pub use problem::{FieldError, Problem};
 pub use run::{Outcome, Run, RunState, RunSummary, Scenario, StartRun, ThresholdResult};

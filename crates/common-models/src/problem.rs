@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::llm_usage::LimitState;
+
 /// An error as every service answers it, `application/problem+json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// A URI reference for the kind of problem: `urn:bookstore:problem:` and the code.
@@ -29,6 +31,9 @@ pub struct Problem {
     /// One entry a field that is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// The limit that does not allow the request, and what is left of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Box<LimitState>>,
     /// W3C trace id of the request: 32 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
@@ -61,6 +66,7 @@ impl Problem {
             instance: None,
             code: code.to_owned(),
             errors: Vec::new(),
+            limit: None,
             trace_id: None,
         }
     }
@@ -76,6 +82,13 @@ impl Problem {
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// With the limit that does not allow the request.
+    #[must_use]
+    pub fn with_limit(mut self, limit: LimitState) -> Self {
+        self.limit = Some(Box::new(limit));
         self
     }
 }

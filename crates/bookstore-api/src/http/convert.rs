@@ -1,11 +1,13 @@
 //! Wire to domain and back.
 
 use common_models as wire;
-use llm::{Attempt, ProviderName, TokenUsage};
+use llm::{Attempt, ProviderName, Refusal, TokenUsage, Usd};
 
 use crate::book::{Author, AuthorDraft, Book, BookDraft, Price, Violation};
 use crate::catalog::UseCaseError;
 use crate::isbn::Isbn;
+use crate::limits::{LimitKind, Scope};
+use crate::spend::LimitState;
 use crate::summaries::{Answer, Origin, milliseconds};
 
 /// A book as clients see it.
@@ -174,6 +176,45 @@ fn attempt(attempt: Attempt) -> wire::Attempt {
         outcome: attempt.error.unwrap_or("ok").to_owned(),
         latency_ms: milliseconds(attempt.latency),
         request_id: attempt.request_id,
+    }
+}
+
+/// What is left of a limit as clients see it.
+pub(crate) fn limit(state: LimitState) -> wire::LimitState {
+    let figure = |figure| figure_of(state.kind, figure);
+    wire::LimitState {
+        scope: state.scope.as_str().to_owned(),
+        tenant: match &state.scope {
+            Scope::Global => None,
+            Scope::Tenant(tenant) => Some(tenant.to_string()),
+        },
+        kind: state.kind.as_str().to_owned(),
+        limit: figure(state.limit),
+        left: figure(state.left),
+        resets_at: state.resets_at,
+    }
+}
+
+/// The limit that did not let a call in; none where it was not known what is left.
+pub(crate) fn refusal(refusal: &Refusal) -> Option<wire::LimitState> {
+    let Refusal::Limit { scope, kind, limit, left, resets_at } = refusal else { return None };
+    let figure = |figure| LimitKind::named(kind).map(|kind| figure_of(kind, figure));
+    Some(wire::LimitState {
+        scope: (*scope).to_owned(),
+        tenant: None,
+        kind: (*kind).to_owned(),
+        limit: figure(*limit)?,
+        left: figure(*left)?,
+        resets_at: (*resets_at).into(),
+    })
+}
+
+/// A limit's figure in dollars, tokens or calls.
+#[expect(clippy::cast_precision_loss, reason = "limits are far below 2^53")]
+const fn figure_of(kind: LimitKind, figure: u64) -> f64 {
+    match kind {
+        LimitKind::DailyBudget => Usd::from_nanos(figure).dollars(),
+        LimitKind::TokensPerMinute | LimitKind::RequestsPerMinute => figure as f64,
     }
 }
 

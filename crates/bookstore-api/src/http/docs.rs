@@ -31,7 +31,7 @@ pub(crate) fn complete(openapi: &mut OpenApi, guarded: bool) {
     for (path, item) in &mut openapi.paths.paths {
         for (method, operation) in operations(item) {
             let shape = Shape::of(path, method, operation);
-            if !guarded && shape.writes {
+            if !guarded && shape.secured {
                 // The token is taken and not asked for.
                 operation.security.get_or_insert_default().push(SecurityRequirement::default());
             }
@@ -67,6 +67,8 @@ struct Shape {
     /// Not health, which answers however much there is to do.
     is_api: bool,
     writes: bool,
+    /// What writes, and what shows spending.
+    secured: bool,
     has_body: bool,
     takes_json: bool,
     has_id: bool,
@@ -93,6 +95,7 @@ impl Shape {
             method,
             is_api: path.starts_with("/api/"),
             writes: method != "get",
+            secured: operation.security.is_some(),
             has_body: !body.is_null(),
             takes_json: body
                 .get("content")
@@ -120,7 +123,7 @@ impl Shape {
         if self.writes {
             codes.push("cross_origin");
         }
-        if self.writes && guarded {
+        if self.secured && guarded {
             codes.push("token_required");
         }
         if self.has_body {
@@ -164,10 +167,10 @@ fn problem(path: &str, shape: &Shape, kinds: &[&Kind]) -> Response {
     let mut response =
         ResponseBuilder::new().description(titles.join("; ")).content(PROBLEM, content.build());
     let has = |code: &str| kinds.iter().any(|kind| kind.code == code);
-    if kinds.iter().any(|kind| kind.status == 503) {
+    if kinds.iter().any(|kind| matches!(kind.status, 429 | 503)) {
         response = response.header("Retry-After", number("Seconds after which trying again makes sense"));
     }
-    if has("token_required") {
+    if has("token_required") || has("unknown_api_key") {
         response = response.header("WWW-Authenticate", text("Bearer"));
     }
     if has("precondition_failed") {

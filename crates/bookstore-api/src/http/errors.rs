@@ -2,17 +2,18 @@
 //! by the table in `errors/kinds.rs`.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use common_models::{FieldError, Problem};
 use http::HeaderValue;
-use http::header::{ETAG, HeaderName, RETRY_AFTER};
+use http::header::{ETAG, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http_server::ProblemResponse;
-use llm::{Attempt, LlmError};
+use llm::{Attempt, LlmError, Refusal};
 use telemetry::Failure;
 
 use super::conditions::etag;
-use super::convert::provider_names;
+use super::convert::{self, provider_names};
 use super::idempotency::REPLAYED;
 use super::merge_patch::ACCEPTED;
 use crate::book::Violation;
@@ -43,6 +44,8 @@ pub(crate) enum ApiError {
     Body(Box<Problem>),
     Import(JobError),
     UnknownProvider(String),
+    UnknownApiKey,
+    OtherTenant,
     UnknownImportFormat,
     NotAPatch,
     BadCondition {
@@ -154,6 +157,9 @@ impl ApiError {
             Self::UnknownProvider(name) => {
                 kinds::UNKNOWN_PROVIDER.saying(format!("{name:?} is none of {}.", provider_names())).into()
             }
+            Self::UnknownApiKey => Answer::from(kinds::UNKNOWN_API_KEY.problem())
+                .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Self::OtherTenant => kinds::OTHER_TENANT.problem().into(),
             Self::UnknownImportFormat => kinds::UNSUPPORTED_MEDIA_TYPE
                 .saying("Send CSV as text/csv, an export as application/x-ndjson.")
                 .into(),
@@ -227,11 +233,24 @@ fn invalid(violations: Vec<Violation>) -> Answer {
 }
 
 fn provider_failed(provider: &str, error: &LlmError, attempts: &[Attempt]) -> Answer {
-    let kind = kinds::llm(error.kind);
-    let wait = error.retry_after.map_or(PROVIDER_RETRY_SECONDS, |wait| wait.as_secs().max(1));
+    let refusal = error.refusal.as_deref();
+    let kind = match refusal {
+        Some(Refusal::Unknown) => kinds::BUDGET_UNAVAILABLE,
+        _ => kinds::llm(error.kind),
+    };
+    // Rounded up: who comes back then is not too early.
+    let wait = error.retry_after.map(|wait| (wait + Duration::from_nanos(999_999_999)).as_secs().max(1));
     let failure = format!("{provider}: {}{}", error.detail, told(attempts));
-    let answer = Answer::from(kind.saying(error.detail.clone())).failed(error.kind(), failure);
-    if matches!(kind.status, 429 | 503) { answer.retry_after(wait) } else { answer }
+    let mut problem = kind.saying(error.detail.clone());
+    if let Some(limit) = refusal.and_then(convert::refusal) {
+        problem = problem.with_limit(limit);
+    }
+    let answer = Answer::from(problem).failed(error.kind(), failure);
+    if matches!(kind.status, 429 | 503) {
+        answer.retry_after(wait.unwrap_or(PROVIDER_RETRY_SECONDS))
+    } else {
+        answer
+    }
 }
 
 /// What was tried, for the access event.

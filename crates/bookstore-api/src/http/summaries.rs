@@ -1,5 +1,6 @@
 //! `POST /api/v1/books/{id}/generate-summary`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use common_models::Summary;
@@ -11,9 +12,9 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::errors::ApiError;
+use super::tenants::Caller;
 use super::{Api, convert, events, negotiation};
 use crate::summaries::Asked;
-use crate::tenants::Tenant;
 
 /// Whose summary, and whether a new one.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -37,15 +38,16 @@ pub(crate) struct GenerateSummary {
 /// `completed` with the whole, checked summary, or `error` with a problem. What fails before there is
 /// text is answered as a problem with its status. Comments keep the connection alive.
 #[utoipa::path(post, path = "/api/v1/books/{id}/generate-summary", operation_id = "generateSummary", tag = "books",
-    params(("id" = Uuid, Path), GenerateSummary), security(("token" = [])),
+    params(("id" = Uuid, Path), GenerateSummary), security(("token" = []), ("tenantKey" = [])),
     responses((status = 200, description = "The summary; tokens and dollars are those of this request",
         content((Summary = "application/json"), (String = "text/event-stream")))),
     extensions(("x-problem-codes" = json!(["unknown_provider", "provider_not_configured", "book_not_found",
         "not_acceptable", "llm_refused", "llm_context_too_long", "llm_limit_reached", "llm_unauthorized",
         "llm_bad_request", "llm_bad_answer", "unsafe_answer", "store_unavailable", "llm_rate_limited",
-        "llm_overloaded", "llm_unavailable", "llm_timeout"]))))]
+        "llm_overloaded", "llm_unavailable", "llm_timeout", "unknown_api_key", "budget_unavailable"]))))]
 pub(crate) async fn generate(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<Uuid>,
     Query(query): Query<GenerateSummary>,
     uri: Uri,
@@ -56,7 +58,7 @@ pub(crate) async fn generate(
         None => None,
         Some(name) => Some(ProviderName::parse(&name).ok_or(ApiError::UnknownProvider(name))?),
     };
-    let asked = Asked { book: id, provider, refresh: query.refresh, tenant: Tenant::default() };
+    let asked = Asked { book: id, provider, refresh: query.refresh, tenant: caller.tenant };
     Ok(match offer {
         negotiation::Offer::Json => {
             Json(convert::summary(api.summaries.summary(asked).await?)).into_response()

@@ -25,6 +25,9 @@ use crate::redis_link::{KnownScript, LinkError, Patience, RedisLink};
 const PATIENCE: Patience = Patience { deadline: Duration::from_secs(1), tries_anyway: true };
 /// Seconds that a day's hash is kept after its last use.
 const KEPT: &str = "172800";
+/// How long an instance may take, at most by far, to write into the ledger what it has counted. Waited for
+/// once a day, and after a loss.
+const GRACE: Duration = Duration::from_millis(500);
 /// Stands for no limit.
 const NONE: &str = "-";
 
@@ -252,6 +255,10 @@ impl Limits for RedisLimits {
         let (day, buckets) = (self.day(reservation.day), self.buckets());
         let _: u8 = self.link.run(&self.settle, &[&day, &buckets], &bytes(&arguments), PATIENCE).await?;
         Ok(())
+    }
+
+    fn grace(&self) -> Duration {
+        GRACE
     }
 
     async fn seed(&self, day: NaiveDate, spent: &[(Scope, u64)]) -> Result<(), LimitsError> {

@@ -60,6 +60,8 @@ mod service;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+mod spend;
+#[cfg(test)]
 mod store_contract;
 #[cfg(test)]
 mod store_model;

@@ -18,6 +18,9 @@ const SEEN_ELSEWHERE: &[(u16, &str, &str)] = &[
     (408, "*", "http-server: tests of slow bodies"),
     (409, "patchAuthor", "catalog.rs: an_edit_that_never_finds_a_moment_ends"),
     (500, "*", "what_is_stored_and_cannot_be_read_is_a_500_that_shows_nothing"),
+    (429, "generateSummary", "usage.rs: a_tenant_spends_its_own_budget_and_sees_it"),
+    (403, "readLlmUsage", "usage.rs: a_key_opens_what_spends_and_nothing_else"),
+    (403, "readLlmUsageHead", "the same"),
     (422, "generateSummary", "summaries.rs: failures of the provider have their own problems"),
     (502, "generateSummary", "summaries.rs: failures of the provider have their own problems"),
     (504, "*", "http-server: tests of the request deadline"),
@@ -46,6 +49,7 @@ async fn the_documentation_lists_every_route() {
         "POST /api/v1/books/{id}/generate-summary",
         "POST /api/v1/books/import",
         "GET HEAD /api/v1/imports/{id}",
+        "GET HEAD /api/v1/llm/usage",
         "GET HEAD POST /api/v1/authors",
         "GET HEAD PUT PATCH DELETE /api/v1/authors/{id}",
         "GET HEAD /health",
@@ -100,7 +104,7 @@ async fn every_operation_has_a_name_of_its_own_examples_and_headers() {
                 }
             }
             let has = |header: &str| response["headers"].get(header).is_some();
-            assert_eq!(has("Retry-After"), code == 503, "{place}");
+            assert_eq!(has("Retry-After"), matches!(code, 429 | 503), "{place}");
             assert_eq!(has("WWW-Authenticate"), code == 401, "{place}");
             assert_eq!(has("Location"), matches!(code, 201 | 202), "{place}");
             assert_eq!(has("Link"), code == 200 && name.starts_with("list"), "{place}");
@@ -108,14 +112,20 @@ async fn every_operation_has_a_name_of_its_own_examples_and_headers() {
                 && ["create", "read", "replace", "patch"].iter().any(|verb| name.starts_with(verb));
             assert_eq!(has("ETag"), code == 412 || single && matches!(code, 200 | 201 | 304), "{place}");
         }
-        let writes = !matches!(method, Method::GET | Method::HEAD);
-        assert_eq!(operation.get("security"), writes.then(|| json!([{ "token": [] }])).as_ref(), "{name}");
-        assert_eq!(responses.contains_key("401"), writes, "{name}");
+        let spends = ["generateSummary", "readLlmUsage", "readLlmUsageHead"].contains(&name);
+        let security = match method {
+            _ if spends => Some(json!([{ "token": [] }, { "tenantKey": [] }])),
+            Method::GET | Method::HEAD => None,
+            _ => Some(json!([{ "token": [] }])),
+        };
+        assert_eq!(operation.get("security"), security.as_ref(), "{name}");
+        assert_eq!(responses.contains_key("401"), security.is_some(), "{name}");
     }
     // Without a token none is asked for, but may be sent.
     let open = Start::without_provider().serve().get("/openapi.json").await.expect(200);
     for (_, _, operation) in operations(&open) {
-        assert!(operation["responses"].get("401").is_none());
+        let unauthorized = &operation["responses"]["401"]["content"]["application/problem+json"]["examples"];
+        assert!(unauthorized.get("token_required").is_none());
         assert!(
             operation
                 .get("security")
@@ -351,6 +361,14 @@ async fn own_answers(seen: &mut Seen<'_>, service: &Service) -> String {
     for (method, name) in [(&get, "readImport"), (&head, "readImportHead")] {
         seen.note(name, 200, &ask(service, method, taken.header("location"), &[], "").await);
     }
+    for (method, name) in [(&get, "readLlmUsage"), (&head, "readLlmUsageHead")] {
+        let path = "/api/v1/llm/usage";
+        seen.note(name, 200, &ask(service, method, path, &[], "").await);
+        seen.note(name, 401, &ask(service, method, path, &[("X-Api-Key", "nobody's")], "").await);
+        let backwards = format!("{path}?from=2026-11-22&to=2026-11-21");
+        seen.note(name, 422, &ask(service, method, &backwards, &[], "").await);
+        seen.note(name, 400, &ask(service, method, &format!("{path}?from=today"), &[], "").await);
+    }
     for name in ["live", "ready", "health"] {
         let path = if name == "health" { "/health".to_owned() } else { format!("/health/{name}") };
         seen.note(name, 200, &ask(service, &get, &path, &[], "").await);
@@ -424,7 +442,8 @@ async fn every_documented_status_is_seen() {
     let store = Connection::open(start.data().join("bookstore.sqlite")).unwrap();
     store
         .execute_batch(
-            "ALTER TABLE books RENAME TO b; ALTER TABLE authors RENAME TO a; ALTER TABLE jobs RENAME TO j",
+            "ALTER TABLE books RENAME TO b; ALTER TABLE authors RENAME TO a; ALTER TABLE jobs RENAME TO j; \
+             ALTER TABLE tallies RENAME TO t",
         )
         .unwrap();
     let ids = [kept.as_str(), author.header("location")].map(|path| path.rsplit('/').next().unwrap());

@@ -63,8 +63,12 @@ kinds! {
         "The detail lists those that are.";
     TOKEN_REQUIRED: 401 "token_required", "This needs the API token",
         "Send Authorization: Bearer with the API_TOKEN of the service.";
+    UNKNOWN_API_KEY: 401 "unknown_api_key", "No tenant has this X-Api-Key",
+        "Send the key that `bookstore-api tenant-key` printed, or none: then it is on the default tenant's account.";
     CROSS_ORIGIN: 403 "cross_origin", "Pages of other origins may not change anything here",
         "Send the request from a page of this service or from a program.";
+    OTHER_TENANT: 403 "other_tenant", "A tenant's key shows what that tenant spends",
+        "Leave `tenant` out, or send the API token in place of X-Api-Key.";
     BOOK_NOT_FOUND: 404 "book_not_found", "There is no such book", "No book has this id.";
     AUTHOR_NOT_FOUND: 404 "author_not_found", "There is no such author", "No author has this id.";
     IMPORT_NOT_FOUND: 404 "import_not_found", "There is no such import",
@@ -119,6 +123,8 @@ kinds! {
         "Requests under way are finished; send new ones elsewhere.";
     OVERLOADED: 503 "overloaded", "The service has too much to do",
         "As many requests as it takes at once are under way; send it again in a second.";
+    BUDGET_UNAVAILABLE: 503 "budget_unavailable", "It cannot be found out what may still be spent",
+        "What costs nothing goes on; Retry-After says when to ask again.";
     LLM_RATE_LIMITED: 503 "llm_rate_limited", "The LLM provider limits our requests", "Retry-After says when to ask again.";
     LLM_OVERLOADED: 503 "llm_overloaded", "The LLM provider is overloaded", "Retry-After says when to ask again.";
     LLM_UNAVAILABLE: 503 "llm_unavailable", "The LLM provider cannot be reached or failed",
