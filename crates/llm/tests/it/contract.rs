@@ -12,7 +12,8 @@ use proptest::prelude::{Strategy, any};
 use proptest::test_runner::{Config, TestRunner};
 use tokio::time::Instant;
 
-use crate::script::{Finish, PATIENCE, Reply, Scripted};
+pub use crate::script::PATIENCE;
+use crate::script::{Finish, Reply, Scripted};
 use crate::wire::{CANARY, Case, Expected, Wire};
 
 /// Makes the tests of a provider: `contract!(WIRE);` in its file.

@@ -10,5 +10,9 @@ mod claude;
 mod contract;
 mod ollama;
 mod openai;
+#[cfg(feature = "integration")]
+mod real;
 mod script;
+#[cfg(feature = "integration")]
+mod simulator;
 mod wire;

@@ -24,6 +24,33 @@ pub const WIRE: Wire = Wire {
 
 contract!(WIRE);
 
+#[cfg(feature = "integration")]
+mod real_ollama {
+    use crate::contract::DELIVERIES;
+    use crate::real::{provider, question, setting};
+
+    crate::real::against_ollama!(super::WIRE);
+
+    /// Ollama cuts such a prompt without a word unless it is asked not to.
+    #[tokio::test]
+    async fn a_prompt_too_long_is_told() {
+        let root = setting("OLLAMA_BASE_URL", "a running Ollama that has llama3.2");
+        let ollama = provider(&super::WIRE, &root, "llama3.2");
+        for delivery in DELIVERIES {
+            let mut request = question(delivery, 9);
+            let prompt = llm::Prompt { user: "whale ".repeat(200_000), ..(*request.prompt).clone() };
+            request.prompt = std::sync::Arc::new(prompt);
+            let error = llm::complete(ollama.as_ref(), &request).await.unwrap_err();
+            assert_eq!(error.kind, llm::ErrorKind::ContextTooLong, "{error}");
+        }
+    }
+}
+
+#[cfg(feature = "integration")]
+mod simulator {
+    crate::simulator::against_simulator!(super::WIRE, llm::ErrorKind::BadAnswer);
+}
+
 const TEXT: &str = "Ein Wäl — 鯨 🐳.";
 
 fn good() -> Answer {
