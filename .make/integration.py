@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Sees to it that the real servers of the integration tests are there, then runs the command given:
 
-    integration.py [--only mongo,redis,toxiproxy,ollama,docker,k6] COMMAND...
+    integration.py [--only mongo,redis,toxiproxy,ollama,simulator,docker,k6] COMMAND...
 
-The environment names them: MONGODB_URI, REDIS_URL, TOXIPROXY_URL, OLLAMA_BASE_URL, DOCKER_HOST, K6_BIN.
-What it does not name is started by compose (MongoDB, Redis, toxiproxy, Ollama), found at its usual place
-(Docker), or fetched (k6). Each test has a database of its own in MongoDB, and drops it. Tests that stop or flush a Redis start one of their own: `redis-server` and `redis-cli`
+The environment names them: MONGODB_URI, REDIS_URL, TOXIPROXY_URL, OLLAMA_BASE_URL, LLM_SIMULATOR_URL,
+DOCKER_HOST, K6_BIN. What it does not name is started by compose (MongoDB, Redis, toxiproxy, Ollama), built
+and started (llm-simulator), found at its usual place (Docker), or fetched (k6). Each test has a database of its own in MongoDB, and drops it. Tests that stop or flush a Redis start one of their own: `redis-server` and `redis-cli`
 must be installed. A server that cannot be had fails the tests; nothing is skipped. Python's standard
 library only.
 """
@@ -13,10 +13,14 @@ library only.
 import os
 import pathlib
 import secrets
+import signal
 import subprocess
 import sys
+import tempfile
 
-ALL = ("mongo", "redis", "toxiproxy", "ollama", "docker", "k6")
+from service import Service
+
+ALL = ("mongo", "redis", "toxiproxy", "ollama", "simulator", "docker", "k6")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = os.environ.get("OLLAMA_MODEL", "llama3.2")
 
@@ -48,6 +52,17 @@ def by_compose(environment, variable, server, url):
     return True
 
 
+def simulator(folder):
+    """A simulator that has any model and is quick."""
+    say("LLM_SIMULATOR_URL is not set: building and starting llm-simulator")
+    # As the tests are built: they do not measure it.
+    os.environ["PROFILE"] = "dev"
+    if subprocess.call([os.environ.get("CARGO", "cargo"), "build", "-p", "llm-simulator"], cwd=ROOT):
+        sys.exit("integration: llm-simulator cannot be built")
+    settings = {"SIM_MODELS": "*", "SIM_FIRST_TOKEN_MEDIAN_MS": "2", "SIM_GAP_MEDIAN_MS": "0.5", "LOG_FILTER": "warn"}
+    return Service("llm-simulator", pathlib.Path(folder), settings)
+
+
 def main(wanted, command):
     environment = dict(os.environ)
     if "mongo" in wanted:
@@ -67,12 +82,21 @@ def main(wanted, command):
         if found.returncode:
             sys.exit(found.returncode)
         environment["K6_BIN"] = found.stdout.strip()
-    for name in ("TOXIPROXY_URL", "OLLAMA_BASE_URL", "DOCKER_HOST", "K6_BIN", "BOOKS_CSV"):
+    for name in ("TOXIPROXY_URL", "OLLAMA_BASE_URL", "LLM_SIMULATOR_URL", "DOCKER_HOST", "K6_BIN", "BOOKS_CSV"):
         say(f"{name} = {environment.get(name, 'not set')}")
     # They may hold a password.
     for name in ("MONGODB_URI", "REDIS_URL"):
         say(f"{name} is {'set' if environment.get(name) else 'not set'}")
-    os.execvpe(command[0], command, environment)
+    if "simulator" not in wanted or environment.get("LLM_SIMULATOR_URL"):
+        os.execvpe(command[0], command, environment)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory() as folder:
+        started = simulator(folder)
+        try:
+            code = subprocess.call(command, env={**environment, "LLM_SIMULATOR_URL": started.url})
+        finally:
+            started.stop()
+    sys.exit(code if code >= 0 else 128 - code)
 
 
 if __name__ == "__main__":
