@@ -27,6 +27,7 @@ pub const WIRE: Wire = Wire {
 };
 
 contract!(WIRE);
+contract!(WIRE => connections_are_used_again);
 
 #[cfg(feature = "integration")]
 mod real_ollama {

@@ -30,6 +30,7 @@ macro_rules! contract {
             a_reset_is_a_failure,
             a_silent_server_meets_the_deadline,
             an_endless_answer_ends,
+            an_endless_row_of_events_ends,
             proxies_and_redirects_are_not_answers,
             dropping_an_answer_ends_the_call,
             noise_is_survived,
@@ -333,6 +334,45 @@ pub async fn an_endless_answer_ends(wire: &Wire) {
             assert!(error.detail.len() < 1200, "{} bytes", error.detail.len());
             asking.server.until_left().await;
         }
+    }
+}
+
+/// Events that are good and never come to an end meet the deadline, whichever they are.
+pub async fn an_endless_row_of_events_ends(wire: &Wire) {
+    let mut asking = Asking::start(wire).await;
+    let provider = (wire.make)(&format!("{}{}", asking.server.root, wire.prefix), wire.model);
+    let bounded = Deadline::new(Boxed(provider), PATIENCE);
+    let sample = (wire.sample)(Delivery::Streamed).reply;
+    for last in 0..sample.pieces.len() - 1 {
+        asking.server.tell(sample.with_body(sample.pieces[..=last].to_vec()).finish(Finish::Endless));
+        let mut request = request(Delivery::Streamed);
+        request.deadline = Instant::now() + Duration::from_millis(300);
+        match complete(&bounded, &request).await {
+            Err(error) => assert!(
+                matches!(error.kind, ErrorKind::Timeout | ErrorKind::BadAnswer),
+                "{}: {last}: {error}",
+                wire.name
+            ),
+            // Some protocols have two last events, of which the first will do.
+            Ok(_) => assert_eq!(last, sample.pieces.len() - 2, "{}", wire.name),
+        }
+        asking.server.until_left().await;
+    }
+}
+
+/// A connection whose answer has come to its end takes the next call, too. (Not in `contract!`: what an
+/// SDK does with its connections is its own affair.)
+pub async fn connections_are_used_again(wire: &Wire) {
+    for delivery in DELIVERIES {
+        let mut asking = Asking::start(wire).await;
+        let reply = Reply { keeps: true, ..(wire.sample)(delivery).reply };
+        asking.server.tell(reply);
+        for _ in 0..5 {
+            complete(asking.provider.as_ref(), &request(delivery)).await.unwrap();
+        }
+        let asked = asking.server.asked();
+        assert_eq!(asked.len(), 5);
+        assert!(asked.iter().all(|request| request.from == asked[0].from), "{}: {delivery:?}", wire.name);
     }
 }
 

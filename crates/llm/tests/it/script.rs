@@ -36,6 +36,8 @@ pub struct Reply {
     pub pieces: Vec<Vec<u8>>,
     /// Between pieces.
     pub pause: Duration,
+    /// Whether the connection takes another request once the body is complete.
+    pub keeps: bool,
     pub finish: Finish,
 }
 
@@ -47,6 +49,7 @@ impl Reply {
             headers: vec![("content-type", content_type.to_owned())],
             pieces: Vec::new(),
             pause: Duration::ZERO,
+            keeps: false,
             finish: Finish::Complete,
         }
     }
@@ -87,8 +90,9 @@ impl Reply {
     }
 
     fn head(&self) -> String {
+        let connection = if self.keeps { "keep-alive" } else { "close" };
         let mut head = format!(
-            "HTTP/1.1 {} Scripted\r\ntransfer-encoding: chunked\r\nconnection: close\r\n",
+            "HTTP/1.1 {} Scripted\r\ntransfer-encoding: chunked\r\nconnection: {connection}\r\n",
             self.status
         );
         for (name, value) in &self.headers {
@@ -105,6 +109,8 @@ pub struct Asked {
     pub head: String,
     /// The body, as text.
     pub body: String,
+    /// The port that the connection comes from, which tells connections apart.
+    pub from: u16,
 }
 
 impl Asked {
@@ -183,9 +189,19 @@ enum Outcome {
     Left,
 }
 
-/// Reads one request and plays the answer. None when there was no request.
+/// Plays the answer to each request of a connection. None when no request came any more.
 async fn serve(mut stream: TcpStream, reply: &Reply, seen: &Mutex<Vec<Asked>>) -> Option<Outcome> {
-    let asked = read(&mut stream).await?;
+    loop {
+        let outcome = play(&mut stream, reply, seen).await?;
+        if !reply.keeps || outcome == Outcome::Left {
+            return Some(outcome);
+        }
+    }
+}
+
+/// Reads one request and plays the answer.
+async fn play(stream: &mut TcpStream, reply: &Reply, seen: &Mutex<Vec<Asked>>) -> Option<Outcome> {
+    let asked = read(stream).await?;
     seen.lock().unwrap().push(asked);
     if stream.write_all(reply.head().as_bytes()).await.is_err() {
         return Some(Outcome::Left);
@@ -194,7 +210,7 @@ async fn serve(mut stream: TcpStream, reply: &Reply, seen: &Mutex<Vec<Asked>>) -
         if !reply.pause.is_zero() {
             sleep(reply.pause).await;
         }
-        if write(&mut stream, piece).await.is_none() {
+        if write(stream, piece).await.is_none() {
             return Some(Outcome::Left);
         }
     }
@@ -202,12 +218,14 @@ async fn serve(mut stream: TcpStream, reply: &Reply, seen: &Mutex<Vec<Asked>>) -
         Finish::Complete => {
             // Whoever has heard enough may have gone by now: that is its right.
             let _ = stream.write_all(b"0\r\n\r\n").await;
-            let _ = stream.shutdown().await;
-            drain(&mut stream).await;
+            if !reply.keeps {
+                let _ = stream.shutdown().await;
+                drain(stream).await;
+            }
         }
         Finish::Cut => {
             let _ = stream.shutdown().await;
-            drain(&mut stream).await;
+            drain(stream).await;
         }
         Finish::Reset => {
             // What was sent is to be read before it.
@@ -215,11 +233,11 @@ async fn serve(mut stream: TcpStream, reply: &Reply, seen: &Mutex<Vec<Asked>>) -
             let _ = stream.set_zero_linger();
         }
         Finish::Stall => {
-            drain(&mut stream).await;
+            drain(stream).await;
             return Some(Outcome::Left);
         }
         Finish::Endless => {
-            while write(&mut stream, reply.pieces.last().unwrap()).await.is_some() {}
+            while write(stream, reply.pieces.last().unwrap()).await.is_some() {}
             return Some(Outcome::Left);
         }
     }
@@ -248,7 +266,7 @@ async fn read(stream: &mut TcpStream) -> Option<Asked> {
         }
     };
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let mut asked = Asked { head, body: String::new() };
+    let mut asked = Asked { head, body: String::new(), from: stream.peer_addr().ok()?.port() };
     let length: usize = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
     while bytes.len() < end + 4 + length {
         if stream.read_buf(&mut bytes).await.ok()? == 0 {
