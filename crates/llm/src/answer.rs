@@ -3,14 +3,15 @@
 //! Owns what holds of every answer: it opens with its beginning, closes with its end, has text, is
 //! bounded, and a failure says whose it was and what was used up. Must not know a provider's JSON.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use serde::de::{Deserialize, Deserializer};
 use tokio::time::timeout;
 
-use crate::frames::Frames;
 use crate::{Beginning, Chunk, CompletionStream, Ending, ErrorKind, LlmError, StopReason, TokenUsage};
 
 /// Bytes of text of an answer at most.
@@ -21,47 +22,51 @@ const LINGER: Duration = Duration::from_millis(5);
 /// A count of tokens above this is none.
 const MOST_TOKENS: u64 = 1 << 40;
 
-/// What a protocol makes of frames, one after the other.
-pub(crate) trait Reader: Send + 'static {
+/// What a protocol makes of frames, one after the other. They are text, unless a library reads it.
+pub(crate) trait Reader<F: ?Sized = str>: Send + 'static {
     /// What a frame says.
-    fn read(&mut self, frame: &str, chunks: &mut VecDeque<Chunk>) -> Result<(), LlmError>;
+    fn read(&mut self, frame: &F, chunks: &mut VecDeque<Chunk>) -> Result<(), LlmError>;
 
     /// The provider's own figures, once they are final.
     fn usage(&self) -> Option<TokenUsage>;
 }
 
-struct Answer<R> {
+struct Answer<R, O> {
     who: &'static str,
     request_id: Option<String>,
-    frames: Frames,
+    frames: BoxStream<'static, Result<O, LlmError>>,
     reader: R,
     chunks: VecDeque<Chunk>,
     length: usize,
 }
 
 /// An answer of `who`.
-pub(crate) fn answer(
+pub(crate) fn answer<F: ?Sized + 'static, O: Borrow<F> + Send + 'static>(
     who: &'static str,
     beginning: Beginning,
-    frames: Frames,
-    reader: impl Reader,
+    frames: BoxStream<'static, Result<O, LlmError>>,
+    reader: impl Reader<F>,
 ) -> CompletionStream {
     let request_id = beginning.request_id.clone();
     let chunks = VecDeque::from([Chunk::Begun(beginning)]);
     let answer = Answer { who, request_id, frames, reader, chunks, length: 0 };
     futures::stream::unfold(Some(answer), |answer| async move {
         let mut answer = answer?;
-        match answer.next().await {
+        match answer.next::<F>().await {
             Ok(chunk @ Chunk::End(_)) => Some((Ok(chunk), None)),
             Ok(chunk) => Some((Ok(chunk), Some(answer))),
-            Err(error) => Some((Err(answer.completed(error)), None)),
+            Err(error) => Some((Err(answer.completed::<F>(error)), None)),
         }
     })
     .boxed()
 }
 
-impl<R: Reader> Answer<R> {
-    async fn next(&mut self) -> Result<Chunk, LlmError> {
+impl<R, O> Answer<R, O> {
+    async fn next<F: ?Sized>(&mut self) -> Result<Chunk, LlmError>
+    where
+        R: Reader<F>,
+        O: Borrow<F>,
+    {
         loop {
             match self.chunks.pop_front() {
                 Some(Chunk::Text(text)) if text.is_empty() => {}
@@ -81,7 +86,7 @@ impl<R: Reader> Answer<R> {
                 }
                 Some(chunk @ Chunk::Begun(_)) => return Ok(chunk),
                 None => match self.frames.next().await {
-                    Some(frame) => self.reader.read(&frame?, &mut self.chunks)?,
+                    Some(frame) => self.reader.read(frame?.borrow(), &mut self.chunks)?,
                     None => return Err(self.bad("ended its answer before it was complete; ask again")),
                 },
             }
@@ -101,7 +106,10 @@ impl<R: Reader> Answer<R> {
     }
 
     /// An error with all that is known of the call.
-    fn completed(&self, mut error: LlmError) -> LlmError {
+    fn completed<F: ?Sized>(&self, mut error: LlmError) -> LlmError
+    where
+        R: Reader<F>,
+    {
         if error.usage.is_none() {
             error = error.with_usage(self.reader.usage());
         }

@@ -1,3 +1,197 @@
-//! Amazon Bedrock's Converse and `ConverseStream`.
+//! Amazon Bedrock's Converse and `ConverseStream`, by AWS's SDK
+//! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>).
 //!
-//! Owns that protocol.
+//! Owns the request and how the SDK is set up; what an answer says is in [`said`], what a refusal says
+//! in [`refusal`], what only the HTTP exchange shows in [`exchange`], credentials in [`keys`].
+//!
+//! The SDK reads the standard variables `AWS_*` and the shared configuration files itself, as everything
+//! that speaks to AWS does: credentials, region, `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`,
+//! `AWS_BEARER_TOKEN_BEDROCK`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::config::retry::RetryConfig;
+use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
+use aws_sdk_bedrockruntime::config::{Builder, StalledStreamProtectionConfig};
+use aws_sdk_bedrockruntime::types::{
+    ContentBlock, ConversationRole, InferenceConfiguration, Message, SystemContentBlock,
+};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout_at;
+
+use self::exchange::Exchange;
+use self::keys::Keys;
+use self::said::{Frame, Reader};
+use crate::answer::answer;
+use crate::endpoint::kind_of;
+use crate::{
+    Beginning, CompletionStream, Delivery, ErrorKind, LlmError, LlmProvider, Prompt, ProviderName, Request,
+};
+
+mod exchange;
+mod keys;
+mod refusal;
+mod said;
+
+/// The provider, as people call it.
+const WHO: &str = "Bedrock";
+/// Where it is asked unless a setting says otherwise.
+const REGION: &str = "us-east-1";
+/// Longest wait for a connection.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// Longest wait for the head of an answer, and longest silence within one.
+const SILENCE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Bedrock in a region, and a model or an inference profile there.
+#[derive(Clone)]
+pub struct Bedrock {
+    client: Client,
+    model: Arc<str>,
+}
+
+impl Bedrock {
+    /// Bedrock as the environment and AWS's shared files describe it, in `us-east-1` unless they name a
+    /// region.
+    ///
+    /// Looks for credentials right away, four seconds at most, so that no request waits for the address
+    /// of a machine's role that is not there; whether there are any is told by the first call.
+    pub async fn from_environment(model: &str) -> Self {
+        // Without the region of the machine's metadata, which takes seconds to be absent.
+        let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::new())
+            .or_else(Region::new(REGION))
+            .region()
+            .await;
+        let keys = Keys::of_environment(region.clone()).await;
+        let shared = aws_config::defaults(BehaviorVersion::latest())
+            .region(region)
+            .credentials_provider(SharedCredentialsProvider::new(keys))
+            .load()
+            .await;
+        Self::of(Builder::from(&shared), model)
+    }
+
+    /// Bedrock at an address, with keys that are known.
+    #[must_use]
+    pub fn with_keys(
+        endpoint: &str,
+        region: &str,
+        access_key_id: &str,
+        secret_access_key: &SecretString,
+        session_token: Option<&SecretString>,
+        model: &str,
+    ) -> Self {
+        let session_token = session_token.map(|token| token.expose_secret().to_owned());
+        let secret = secret_access_key.expose_secret();
+        let keys = Credentials::from_keys(access_key_id, secret, session_token);
+        let config = Builder::default()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(endpoint)
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(keys);
+        Self::of(config, model)
+    }
+
+    /// Another model over the same connections, with the same credentials.
+    #[must_use]
+    pub fn asking(&self, model: &str) -> Self {
+        Self { client: self.client.clone(), model: Arc::from(model) }
+    }
+
+    /// One request a call; and silence is measured here, where a model may think for as long as other
+    /// providers' do: the SDK's protection against stalled streams has twenty seconds.
+    fn of(config: Builder, model: &str) -> Self {
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_DEADLINE).read_timeout(SILENCE_DEADLINE).build();
+        let config = config
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
+        Self { client: Client::from_conf(config), model: Arc::from(model) }
+    }
+
+    /// Sends one request and waits for its head, or for all of a whole answer.
+    async fn ask(&self, request: &Request, exchange: &Exchange) -> Result<Frames, LlmError> {
+        let (model, prompt) = (self.model.as_ref(), request.prompt.as_ref());
+        let system = system(prompt);
+        let message = message(prompt)?;
+        // The longest answer that can be asked for is larger than any model's.
+        let most = i32::try_from(prompt.max_output_tokens).unwrap_or(i32::MAX);
+        let inference = InferenceConfiguration::builder().max_tokens(most).build();
+        match request.delivery {
+            Delivery::Whole => {
+                let asked = self.client.converse().model_id(model).set_system(system).messages(message);
+                let sent = asked.inference_config(inference).customize().interceptor(exchange.clone()).send();
+                let output = sent.await.map_err(|error| refusal::of(&error, exchange, model))?;
+                Ok(futures::stream::iter([Ok(Frame::Whole(Box::new(output)))]).boxed())
+            }
+            Delivery::Streamed => {
+                let asked =
+                    self.client.converse_stream().model_id(model).set_system(system).messages(message);
+                let sent = asked.inference_config(inference).customize().interceptor(exchange.clone()).send();
+                let output = sent.await.map_err(|error| refusal::of(&error, exchange, model))?;
+                Ok(said::events(output.stream, self.model.clone()))
+            }
+        }
+    }
+}
+
+type Frames = BoxStream<'static, Result<Frame, LlmError>>;
+
+/// Blank texts are refused (Converse, "Request syntax": `system`, minimum length 1).
+fn system(prompt: &Prompt) -> Option<Vec<SystemContentBlock>> {
+    (!prompt.system.trim().is_empty()).then(|| vec![SystemContentBlock::Text(prompt.system.clone())])
+}
+
+fn message(prompt: &Prompt) -> Result<Message, LlmError> {
+    let text = ContentBlock::Text(prompt.user.clone());
+    let message = Message::builder().role(ConversationRole::User).content(text).build();
+    message.map_err(|error| LlmError::new(ErrorKind::BadRequest, format!("{WHO} cannot be asked: {error}")))
+}
+
+#[async_trait]
+impl LlmProvider for Bedrock {
+    fn name(&self) -> ProviderName {
+        ProviderName::Bedrock
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError> {
+        let exchange = Exchange::new(request.prompt.max_output_tokens);
+        let asked = timeout_at(request.deadline, self.ask(request, &exchange)).await.unwrap_or_else(|_| {
+            let detail = format!("{WHO} at {} did not answer in time; ask again", exchange.seen().place);
+            Err(LlmError::new(ErrorKind::Timeout, detail))
+        });
+        let seen = exchange.seen();
+        let frames = match asked {
+            Ok(frames) => frames,
+            // It has begun to answer, and what it said was no good: it did its work.
+            Err(error) if seen.status.is_some_and(|status| (200..300).contains(&status)) => {
+                futures::stream::iter([Err(error)]).boxed()
+            }
+            Err(error) => return Err(error),
+        };
+        let beginning = Beginning {
+            provider: ProviderName::Bedrock,
+            requested_model: self.model.to_string(),
+            request_id: seen.request_id,
+            simulated: seen.simulated,
+        };
+        Ok(answer(WHO, beginning, frames, Reader::new(Arc::clone(&self.model))))
+    }
+}

@@ -26,6 +26,7 @@ pub mod simulated;
 pub mod tokens;
 pub mod trail;
 
+pub use bedrock::Bedrock;
 pub use breaker::{Breaker, BreakerState, Circuit, Health, LastError};
 pub use claude::Claude;
 pub use deadline::Deadline;
