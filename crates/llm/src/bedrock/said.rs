@@ -25,7 +25,7 @@ pub(super) enum Frame {
     /// All of it.
     Whole(Box<ConverseOutput>),
     /// An event of a stream.
-    Event(ConverseStreamOutput),
+    Event(Box<ConverseStreamOutput>),
 }
 
 type Receiver = EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>;
@@ -37,7 +37,7 @@ pub(super) fn events(receiver: Receiver, model: Arc<str>) -> Frames {
         async move {
             let mut receiver = receiver?;
             match next(&mut receiver, SILENCE_DEADLINE, &model).await {
-                Ok(Some(event)) => Some((Ok(Frame::Event(event)), Some(receiver))),
+                Ok(Some(event)) => Some((Ok(Frame::Event(Box::new(event))), Some(receiver))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
             }

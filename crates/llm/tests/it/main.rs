@@ -6,6 +6,7 @@
 
 #![cfg(test)]
 
+mod bedrock;
 mod claude;
 mod contract;
 mod ollama;
