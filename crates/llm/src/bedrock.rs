@@ -195,3 +195,87 @@ impl LlmProvider for Bedrock {
         Ok(answer(WHO, beginning, frames, Reader::new(Arc::clone(&self.model))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aws_config::BehaviorVersion;
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_credential_types::provider::{ProvideCredentials, future};
+    use aws_sdk_bedrockruntime::config::{Builder, Region};
+
+    use super::Bedrock;
+    use super::keys::Keys;
+    use crate::{Delivery, ErrorKind, LlmError, LlmProvider, Prompt, Request};
+
+    #[derive(Debug)]
+    struct Nobody {
+        is_slow: bool,
+    }
+
+    impl ProvideCredentials for Nobody {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            if self.is_slow {
+                return future::ProvideCredentials::new(std::future::pending());
+            }
+            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("none")))
+        }
+    }
+
+    async fn ask(bedrock: &Bedrock, delivery: Delivery) -> LlmError {
+        let prompt = Prompt { system: String::new(), user: "A whale.".to_owned(), max_output_tokens: 9 };
+        let request = Request { delivery, ..Request::once(prompt, Duration::from_secs(30)) };
+        match bedrock.call(&request).await {
+            Ok(_) => panic!("it was answered"),
+            Err(error) => error,
+        }
+    }
+
+    fn bedrock(keys: impl ProvideCredentials + 'static) -> Bedrock {
+        let config = Builder::default()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url("http://127.0.0.1:9")
+            .region(Region::new("us-east-1"))
+            .credentials_provider(keys);
+        Bedrock::of(config, "amazon.nova-lite-v1:0")
+    }
+
+    #[tokio::test]
+    async fn no_credentials_are_told_with_what_to_do() {
+        for delivery in [Delivery::Streamed, Delivery::Whole] {
+            let error = ask(&bedrock(Nobody { is_slow: false }), delivery).await;
+            assert_eq!(error.kind, ErrorKind::Unauthorized, "{error}");
+            assert!(error.detail.contains("AWS_ACCESS_KEY_ID"), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_waits_long_for_credentials_and_the_next_not_at_all() {
+        let bedrock = bedrock(Keys::new(Nobody { is_slow: true }));
+        for longest in [5, 0] {
+            let started = tokio::time::Instant::now();
+            let error = ask(&bedrock, Delivery::Streamed).await;
+            assert_eq!(error.kind, ErrorKind::Unauthorized, "{error}");
+            assert!(started.elapsed() <= Duration::from_secs(longest), "{:?}", started.elapsed());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_asked_is_a_bad_request() {
+        let error = ask(
+            &Bedrock::with_keys("http://127.0.0.1:9", "us-east-1", "id", &"key".into(), None, ""),
+            Delivery::Whole,
+        )
+        .await;
+        assert_eq!(error.kind, ErrorKind::BadRequest, "{error}");
+        assert!(error.detail.contains("BEDROCK_MODEL"), "{error}");
+        let error =
+            ask(&Bedrock::with_keys("nowhere", "us-east-1", "id", &"key".into(), None, "m"), Delivery::Whole)
+                .await;
+        assert!(matches!(error.kind, ErrorKind::BadRequest | ErrorKind::Unavailable), "{error}");
+    }
+}

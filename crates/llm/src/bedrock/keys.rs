@@ -40,7 +40,8 @@ impl Keys<DefaultCredentialsChain> {
 }
 
 impl<P: ProvideCredentials> Keys<P> {
-    const fn new(inner: P) -> Self {
+    /// Those of `inner`.
+    pub(super) const fn new(inner: P) -> Self {
         Self { inner, absent: Mutex::new(None) }
     }
 

@@ -119,7 +119,10 @@ where
     let metadata = error.as_service_error().map(ProvideErrorMetadata::meta);
     let message = metadata.and_then(|metadata| metadata.message()).unwrap_or_default();
     let code = seen.exception.as_deref().or_else(|| metadata?.code()).unwrap_or_default();
-    let kind = kind(code, message).unwrap_or_else(|| kind_of(status));
+    // A name of our mistakes does not go with a status of theirs.
+    let fits =
+        |kind: &ErrorKind| status < 500 || !matches!(kind, ErrorKind::BadRequest | ErrorKind::ContextTooLong);
+    let kind = kind(code, message).filter(fits).unwrap_or_else(|| kind_of(status));
     said(kind, code, Some(status), message, model)
         .with_retry_after(seen.retry_after)
         .with_request_id(seen.request_id.clone())
