@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -100,6 +100,10 @@ bench-api: ## The figures of the API: a cached read layer by layer and through R
 bench-simulator: ## The figures of the simulator: answers a second beside bare axum, lateness of 2,000 streams, memory
 	$(CARGO) build -p llm-simulator --profile release
 	$(CARGO) run --profile release -p llm-simulator --example bench_simulator -- $(SECTIONS)
+
+bench-llm: ## What adapters and wrappers add to a provider's time, beside a bare client and LiteLLM (LITELLM=no)
+	$(CARGO) build --profile release -p llm --example bench_llm
+	@$(PYTHON) .make/litellm.py $(CARGO) run --quiet --profile release -p llm --example bench_llm -- $(SECTIONS)
 
 clean-data: ## Remove .run: logs, reports and data of local processes
 	rm -rf .run
