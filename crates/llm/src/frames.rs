@@ -89,8 +89,7 @@ fn cut_into_lines(who: &'static str, body: Body) -> impl Stream<Item = Result<By
     futures::stream::unfold(state, move |(body, mut held, mut looked_at)| async move {
         let mut body = body?;
         loop {
-            let end = held.iter().skip(looked_at).position(|&byte| byte == b'\n');
-            if let Some(end) = end {
+            if let Some(end) = memchr::memchr(b'\n', held.get(looked_at..).unwrap_or_default()) {
                 let line = held.split_to(looked_at + end + 1).freeze();
                 if line.len() > LONGEST_FRAME {
                     return Some((Err(bad(who, "sent a line without end")), (None, held, 0)));

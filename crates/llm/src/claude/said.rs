@@ -38,6 +38,34 @@ enum Frame {
     Other,
 }
 
+/// A piece of text, of which there are many: read without the detour that an enum with its tag inside
+/// takes through a tree of values. All else is a [`Frame`].
+#[derive(Deserialize)]
+struct Piece {
+    #[serde(rename = "type")]
+    _is: IsDelta,
+    delta: PieceText,
+}
+
+#[derive(Deserialize)]
+struct PieceText {
+    #[serde(rename = "type")]
+    _is: IsText,
+    text: String,
+}
+
+#[derive(Deserialize)]
+enum IsDelta {
+    #[serde(rename = "content_block_delta")]
+    Delta,
+}
+
+#[derive(Deserialize)]
+enum IsText {
+    #[serde(rename = "text_delta")]
+    Text,
+}
+
 #[derive(Deserialize)]
 struct Message {
     #[serde(default)]
@@ -194,6 +222,10 @@ impl Reader {
 
 impl answer::Reader for Reader {
     fn read(&mut self, frame: &str, chunks: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
+        if let Ok(piece) = serde_json::from_str::<Piece>(frame) {
+            self.text(piece.delta.text, chunks);
+            return Ok(());
+        }
         match serde_json::from_str(frame).map_err(|error| malformed(WHO, &error))? {
             Frame::MessageStart { message } => {
                 self.model = message.model;
