@@ -23,11 +23,13 @@ from service import DIRECT, ROOT, free_port
 WANTED = pathlib.Path(__file__).with_name("litellm.txt")
 FOLDER = ROOT / ".tools" / "litellm"
 READY_SECONDS = 120
+# The one that crates/llm/examples/bench_llm/proxy.rs asks for.
+MODEL = "bench-120-0-"
 CONFIG = """\
 model_list:
-  - model_name: "*"
+  - model_name: "{model}"
     litellm_params:
-      model: "openai/*"
+      model: "openai/{model}"
       api_base: "http://127.0.0.1:{port}/v1"
       api_key: "any"
       num_retries: 0
@@ -71,7 +73,7 @@ def ready(url):
 def start(programs, folder, stub):
     """The proxy and its address; None when it does not start."""
     port = free_port()
-    (folder / "config.yaml").write_text(CONFIG.format(port=stub))
+    (folder / "config.yaml").write_text(CONFIG.format(port=stub, model=MODEL))
     neutral = {name: value for name, value in os.environ.items() if name in ("PATH", "TMPDIR")}
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(

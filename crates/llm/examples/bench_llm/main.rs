@@ -8,7 +8,7 @@
 //! to 127.0.0.1 only.
 //!
 //! `bench_llm [latency|first|rate|chunks|proxy]…` measures what is named, or all of it. `CALLS`,
-//! `SECONDS` and `CHUNKS` set how much, `WIRES` (ollama,openai,claude) which protocols; `LITELLM_URL` names a LiteLLM in front of the stub that
+//! `ROUNDS` and `CHUNKS` set how much, `WIRES` (ollama,openai,claude) which protocols; `LITELLM_URL` names a LiteLLM in front of the stub that
 //! listens on `STUB_PORT` (`.make/litellm.py` sees to both).
 
 use std::error::Error;
@@ -123,7 +123,7 @@ async fn measure(port: u16, wanted: &[String]) -> Fallible<()> {
         first::measure(&bench, given("CALLS", 5_000)? / 5).await?;
     }
     if wanted("rate") {
-        rate::measure(&bench, given("SECONDS", 3)?).await?;
+        rate::measure(&bench, given("ROUNDS", 9)?).await?;
     }
     if wanted("chunks") {
         chunks::measure(&bench, given("CHUNKS", 1_000_000)?).await?;
