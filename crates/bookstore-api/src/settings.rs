@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use http_server::{Limits, ListenSettings, Origin, TlsOptions, TlsSettings};
 use secrecy::SecretString;
-use telemetry::{LogFormat, OtlpProtocol, TelemetrySettings};
+use telemetry::{GenAiSettings, LogFormat, OtlpProtocol, TelemetrySettings};
 
 pub use self::llm::{HostedSettings, LlmSettings};
 use self::llm::{LlmOptions, LlmSecrets};
@@ -179,6 +179,26 @@ pub struct Options {
         hide_env_values = true
     )]
     otel_exporter_otlp_protocol: String,
+    /// Names that LLM calls are recorded under: gen_ai_latest_experimental for the newest conventions in
+    /// place of v1.41, gen_ai/dup for both. A list that others may share.
+    #[arg(
+        long,
+        global = true,
+        env = "OTEL_SEMCONV_STABILITY_OPT_IN",
+        default_value = "",
+        hide_env_values = true
+    )]
+    otel_semconv_stability_opt_in: String,
+    /// true writes prompts and answers on the spans of LLM calls, where traces go anywhere. They hold
+    /// what users wrote.
+    #[arg(
+        long,
+        global = true,
+        env = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+        default_value = "false",
+        hide_env_values = true
+    )]
+    otel_instrumentation_genai_capture_message_content: String,
 }
 
 /// Settings, checked.
@@ -353,6 +373,10 @@ impl Settings {
                     "OTEL_EXPORTER_OTLP_PROTOCOL",
                     &options.otel_exporter_otlp_protocol,
                     &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
+                ),
+                gen_ai: GenAiSettings::asked_for(
+                    &options.otel_semconv_stability_opt_in,
+                    &options.otel_instrumentation_genai_capture_message_content,
                 ),
             },
         };

@@ -7,7 +7,7 @@ use clap::Parser;
 use llm_simulator::app::{App, Role};
 use llm_simulator::settings::{Command, CommandLine, Secrets, Settings};
 use llm_simulator::{fit_command, profiles_command};
-use telemetry::{Metrics, TelemetrySettings};
+use telemetry::{GenAiSettings, Metrics, TelemetrySettings};
 
 /// Exit code of wrong usage.
 const USAGE: u8 = 2;
@@ -48,6 +48,8 @@ async fn serve(settings: &Settings, role: Role) -> ExitCode {
         log_filter: settings.log_filter.clone(),
         otlp_endpoint: settings.otlp_endpoint.clone(),
         otlp_protocol: settings.otlp_protocol,
+        // It asks no model.
+        gen_ai: GenAiSettings::default(),
     }) {
         Ok(telemetry) => telemetry,
         Err(error) => return failed(&error, ExitCode::from(USAGE)),

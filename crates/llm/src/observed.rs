@@ -1,20 +1,24 @@
 //! Observation of a call: its span, its metrics, its tokens and its dollars, recorded when the
 //! answer ends or is dropped.
+//!
+//! Owns what an attempt is: it has a number of its trail, is let in by the trail's gate, and from then
+//! on is recorded and settled exactly once, whether it ends, fails, is dropped while the provider is
+//! silent or in the middle of its answer. One that is not let in, or dropped before it is, is no attempt:
+//! it has used up its number and nothing else, and what a gate had set aside for it is the gate's to
+//! give back. The texts of prompt and answer are never kept here; telemetry does if it is asked to.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
-use telemetry::{GenAiOperation, Metrics};
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
+use telemetry::{GenAiCall, GenAiModel, GenAiOutcome, GenAiRequest, GenAiUsage, Metrics};
+use tracing::Instrument;
 
 use crate::{
-    Attempt, Beginning, Chunk, CompletionStream, Cost, Ending, ErrorKind, LlmError, LlmProvider, Plan,
-    Prices, ProviderName, Request, TokenUsage, Trail, tokens,
+    Attempt, Beginning, Chunk, CompletionStream, Cost, Delivery, Ending, ErrorKind, LlmError, LlmProvider,
+    Plan, Prices, ProviderName, Request, StopReason, TokenUsage, Trail, tokens,
 };
 
 /// Tokens that a provider puts around the texts of a prompt, at most.
@@ -24,17 +28,17 @@ const FRAMING_TOKENS: u64 = 64;
 pub struct Observed<P> {
     inner: P,
     metrics: Metrics,
+    model: GenAiModel,
     prices: Arc<Prices>,
 }
 
-impl<P> Observed<P> {
-    /// Observes `inner`.
-    pub const fn new(inner: P, metrics: Metrics, prices: Arc<Prices>) -> Self {
-        Self { inner, metrics, prices }
-    }
-}
-
 impl<P: LlmProvider> Observed<P> {
+    /// Observes `inner`.
+    pub fn new(inner: P, metrics: Metrics, prices: Arc<Prices>) -> Self {
+        let model = metrics.gen_ai_model(inner.name().convention(), inner.model());
+        Self { inner, metrics, model, prices }
+    }
+
     /// The most that an attempt can use up. No tokenizer makes more tokens than there are bytes.
     fn plan(&self, number: u32, request: &Request) -> Plan {
         let prompt = &request.prompt;
@@ -51,6 +55,44 @@ impl<P: LlmProvider> Observed<P> {
             most_cost,
         }
     }
+
+    /// Counts what made this attempt necessary.
+    fn count_cause(&self, request: &Request) {
+        let here = self.name();
+        match request.trail.last_failure() {
+            Some((before, reason)) if before == here => self.metrics.llm_retried(here.as_str(), reason),
+            Some((before, reason)) => self.metrics.llm_fell_back(before.as_str(), here.as_str(), reason),
+            None => {}
+        }
+    }
+
+    fn begin(&self, number: u32, request: &Request) -> Call {
+        let prompt = &request.prompt;
+        let observed = GenAiCall::begin(
+            &self.model,
+            &GenAiRequest {
+                attempt: number,
+                max_tokens: prompt.max_output_tokens,
+                streamed: request.delivery == Delivery::Streamed,
+                experiment: request.arm.as_deref().map(|arm| (arm.experiment.as_str(), arm.arm.as_str())),
+                instructions: &prompt.system,
+                question: &prompt.user,
+            },
+        );
+        Call {
+            number,
+            trail: request.trail.clone(),
+            metrics: self.metrics.clone(),
+            prices: Arc::clone(&self.prices),
+            observed,
+            provider: self.name(),
+            model: self.model().to_owned(),
+            input_estimate: tokens::estimate(&prompt.system) + tokens::estimate(&prompt.user),
+            beginning: None,
+            output: tokens::Count::default(),
+            result: None,
+        }
+    }
 }
 
 #[async_trait]
@@ -64,41 +106,17 @@ impl<P: LlmProvider> LlmProvider for Observed<P> {
     }
 
     async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError> {
-        let prompt = &request.prompt;
         let Some(number) = request.trail.take() else {
             return Err(LlmError::new(ErrorKind::Unavailable, "no attempt is left for this request"));
         };
-        request.trail.gate().admit(&self.plan(number, request)).await?;
-        let span = tracing::info_span!(
-            "gen_ai.chat",
-            otel.name = format_args!("chat {}", self.model()),
-            otel.kind = "client",
-            otel.status_code = Empty,
-            gen_ai.operation.name = "chat",
-            gen_ai.provider.name = self.name().convention(),
-            gen_ai.request.model = self.model(),
-            gen_ai.request.max_tokens = prompt.max_output_tokens,
-            gen_ai.response.model = Empty,
-            gen_ai.usage.input_tokens = Empty,
-            gen_ai.usage.output_tokens = Empty,
-            simulated = Empty,
-            error.r#type = Empty,
-        );
-        let mut call = Call {
-            number,
-            trail: request.trail.clone(),
-            beginning: None,
-            metrics: self.metrics.clone(),
-            prices: Arc::clone(&self.prices),
-            span: span.clone(),
-            provider: self.name(),
-            model: self.model().to_owned(),
-            input_estimate: tokens::estimate(&prompt.system) + tokens::estimate(&prompt.user),
-            output: String::new(),
-            started: Instant::now(),
-            first_chunk: None,
-            result: None,
-        };
+        if let Err(error) = request.trail.gate().admit(&self.plan(number, request)).await {
+            self.metrics.llm_attempt(self.name().as_str(), error.kind());
+            return Err(error);
+        }
+        // Nothing is awaited between being let in and this guard.
+        let mut call = self.begin(number, request);
+        self.count_cause(request);
+        let span = call.observed.span().clone();
         match self.inner.call(request).instrument(span).await {
             Ok(inner) => Ok(ObservedStream { inner, call: Some(call) }.boxed()),
             Err(error) => {
@@ -115,14 +133,12 @@ struct Call {
     trail: Trail,
     metrics: Metrics,
     prices: Arc<Prices>,
-    span: Span,
+    observed: GenAiCall,
     provider: ProviderName,
     model: String,
     input_estimate: u64,
     beginning: Option<Beginning>,
-    output: String,
-    started: Instant,
-    first_chunk: Option<Duration>,
+    output: tokens::Count,
     /// Absent until it has ended by itself.
     result: Option<Result<Ending, LlmError>>,
 }
@@ -132,12 +148,18 @@ impl Call {
         self.beginning.as_ref().is_some_and(|beginning| beginning.simulated)
     }
 
+    fn begun(&mut self, beginning: &Beginning) {
+        self.observed.answered(beginning.simulated, beginning.request_id.as_deref());
+        self.beginning = Some(beginning.clone());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.observed.chunk(text);
+        self.output.add(text);
+    }
+
     fn estimate(&self) -> TokenUsage {
-        TokenUsage {
-            input: self.input_estimate,
-            output: tokens::estimate(&self.output),
-            ..TokenUsage::default()
-        }
+        TokenUsage { input: self.input_estimate, output: self.output.tokens(), ..TokenUsage::default() }
     }
 
     fn cost(&self, usage: &TokenUsage) -> Cost {
@@ -151,7 +173,7 @@ impl Call {
     }
 
     /// What the attempt used up. A provider that refused before it began has done nothing; one that
-    /// fell silent may have.
+    /// fell silent or was left alone may have.
     fn usage(&self) -> Option<TokenUsage> {
         match &self.result {
             Some(Ok(ending)) => ending.usage,
@@ -160,61 +182,75 @@ impl Call {
             Some(Err(_)) | None => Some(self.estimate()),
         }
     }
+
+    /// Why the model stopped, in the words of the conventions; nothing where no answer had begun.
+    fn finish_reason(&self) -> Option<&'static str> {
+        match &self.result {
+            Some(Ok(ending)) => Some(match ending.stop {
+                StopReason::End => "stop",
+                StopReason::MaxTokens => "length",
+                StopReason::Other => "other",
+            }),
+            Some(Err(error)) if error.kind == ErrorKind::Refused => Some("content_filter"),
+            Some(Err(_)) | None => self.beginning.is_some().then_some("error"),
+        }
+    }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         let usage = self.usage();
         let cost = usage.as_ref().map_or(Cost::NOTHING, |usage| self.cost(usage));
-        let ending = self.result.as_ref().and_then(|result| result.as_ref().ok());
-        let failure = self.result.as_ref().and_then(|result| result.as_ref().err());
+        let finish_reason = self.finish_reason();
+        let (ending, failure) = match &self.result {
+            Some(Ok(ending)) => (Some(ending), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
+        };
         let error = match &self.result {
             Some(Ok(_)) => None,
             Some(Err(error)) => Some(error.kind()),
             None => Some("cancelled"),
         };
-        let reported = usage.filter(|usage| usage.reported);
-        self.metrics.gen_ai_operation(&GenAiOperation {
-            provider: self.provider.convention(),
-            request_model: &self.model,
-            response_model: ending.map(|ending| ending.model.as_str()),
-            simulated: self.simulated(),
+        let response_model = ending.map(|ending| ending.model.as_str());
+        self.observed.end(&GenAiOutcome {
             error_type: error,
-            duration: self.started.elapsed(),
-            first_chunk: self.first_chunk,
-            input_tokens: reported.map(|usage| usage.input),
-            output_tokens: reported.map(|usage| usage.output),
+            response_model: response_model.filter(|model| !model.is_empty()),
+            finish_reason,
+            usage: usage.filter(|usage| usage.reported).map(reported),
+            estimated: usage.is_some_and(|usage| !usage.reported),
+            billed_usd: cost.billed_usd(),
+            list_usd: cost.list_usd(),
         });
+        self.metrics.llm_attempt(self.provider.as_str(), error.unwrap_or("ok"));
         if usage.is_some() {
             self.metrics.llm_cost(self.provider.as_str(), &self.model, cost.billed_usd(), cost.list_usd());
-        }
-        self.span.record("simulated", self.simulated());
-        if let Some(ending) = ending {
-            self.span.record("gen_ai.response.model", ending.model.as_str());
-        }
-        if let Some(usage) = reported {
-            self.span.record("gen_ai.usage.input_tokens", usage.input);
-            self.span.record("gen_ai.usage.output_tokens", usage.output);
-        }
-        if let Some(error) = error {
-            self.span.record("error.type", error);
-            self.span.record("otel.status_code", "ERROR");
         }
         let begun = self.beginning.as_ref().and_then(|beginning| beginning.request_id.clone());
         self.trail.record(Attempt {
             number: self.number,
             provider: self.provider,
             model: self.model.clone(),
-            response_model: ending.map(|ending| ending.model.clone()),
+            response_model: response_model.map(str::to_owned),
             simulated: self.simulated(),
             error,
             request_id: begun
                 .or_else(|| failure.and_then(|error| error.request_id.as_deref().map(str::to_owned))),
             usage,
             cost,
-            latency: self.started.elapsed(),
-            first_chunk: self.first_chunk,
+            latency: self.observed.elapsed(),
+            first_chunk: self.observed.first_chunk(),
         });
+    }
+}
+
+const fn reported(usage: TokenUsage) -> GenAiUsage {
+    GenAiUsage {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        cache_read_tokens: usage.cached_input,
+        cache_write_tokens: usage.cache_write_input,
+        reasoning_tokens: usage.reasoning_output,
     }
 }
 
@@ -231,80 +267,34 @@ impl Stream for ObservedStream {
         let Some(call) = &mut this.call else { return Poll::Ready(None) };
         // Not within the span: nothing below tells of single chunks, and entering it for each of them
         // costs as much as reading them.
-        match this.inner.poll_next_unpin(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(Chunk::Begun(beginning)))) => {
-                call.beginning = Some(beginning.clone());
-                Poll::Ready(Some(Ok(Chunk::Begun(beginning))))
+        let Poll::Ready(item) = this.inner.poll_next_unpin(cx) else { return Poll::Pending };
+        let item = item.unwrap_or_else(|| {
+            let cut = format!("the answer of {} was cut off", call.provider);
+            Err(LlmError::new(ErrorKind::BadAnswer, cut))
+        });
+        Poll::Ready(Some(match item {
+            Ok(Chunk::Begun(beginning)) => {
+                call.begun(&beginning);
+                Ok(Chunk::Begun(beginning))
             }
-            Poll::Ready(Some(Ok(Chunk::Text(text)))) => {
-                if call.first_chunk.is_none() {
-                    call.first_chunk = Some(call.started.elapsed());
-                }
-                call.output.push_str(&text);
-                Poll::Ready(Some(Ok(Chunk::Text(text))))
+            Ok(Chunk::Text(text)) => {
+                call.text(&text);
+                Ok(Chunk::Text(text))
             }
-            Poll::Ready(Some(Ok(Chunk::End(mut ending)))) => {
+            Ok(Chunk::End(mut ending)) => {
                 call.account(&mut ending);
                 call.result = Some(Ok(ending.clone()));
                 this.call = None;
-                Poll::Ready(Some(Ok(Chunk::End(ending))))
+                Ok(Chunk::End(ending))
             }
-            Poll::Ready(Some(Err(error))) => {
+            Err(error) => {
                 call.result = Some(Err(error.clone()));
                 this.call = None;
-                Poll::Ready(Some(Err(error)))
+                Err(error)
             }
-            Poll::Ready(None) => {
-                let error = LlmError::new(
-                    ErrorKind::BadAnswer,
-                    format!("the answer of {} was cut off", call.provider),
-                );
-                call.result = Some(Err(error.clone()));
-                this.call = None;
-                Poll::Ready(Some(Err(error)))
-            }
-        }
+        }))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use telemetry::Metrics;
-
-    use super::Observed;
-    use crate::{LlmProvider, Prices, Prompt, Request, Simulated, complete};
-
-    fn request() -> Request {
-        let prompt = Prompt {
-            system: "You summarise.".to_owned(),
-            user: "A whale.".to_owned(),
-            max_output_tokens: 50,
-        };
-        Request::once(prompt, std::time::Duration::from_secs(5))
-    }
-
-    #[tokio::test]
-    async fn estimated_tokens_reach_the_answer_but_not_the_metric() {
-        let metrics = Metrics::unregistered();
-        let provider = Observed::new(Simulated, metrics.clone(), Arc::new(Prices::shipped().unwrap()));
-        let completion = complete(&provider, &request()).await.unwrap();
-        let usage = completion.ending.usage.unwrap();
-        assert!(!usage.reported && usage.output > 20, "{usage:?}");
-        assert_eq!(completion.ending.cost.billed, Some(crate::Usd::ZERO));
-        assert_eq!(completion.ending.cost.list, None);
-        let text = metrics.render();
-        assert!(!text.contains("gen_ai_client_token_usage"), "{text}");
-        assert!(text.contains(r#"bookstore_llm_cost_unknown_total{kind="list",provider="simulated"} 1"#));
-    }
-
-    #[tokio::test]
-    async fn an_answer_dropped_half_way_counts_as_cancelled() {
-        let metrics = Metrics::unregistered();
-        let provider = Observed::new(Simulated, metrics.clone(), Arc::new(Prices::shipped().unwrap()));
-        drop(provider.call(&request()).await.unwrap());
-        assert!(metrics.render().contains(r#"error_type="cancelled""#), "{}", metrics.render());
-    }
-}
+mod tests;

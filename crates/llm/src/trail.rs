@@ -80,7 +80,8 @@ pub enum Refusal {
 #[async_trait]
 pub trait Gate: Send + Sync {
     /// Lets an attempt in, or refuses it with [`crate::ErrorKind::NotAdmitted`]. Whoever is let in is
-    /// settled exactly once.
+    /// settled exactly once. An attempt is let in when this future is done: what is set aside for one
+    /// whose future is dropped before is given back by the gate itself, for nobody settles it.
     async fn admit(&self, plan: &Plan) -> Result<(), LlmError>;
 
     /// An attempt that was let in has ended, was given up or dropped. Must not block.
@@ -176,6 +177,13 @@ impl Trail {
     pub fn record(&self, attempt: Attempt) {
         self.inner.gate.settle(&attempt);
         self.inner.made.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
+    }
+
+    /// Who failed last, and how: what made another attempt necessary.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<(ProviderName, &'static str)> {
+        let made = self.inner.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.last().and_then(|attempt| Some((attempt.provider, attempt.error?)))
     }
 
     /// The attempts that have ended, in the order in which they did.

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use common_models::StartRun;
 use http_server::{ListenSettings, TlsOptions, TlsSettings};
 use secrecy::SecretString;
-use telemetry::{LogFormat, OtlpProtocol, TelemetrySettings};
+use telemetry::{GenAiSettings, LogFormat, OtlpProtocol, TelemetrySettings};
 use url::Url;
 
 use crate::engine::EngineChoice;
@@ -306,6 +306,8 @@ impl Settings {
                     &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
                     OtlpProtocol::HttpProtobuf,
                 ),
+                // It asks no model.
+                gen_ai: GenAiSettings::default(),
             },
         };
         if check.mistakes.is_empty() {

@@ -5,6 +5,7 @@
 //! database, a provider or any use case: callers hand it plain values.
 
 pub mod conventions;
+pub mod gen_ai;
 mod handles;
 mod http_metrics;
 mod llm_metrics;
@@ -17,7 +18,9 @@ pub mod start;
 pub mod table;
 mod trace_ids;
 
-pub use metrics::{GenAiOperation, Metrics};
+pub use conventions::gen_ai::Version;
+pub use gen_ai::{GenAiCall, GenAiModel, GenAiOutcome, GenAiRequest, GenAiSettings, GenAiUsage};
+pub use metrics::Metrics;
 pub use propagation::{current_trace_id, inject_trace_context};
 pub use server::{Failure, RouteSlot, Scheme, ServerLayer};
 pub use simulator_metrics::SimulatedAnswer;

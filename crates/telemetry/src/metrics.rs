@@ -12,7 +12,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
 
-use crate::conventions as names;
+use crate::gen_ai::{GenAiMetrics, GenAiSettings};
 use crate::handles::Handles;
 use crate::http_metrics::HttpMetrics;
 use crate::llm_metrics::LlmMetrics;
@@ -27,9 +27,8 @@ struct Instruments {
     registry: Registry,
     provider: SdkMeterProvider,
     http: HttpMetrics,
-    gen_ai_duration: Histogram<f64>,
-    gen_ai_tokens: Histogram<u64>,
-    gen_ai_first_chunk: Histogram<f64>,
+    gen_ai_settings: GenAiSettings,
+    gen_ai: GenAiMetrics,
     llm_breaker_state: UpDownCounter<i64>,
     llm_breaker_transitions: Counter<u64>,
     llm: LlmMetrics,
@@ -46,47 +45,33 @@ struct Instruments {
     simulator: SimulatorMetrics,
 }
 
-/// One call to an LLM provider, as the GenAI conventions describe it.
-#[derive(Clone, Copy, Debug)]
-pub struct GenAiOperation<'a> {
-    /// `gen_ai.provider.name`.
-    pub provider: &'a str,
-    /// Model asked for.
-    pub request_model: &'a str,
-    /// Model that answered, if any did.
-    pub response_model: Option<&'a str>,
-    /// Whether a simulator answered.
-    pub simulated: bool,
-    /// Kind of failure, if it failed.
-    pub error_type: Option<&'static str>,
-    /// From sending the request to the end of the answer.
-    pub duration: Duration,
-    /// From sending the request to the first piece of text.
-    pub first_chunk: Option<Duration>,
-    /// Prompt tokens, only if the provider reported them.
-    pub input_tokens: Option<u64>,
-    /// Answer tokens, only if the provider reported them.
-    pub output_tokens: Option<u64>,
-}
-
 impl Metrics {
     /// The metrics of a process, labelled with its service name and version in `target_info`.
-    pub(crate) fn new(resource: Resource) -> Result<Self, opentelemetry_sdk::error::OTelSdkError> {
+    pub(crate) fn new(
+        resource: Resource,
+        gen_ai: GenAiSettings,
+    ) -> Result<Self, opentelemetry_sdk::error::OTelSdkError> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .scope_info_enabled(false)
             .build()?;
         let provider = SdkMeterProvider::builder().with_reader(exporter).with_resource(resource).build();
-        Ok(Self(Arc::new(Instruments::new(registry, provider))))
+        Ok(Self(Arc::new(Instruments::new(registry, provider, gen_ai))))
     }
 
     /// Metrics of their own, for tests and tools that serve none.
     #[must_use]
     pub fn unregistered() -> Self {
-        Self::new(Resource::builder_empty().build()).unwrap_or_else(|_| {
+        Self::unregistered_with(GenAiSettings::default())
+    }
+
+    /// The same, with LLM calls recorded in this way.
+    #[must_use]
+    pub fn unregistered_with(gen_ai: GenAiSettings) -> Self {
+        Self::new(Resource::builder_empty().build(), gen_ai).unwrap_or_else(|_| {
             let provider = SdkMeterProvider::builder().build();
-            Self(Arc::new(Instruments::new(Registry::new(), provider)))
+            Self(Arc::new(Instruments::new(Registry::new(), provider, gen_ai)))
         })
     }
 
@@ -111,6 +96,16 @@ impl Metrics {
         &self.0.simulator
     }
 
+    /// What calls to LLMs record into.
+    pub(crate) fn gen_ai(&self) -> &GenAiMetrics {
+        &self.0.gen_ai
+    }
+
+    /// How they are recorded.
+    pub(crate) fn gen_ai_settings(&self) -> GenAiSettings {
+        self.0.gen_ai_settings
+    }
+
     /// What asking LLMs records into.
     pub(crate) fn llm(&self) -> &LlmMetrics {
         &self.0.llm
@@ -119,33 +114,6 @@ impl Metrics {
     /// What the HTTP server layer records into.
     pub(crate) fn http(&self) -> &HttpMetrics {
         &self.0.http
-    }
-
-    /// A call to an LLM provider ended.
-    pub fn gen_ai_operation(&self, operation: &GenAiOperation<'_>) {
-        let mut labels = vec![
-            KeyValue::new(names::GEN_AI_OPERATION_NAME, names::OPERATION_CHAT),
-            KeyValue::new(names::GEN_AI_PROVIDER_NAME, operation.provider.to_owned()),
-            KeyValue::new(names::GEN_AI_REQUEST_MODEL, operation.request_model.to_owned()),
-            KeyValue::new(names::SIMULATED, operation.simulated),
-        ];
-        if let Some(model) = operation.response_model {
-            labels.push(KeyValue::new(names::GEN_AI_RESPONSE_MODEL, model.to_owned()));
-        }
-        for (kind, tokens) in [("input", operation.input_tokens), ("output", operation.output_tokens)] {
-            if let Some(tokens) = tokens {
-                let mut labels = labels.clone();
-                labels.push(KeyValue::new(names::GEN_AI_TOKEN_TYPE, kind));
-                self.0.gen_ai_tokens.record(tokens, &labels);
-            }
-        }
-        if let Some(first_chunk) = operation.first_chunk {
-            self.0.gen_ai_first_chunk.record(first_chunk.as_secs_f64(), &labels);
-        }
-        if let Some(error_type) = operation.error_type {
-            labels.push(KeyValue::new(names::ERROR_TYPE, error_type));
-        }
-        self.0.gen_ai_duration.record(operation.duration.as_secs_f64(), &labels);
     }
 
     /// There is a breaker, in the first of its possible `states`. Once a provider and model.
@@ -287,21 +255,12 @@ impl Metrics {
 }
 
 impl Instruments {
-    fn new(registry: Registry, provider: SdkMeterProvider) -> Self {
+    fn new(registry: Registry, provider: SdkMeterProvider, gen_ai_settings: GenAiSettings) -> Self {
         let meter = provider.meter("bookstore");
         Self {
             http: HttpMetrics::new(&meter),
-            gen_ai_duration: histogram(&meter, &table::GEN_AI_OPERATION_DURATION),
-            gen_ai_tokens: {
-                let metric = table::GEN_AI_TOKEN_USAGE;
-                meter
-                    .u64_histogram(metric.name)
-                    .with_description(metric.help)
-                    .with_unit(metric.unit)
-                    .with_boundaries(metric.buckets.to_vec())
-                    .build()
-            },
-            gen_ai_first_chunk: histogram(&meter, &table::GEN_AI_TIME_TO_FIRST_CHUNK),
+            gen_ai_settings,
+            gen_ai: GenAiMetrics::new(&meter, gen_ai_settings.version),
             llm_breaker_state: up_down_counter(&meter, &table::LLM_BREAKER_STATE),
             llm_breaker_transitions: counter(&meter, &table::LLM_BREAKER_TRANSITIONS),
             llm: LlmMetrics::new(&meter),
@@ -343,6 +302,15 @@ pub(crate) fn up_down_counter(meter: &Meter, metric: &Metric) -> UpDownCounter<i
     meter.i64_up_down_counter(metric.name).with_description(metric.help).with_unit(metric.unit).build()
 }
 
+pub(crate) fn token_histogram(meter: &Meter, metric: &Metric) -> Histogram<u64> {
+    meter
+        .u64_histogram(metric.name)
+        .with_description(metric.help)
+        .with_unit(metric.unit)
+        .with_boundaries(metric.buckets.to_vec())
+        .build()
+}
+
 pub(crate) fn histogram(meter: &Meter, metric: &Metric) -> Histogram<f64> {
     meter
         .f64_histogram(metric.name)
@@ -357,28 +325,39 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use super::{GenAiOperation, Metrics};
+    use super::Metrics;
+    use crate::conventions::gen_ai::Version;
+    use crate::gen_ai::{GenAiCall, GenAiOutcome, GenAiRequest, GenAiSettings, GenAiUsage};
     use crate::server::Scheme;
     use crate::simulator_metrics::SimulatedAnswer;
     use crate::table::{self, Kind};
 
     /// Records everything once.
     fn recorded() -> Metrics {
-        let metrics = Metrics::unregistered();
+        let gen_ai = GenAiSettings { version: Version::Both, capture_content: false };
+        let metrics = Metrics::unregistered_with(gen_ai);
         let route = metrics.http().route("/api/v1/books/{id}");
         metrics.http().begun("GET", Scheme::Http);
         metrics.http().done("GET", Scheme::Http, &route, Some(500), Some("500"), Duration::from_secs(1));
-        metrics.gen_ai_operation(&GenAiOperation {
-            provider: "ollama",
-            request_model: "llama3.2",
-            response_model: Some("llama3.2"),
-            simulated: true,
-            error_type: Some("timeout"),
-            duration: Duration::from_millis(1500),
-            first_chunk: Some(Duration::from_millis(100)),
-            input_tokens: Some(100),
-            output_tokens: Some(50),
-        });
+        let usage = GenAiUsage {
+            input_tokens: 100,
+            output_tokens: 50,
+            cache_read_tokens: 40,
+            cache_write_tokens: 30,
+            reasoning_tokens: 20,
+        };
+        let request = GenAiRequest {
+            attempt: 1,
+            max_tokens: 100,
+            streamed: true,
+            experiment: None,
+            instructions: "",
+            question: "",
+        };
+        let mut call = GenAiCall::begin(&metrics.gen_ai_model("ollama", "llama3.2"), &request);
+        call.chunk("A ");
+        call.chunk("whale.");
+        call.end(&GenAiOutcome { usage: Some(usage), ..GenAiOutcome::default() });
         metrics.llm_cost("ollama", "llama3.2", Some(0.25), None);
         metrics.breaker_started("ollama", "llama3.2", &["closed", "open"]);
         metrics.llm_attempt("ollama", "ok");

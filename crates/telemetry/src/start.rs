@@ -17,6 +17,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::Metrics;
+use crate::gen_ai::GenAiSettings;
 use crate::logs::{JsonLines, to_standard_error};
 use crate::server;
 use crate::trace_ids::TraceIds;
@@ -62,6 +63,8 @@ pub struct TelemetrySettings {
     pub otlp_endpoint: Option<String>,
     /// How they travel.
     pub otlp_protocol: OtlpProtocol,
+    /// How LLM calls are recorded.
+    pub gen_ai: GenAiSettings,
 }
 
 /// Why telemetry could not be set up.
@@ -113,7 +116,9 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
         .with_service_name(settings.service_name)
         .with_attribute(KeyValue::new("service.version", settings.service_version))
         .build();
-    let metrics = Metrics::new(resource.clone())?;
+    // Content goes on spans, so that it is not even kept where they go nowhere.
+    let capture_content = settings.gen_ai.capture_content && settings.otlp_endpoint.is_some();
+    let metrics = Metrics::new(resource.clone(), GenAiSettings { capture_content, ..settings.gen_ai })?;
     let tracer_provider = settings
         .otlp_endpoint
         .as_deref()

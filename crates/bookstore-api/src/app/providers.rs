@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use llm::{Backoff, Claude, LlmError, LlmProvider, Ollama, OpenAi, Prices, ProviderName, Resilient, Simulated};
+use llm::{
+    Backoff, Claude, LlmError, LlmProvider, Ollama, OpenAi, Prices, ProviderName, Resilient, Simulated,
+};
 use telemetry::Metrics;
 
 use crate::providers::Providers;

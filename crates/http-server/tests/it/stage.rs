@@ -8,7 +8,7 @@ use axum::Router;
 use axum::routing::get;
 use http_server::{Limits, ListenError, ListenSettings};
 use serde_json::Value;
-use telemetry::{LogFormat, Metrics, OtlpProtocol, Telemetry, TelemetrySettings};
+use telemetry::{GenAiSettings, LogFormat, Metrics, OtlpProtocol, Telemetry, TelemetrySettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -80,6 +80,7 @@ fn start_telemetry() {
             log_filter: "off".to_owned(),
             otlp_endpoint: None,
             otlp_protocol: OtlpProtocol::HttpProtobuf,
+            gen_ai: GenAiSettings::default(),
         })
         .unwrap()
     });

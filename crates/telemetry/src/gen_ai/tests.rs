@@ -1,0 +1,1 @@
+//! Spans and metrics of LLM calls, as they leave.
