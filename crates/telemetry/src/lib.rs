@@ -12,6 +12,8 @@ mod llm_metrics;
 pub mod logs;
 pub mod metrics;
 pub mod propagation;
+#[cfg(any(test, feature = "testing"))]
+pub mod recorder;
 pub mod server;
 mod simulator_metrics;
 pub mod start;
