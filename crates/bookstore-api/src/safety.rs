@@ -10,7 +10,9 @@ use thiserror::Error;
 
 use crate::book::Book;
 
+mod decoding;
 mod folding;
+mod lexicon;
 mod runs;
 mod words;
 
