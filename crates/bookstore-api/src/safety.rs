@@ -5,15 +5,21 @@
 
 use std::sync::Arc;
 
-use llm::Prompt;
 use thiserror::Error;
 
-use crate::book::Book;
+pub use self::context::Context;
+pub use self::screen::{Finished, Screen};
 
+mod context;
 mod decoding;
 mod folding;
+mod injection;
 mod lexicon;
+mod links;
+mod markup;
+pub(crate) mod reading;
 mod runs;
+mod screen;
 mod words;
 
 /// Longest answer that is believed, in characters.
@@ -25,7 +31,7 @@ pub enum Unsafe {
     /// It has no text.
     #[error("it is empty")]
     Empty,
-    /// It is no summary: a single word.
+    /// It is no summary: a single word, or a few that are shouted.
     #[error("it is too short for a summary")]
     TooShort,
     /// It is longer than [`LONGEST_ANSWER`].
@@ -86,20 +92,6 @@ impl Unsafe {
     }
 }
 
-/// What an answer is judged by: the book, and what the model was told.
-#[derive(Debug)]
-pub struct Context {
-    _system: String,
-}
-
-impl Context {
-    /// For the answer to `prompt` about `book`.
-    #[must_use]
-    pub fn of(_book: &Book, prompt: &Prompt) -> Self {
-        Self { _system: prompt.system.clone() }
-    }
-}
-
 /// The answer as it may be kept, or why it may not. One that the model's limit `cut` ends with its
 /// last whole sentence.
 ///
@@ -109,53 +101,4 @@ pub fn accept(answer: &str, cut: bool, context: &Arc<Context>) -> Result<String,
     let mut screen = Screen::new(Arc::clone(context));
     screen.push(answer)?;
     Ok(screen.finish(cut)?.text)
-}
-
-/// The verdict on an answer that comes in pieces: the same as [`accept`]'s on the whole.
-#[derive(Debug)]
-pub struct Screen {
-    _context: Arc<Context>,
-    text: String,
-}
-
-/// An answer that was accepted to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finished {
-    /// What was held back so far and may be shown now.
-    pub rest: String,
-    /// The whole answer as it may be kept. What was shown is the same, whitespace at the ends aside;
-    /// of a cut answer more may have been shown: the beginning of the sentence that was cut.
-    pub text: String,
-}
-
-impl Screen {
-    /// For an answer of which nothing has come yet.
-    #[must_use]
-    pub fn new(context: Arc<Context>) -> Self {
-        Self { _context: context, text: String::new() }
-    }
-
-    /// Takes the next piece; gives what may be shown now, which may be nothing or older text.
-    ///
-    /// # Errors
-    /// When the answer may not be served; from then on every call fails the same way.
-    pub fn push(&mut self, piece: &str) -> Result<String, Unsafe> {
-        self.text.push_str(piece);
-        Ok(String::new())
-    }
-
-    /// Ends the answer; `cut` says that the model's limit ended it.
-    ///
-    /// # Errors
-    /// When the answer may be neither stored nor served.
-    pub fn finish(self, _cut: bool) -> Result<Finished, Unsafe> {
-        let text = self.text.trim();
-        if text.is_empty() {
-            return Err(Unsafe::Empty);
-        }
-        if text.chars().count() > LONGEST_ANSWER {
-            return Err(Unsafe::TooLong);
-        }
-        Ok(Finished { rest: text.to_owned(), text: text.to_owned() })
-    }
 }

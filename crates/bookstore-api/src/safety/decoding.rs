@@ -352,9 +352,8 @@ fn ciphers(text: &str, found: &mut Decodings) {
     let mut unknown = 0_usize;
     for token in text.split_whitespace().chain(["the"]) {
         let folded = fold(token);
-        let mut parts = words(&folded)
-            .filter(|word| word.len() >= 3 && word.chars().any(char::is_alphabetic))
-            .peekable();
+        let mut parts =
+            words(&folded).filter(|word| word.len() >= 3 && word.chars().any(char::is_alphabetic)).peekable();
         let strange = parts.peek().is_some() && !parts.any(is_english);
         if strange || (unknown > 0 && folded.len() <= 4 && !matches!(token, "the")) {
             run.push_str(token);

@@ -1,0 +1,224 @@
+//! What an answer is judged by: what the book says, what speaks to the model in it, and what the
+//! model was told.
+
+use std::collections::HashSet;
+
+use llm::Prompt;
+
+use super::Unsafe;
+use super::decoding::{shifted, unleet};
+use super::folding::{fold, squash, words};
+use super::injection::{is_odd, payloads};
+use super::reading::Reading;
+use super::runs::Runs;
+use super::words::{is_common, is_english, is_function, stems};
+use crate::book::Book;
+use crate::prompt;
+
+/// Most phrases that are looked for.
+const MOST_PHRASES: usize = 200;
+
+/// What an answer is judged by.
+#[derive(Debug)]
+pub struct Context {
+    /// What the model was told, as letters.
+    pub(super) told: Runs,
+    /// What delimits the book in the prompt: in no answer.
+    pub(super) delimiter: String,
+    /// Addresses that the answer may have.
+    pub(super) links: HashSet<String>,
+    /// Words of the whole book, whatever they do there.
+    pub(super) book_words: HashSet<String>,
+    /// What more there is to look for when the book's text speaks to the model.
+    pub(super) guard: Option<Guard>,
+}
+
+/// What only answers about a book whose text speaks to the model have to stand up to.
+#[derive(Debug)]
+pub(super) struct Guard {
+    /// Words of what tells of the book.
+    own: HashSet<String>,
+    /// Their letters, without spaces.
+    own_letters: Runs,
+    /// Signs in what tells of the book.
+    signs: HashSet<char>,
+    /// What speaks to the model, and its decodings, as letters.
+    pub(super) hostile: Runs,
+    hostile_words: HashSet<String>,
+    /// Words that the model was told to say.
+    payload: HashSet<String>,
+    /// Phrases that the model was told to say, as letters; true: wherever they stand.
+    pub(super) phrases: Vec<(String, bool)>,
+}
+
+impl Context {
+    /// For the answer to `prompt` about `book`.
+    #[must_use]
+    pub fn of(book: &Book, prompt: &Prompt) -> Self {
+        let reading = Reading::of(book);
+        let mut told = squash(&fold(&prompt.system));
+        told.push('\u{1}');
+        told.push_str(&squash(&fold(prompt::question(prompt))));
+        let mut book_words = HashSet::new();
+        for text in [Some(book.title.as_str()), book.description.as_deref()].into_iter().flatten() {
+            book_words.extend(words(&fold(text)).map(str::to_owned));
+        }
+        for name in book.authors.iter().map(|author| &author.name).chain(&book.genres) {
+            book_words.extend(words(&fold(name)).map(str::to_owned));
+        }
+        Self {
+            told: Runs::of(&told),
+            delimiter: prompt::delimiter(book),
+            links: reading.links.clone(),
+            book_words,
+            guard: reading.is_guarded().then(|| Guard::of(book, &reading)),
+        }
+    }
+
+    /// Whether the book's text speaks to the model.
+    #[must_use]
+    pub const fn is_guarded(&self) -> bool {
+        self.guard.is_some()
+    }
+}
+
+impl Guard {
+    fn of(book: &Book, reading: &Reading) -> Self {
+        let names = [reading.authors.join(", "), reading.genres.join(", ")];
+        let mut own: HashSet<String> = words(&fold(&reading.description)).map(str::to_owned).collect();
+        let sure: HashSet<String> = words(&fold(&format!("{}, {}", reading.title, names.join(", "))))
+            .map(str::to_owned)
+            .chain(book.published_year.map(|year| year.unsigned_abs().to_string()))
+            .collect();
+        let mut payload = HashSet::new();
+        let mut phrases: Vec<(String, bool)> = Vec::new();
+        let mut hostile = String::new();
+        let mut hostile_words = HashSet::new();
+        for text in &reading.hostile {
+            for said in payloads(text) {
+                let odd = is_odd(&said) || said.chars().any(char::is_numeric);
+                let parts: Vec<&str> = words(&said).collect();
+                // What no prose has was put there to be repeated, wherever else it stands.
+                if parts.len() == 1 || odd {
+                    for part in parts.iter().filter(|part| !is_function(part) && part.chars().count() > 1) {
+                        let unusual = odd || !is_english(part);
+                        if !sure.contains(*part)
+                            && (unusual || !own.contains(*part))
+                            && !is_own_by_stem(part, &own, &sure)
+                        {
+                            own.remove(*part);
+                            payload.insert((*part).to_owned());
+                        }
+                    }
+                }
+                let letters = squash(&said);
+                let says = parts.iter().any(|part| !is_function(part));
+                if says && letters.chars().count() >= 5 && phrases.len() < MOST_PHRASES {
+                    let anywhere = (odd || !parts.iter().all(|part| is_english(part)))
+                        && letters.chars().count() >= if odd { 5 } else { 8 };
+                    phrases.push((letters, anywhere));
+                }
+            }
+            for token in text.split_whitespace().filter(|token| is_odd(token)) {
+                for part in words(&fold(token)).filter(|part| !sure.contains(*part) && !is_function(part)) {
+                    own.remove(part);
+                }
+            }
+            let folded = fold(text);
+            hostile_words.extend(words(&folded).map(str::to_owned));
+            let letters = squash(&folded);
+            let readings = [
+                letters.chars().rev().collect(),
+                shifted(&letters, 13),
+                squash(&unleet(&folded)),
+                text.lines().filter_map(|line| fold(line).chars().find(|c| c.is_alphanumeric())).collect(),
+                words(&folded).filter_map(|word| word.chars().next()).collect::<String>(),
+            ];
+            for reading in std::iter::once(letters).chain(readings) {
+                hostile.push_str(&reading);
+                hostile.push('\u{1}');
+            }
+        }
+        // What tells of the book in odd tokens is not taken on trust beside such text.
+        for token in reading.description.split_whitespace().filter(|token| is_odd(token)) {
+            for part in words(&fold(token)).filter(|part| !sure.contains(*part) && !is_english(part)) {
+                own.remove(part);
+            }
+        }
+        let told = format!("{} {} {}", reading.title, names.join(" "), reading.description);
+        let own_letters = squash(&fold(&told));
+        phrases.retain(|(phrase, _)| !own_letters.contains(phrase.as_str()));
+        own.extend(sure);
+        Self {
+            own,
+            own_letters: Runs::of(&own_letters),
+            signs: told.chars().filter(|c| is_sign(*c)).collect(),
+            hostile: Runs::of(&hostile),
+            hostile_words,
+            payload,
+            phrases,
+        }
+    }
+
+    /// Why this folded word may not stand in the answer. `capitals`: it was written in capitals.
+    pub(super) fn refuses(&self, word: &str, capitals: bool) -> Option<Unsafe> {
+        let length = word.chars().count();
+        if self.payload.contains(word) || self.payload.iter().any(|payload| hides(payload, word)) {
+            return Some(Unsafe::PlantedText);
+        }
+        if self.own.contains(word) || stems(word).any(|stem| self.own.contains(&stem)) {
+            return None;
+        }
+        if word.chars().all(char::is_numeric) {
+            let planted = length >= 3 && self.hostile.contain(word);
+            return if planted {
+                Some(Unsafe::PlantedText)
+            } else {
+                (length > 4).then_some(Unsafe::Unfounded)
+            };
+        }
+        if !is_common(word) {
+            let known =
+                if length >= 4 { self.hostile.contain(word) } else { self.hostile_words.contains(word) };
+            let stem = stems(word)
+                .any(|stem| stem.len() >= 4 && self.hostile_words.contains(&stem) && !is_common(&stem));
+            if (known || stem) && !is_function(word) {
+                return Some(Unsafe::PlantedText);
+            }
+        }
+        if is_english(word) || (length == 1 && !capitals) || matches!(word, "i" | "a") {
+            return None;
+        }
+        // A longer form of one of the book's own words.
+        let related = length >= 6
+            && word.get(..6).is_some_and(|head| {
+                self.own.iter().any(|own| own.starts_with(head) && own.len().abs_diff(word.len()) <= 4)
+            });
+        if related || length == 1 { None } else { Some(Unsafe::Unfounded) }
+    }
+
+    /// Whether a sign that is no punctuation stands in what tells of the book.
+    pub(super) fn refuses_sign(&self, sign: char) -> bool {
+        is_sign(sign) && !self.signs.contains(&sign)
+    }
+
+    /// Whether letters in a row are the book's own.
+    pub(super) fn is_own_run(&self, letters: &str) -> bool {
+        self.own_letters.contain(letters)
+    }
+}
+
+fn is_own_by_stem(word: &str, own: &HashSet<String>, sure: &HashSet<String>) -> bool {
+    is_english(word) && stems(word).any(|stem| own.contains(&stem) || sure.contains(&stem))
+}
+
+/// Whether a payload that is no ordinary word stands inside another word.
+fn hides(payload: &str, word: &str) -> bool {
+    payload.len() >= 5 && payload.len() < word.len() && word.contains(payload) && !is_english(word)
+}
+
+/// A sign that prose has no use for: pictures, arrows, boxes.
+const fn is_sign(character: char) -> bool {
+    matches!(character, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' | '\u{a9}' | '\u{ae}' | '\u{203b}'
+        | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{3030}' | '~' | '^' | '|' | '=' | '\\' | '{' | '}' | '<' | '>' | '¤' | '§' | '¶')
+}

@@ -1,0 +1,169 @@
+//! Addresses in text: URLs, bare domains, e-mail addresses, and their disguises.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::folding::fold;
+use super::words::is_function;
+
+/// Ends of domains that are no English words: what has one is an address.
+const DOMAINS: &str = "com|net|org|edu|gov|mil|int|info|biz|io|co|uk|de|fr|ru|su|cn|jp|kr|br|pl|nl|eu|ch|es|se|dk|fi|cz|pt|gr|tr|ua|by|kz|hu|ro|bg|hr|rs|sk|si|lt|lv|ee|ie|ca|au|nz|mx|ar|cl|pe|za|ng|ke|gh|eg|ma|il|ir|iq|sa|ae|qa|pk|bd|lk|np|vn|th|id|my|sg|hk|tw|ph|mo|xyz|top|site|online|club|app|dev|ai|tv|ly|gg|cc|ws|gl|ink|lol|tk|ml|ga|cf|gq|pw|icu|vip|tech|cloud|store|shop|blog|wiki|click|link|page|space|fun|website|host|example|test|invalid|localhost|onion|zip|mov|ninja|porn|sexy|casino|bet|loan|download|stream|review|party|science|work|support|email|network|digital|agency|media|news|zone|today|live|studio|design|guru|expert|ventures|москва|рф|中国|中國|公司|网络|한국";
+/// Those that are English words as well: only in lower case, for the next sentence may begin there.
+const AMBIGUOUS: &str = "me|us|in|it|is|to|at|be|no|so|am|do|as|my|pro|name|world|life|love|art|win|one|mobi|museum|travel|jobs|fm|gs|la|li|lu|md|mn|mt|mu|mx|nu|pm|sc|sh|st|sx|tc|tf|tl|vc|vg|wf|yt|ac|ad|af|ag|al|ba|bz|cm|cr|cx|cy|dj|dm|ec|fj|gd|ge|gi|gp|gt|gy|hn|ht|im|je|jo|kg|ki|kn|ky|lc|mc|mg|mk|ms|mv|nc|nf|pf|pg|pn|ps|re|rw|sb|sr|sy|tj|tm|tn|to|tt|ug|uz|va|ve|vu|ye";
+
+#[expect(clippy::expect_used, reason = "constants, which a test compiles")]
+fn pattern(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("constant pattern")
+}
+
+static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
+    let domains = fold(DOMAINS);
+    pattern(&format!(
+        r"(?i)(?:[a-z][a-z0-9+.-]{{1,20}}:\s?/{{1,3}}\s?[^\s]+)|(?:(?:mailto|tel|sms|javascript|vbscript|magnet|bitcoin|ethereum|whatsapp|skype|blob|file|view-source|ftp|https?|hxxps?)\s?:[^\s]+)|(?:data:[a-z]*[/;,][^\s]*)|(?:www\d?\.[^\s]+)|(?:[^\s@<>(]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+)|(?:(?:[\p{{L}}\p{{N}}_-]{{1,63}}\.)+(?:{domains})(?::\d+)?(?:[/?#][^\s]*)?(?:$|[^\p{{L}}\p{{N}}_-]))|(?:\b\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}\b(?::\d+)?(?:/[^\s]*)?)|(?:[\p{{L}}\p{{N}}-]{{2,63}}\.[\p{{L}}]{{2,24}}(?::\d+)?/[^\s]+)|(?:xn--[a-z0-9-]+)|(?://[a-z0-9-]+\.[a-z]{{2,}})"
+    ))
+});
+static LOWER: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(&format!(
+        r"(?:[\p{{L}}\p{{N}}-]{{2,63}}\.)+(?:{AMBIGUOUS})(?::\d+)?(?:/[^\s]*)?(?:$|[^\p{{L}}\p{{N}}_.-])"
+    ))
+});
+static APART: LazyLock<Regex> = LazyLock::new(|| {
+    let domains = fold(DOMAINS);
+    pattern(&format!(
+        r"([\p{{L}}\p{{N}}-]{{2,63}})\s*(?:\s\.|\s?\[\s?(?:\.|dot|punkt|point|punto)\s?\]|\s?\(\s?(?:\.|dot|punkt|point|punto)\s?\)|\s?\{{\s?(?:\.|dot)\s?\}}|\sdot|\s?<dot>)\s*(?:{domains})(?:$|[^\p{{L}}\p{{N}}])"
+    ))
+});
+
+/// The addresses in a text, as they are compared.
+pub(crate) fn addresses(text: &str) -> Vec<String> {
+    let folded = look(text);
+    let mut found: Vec<String> = ADDRESS.find_iter(&folded).map(|found| normal(found.as_str())).collect();
+    found.extend(LOWER.find_iter(&folded).map(|found| normal(found.as_str())));
+    found.retain(|address| !address.is_empty());
+    found
+}
+
+/// Whether a text has a domain that is written apart: `evil . com`, `evil dot com`.
+pub(crate) fn written_apart(text: &str) -> bool {
+    let folded = look(text).to_lowercase();
+    APART.captures_iter(&folded).any(|found| found.get(1).is_some_and(|name| !is_function(name.as_str())))
+}
+
+/// Whether the address is one of the book's, or the host of one.
+pub(crate) fn is_known(address: &str, known: &HashSet<String>) -> bool {
+    known.contains(address) || known.iter().any(|known| known.split(['/', '?', '#']).next() == Some(address))
+}
+
+/// The text with look-alikes mapped, but in its own case.
+fn look(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            let mut folded = fold(character.encode_utf8(&mut [0; 4]));
+            if character.is_uppercase() {
+                folded = folded.to_uppercase();
+            }
+            folded
+        })
+        .collect()
+}
+
+fn normal(address: &str) -> String {
+    let lower = address.to_lowercase();
+    let bare = lower.trim_matches(|c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '.' | ','
+                    | ';'
+                    | ':'
+                    | '!'
+                    | '?'
+                    | '('
+                    | ')'
+                    | '['
+                    | ']'
+                    | '{'
+                    | '}'
+                    | '<'
+                    | '>'
+                    | '"'
+                    | '\''
+                    | '*'
+                    | '_'
+            )
+    });
+    let bare = bare.strip_prefix("https://").or_else(|| bare.strip_prefix("http://")).unwrap_or(bare);
+    bare.strip_prefix("www.").unwrap_or(bare).trim_end_matches('/').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{addresses, is_known, written_apart};
+
+    #[test]
+    fn addresses_are_found_in_every_dress() {
+        for text in [
+            "https://evil.example/x",
+            "HTTP://EVIL.COM",
+            "www.evil.ru",
+            "evil.com",
+            "evil.it/win",
+            "evil.it",
+            "me@evil.org",
+            "ｅｖｉｌ．ｃｏｍ",
+            "evil。com",
+            "еvil.com",
+            "javascript:alert(1)",
+            "data:text/html;base64,AAAA",
+            "10.0.0.1/x",
+            "bit.ly/3xyz",
+            "xn--80ak6aa92e.com",
+            "hxxps://evil",
+            "mailto:a@b.example",
+            "evil.weird/path",
+            "(evil.com)",
+            "//evil.com/x",
+            "президент.рф",
+            "ftp:/evil",
+            "tel:+4912345",
+        ] {
+            assert!(!addresses(text).is_empty(), "{text}");
+        }
+        for text in ["evil . com", "evil dot com", "evil[.]com", "evil (dot) org", "evil [dot] ru"] {
+            assert!(written_apart(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn prose_has_no_addresses() {
+        for text in [
+            "The end.It was late. No.5, e.g. in the U.S.A., at 3.15 p.m. Dr.No and Mr. T.",
+            "and/or, his/her, 24/7, 1.2.3, Node.js, St.Petersburg, J.R.R. Tolkien, the dot com boom, i.e. so",
+            "Vol. 1: The Beginning... of it",
+            "Ratio 3:2; note: this",
+            "file: a",
+            "A.I. Artificial Intelligence",
+        ] {
+            assert!(addresses(text).is_empty() && !written_apart(text), "{text}: {:?}", addresses(text));
+        }
+    }
+
+    #[test]
+    fn the_books_own_are_known() {
+        let known: HashSet<String> =
+            addresses("See https://www.gutenberg.org/ebooks/84.").into_iter().collect();
+        for (text, is) in
+            [("http://gutenberg.org/ebooks/84", true), ("gutenberg.org", true), ("gutenberg.org/evil", false)]
+        {
+            assert_eq!(
+                addresses(text).iter().all(|address| is_known(address, &known)),
+                is,
+                "{text} {known:?}"
+            );
+        }
+    }
+}
