@@ -389,8 +389,11 @@ fn decipher(run: &str, found: &mut Decodings) {
         ])
         .collect::<Vec<String>>();
     for text in tried {
-        let (known, all) = english_share(words(&fold(&text)));
-        if known >= 2 && known * 10 >= all * 7 && text.len() >= 9 {
+        let read = fold(&text);
+        let (known, all) = english_share(words(&read));
+        let letters: usize =
+            words(&read).filter(|word| word.len() >= 3 && is_english(word)).map(str::len).sum();
+        if read != folded && known >= 2 && known * 10 >= all * 7 && letters >= 9 {
             found.take(Some(text));
         }
     }

@@ -44,7 +44,7 @@ static STRUCTURE: LazyLock<RegexSet> = LazyLock::new(|| {
         r"<\s*/?\s*(?:script|img|iframe|svg|style|form|object|embed|link|meta|video|audio|body|html|head|input|button|a|base|math|template|xml|title|textarea|marquee)\b[^>]*>?",
         r"\bon(?:error|load|click|mouseover|focus)\s*=|javascript\s*:|vbscript\s*:|data\s*:\s*[a-z]+/[a-z0-9.+-]+",
         r"<!--|-->|<!\[cdata|<!doctype|<\?xml|<%|%>",
-        r"!\[[^\]]{0,200}\]|\]\s*\(\s*[^)\s]|\]\[[^\]]*\]|(?m)^\s*\[[^\]]{1,60}\]:\s*\S",
+        r"!\[[^\]]{0,200}\]|\]\([^)\s]|\]\[[^\]]*\]|(?m)^\s*\[[^\]]{1,60}\]:\s*\S",
         r"```|~~~|\{\{|\}\}|\$\{|\{%|%\}|\\x1b|\x1b\[|\[url|\[img|\\href|\\url\{",
         r"(?m)^\s*\|.*\|\s*$|^\s*/\*|\*/\s*$",
     ])
@@ -137,7 +137,7 @@ fn signs(text: &str, folded: &str, english: bool) -> (u32, bool) {
         score += 3;
     }
     let (known, all) = english_share(words(folded));
-    if english && odd && all >= 3 && known * 3 <= all {
+    if english && odd && all >= 5 && known * 3 <= all {
         score += ENOUGH;
     }
     (score, false)
@@ -199,7 +199,45 @@ fn commands(folded: &str, verb: &Found, found: &[Found], odd: bool, quote: bool)
         .any(|word| rest.starts_with(word));
     let mut score = if answering { 3 } else { 2 };
     score += u32::from(answering && directed);
-    score += if payload > 0 { 2 } else { 0 } + cue.min(2) + u32::from(quote) + if odd { 2 } else { 0 };
+    let says = answering
+        || matches!(
+            name,
+            "say"
+                | "write"
+                | "tell"
+                | "speak"
+                | "include"
+                | "insert"
+                | "add"
+                | "mention"
+                | "use"
+                | "repeat"
+                | "end"
+                | "begin"
+                | "start"
+                | "finish"
+                | "conclude"
+                | "return"
+                | "type"
+                | "spell"
+                | "call"
+                | "state"
+                | "confirm"
+                | "announce"
+                | "declare"
+                | "proclaim"
+                | "shout"
+                | "utter"
+                | "sign"
+                | "close"
+                | "quote"
+                | "translate"
+                | "decode"
+                | "return"
+        );
+    let payload = if payload > 0 { 2 } else { 0 };
+    let oddity = if odd { 1 + u32::from(says) } else { 0 };
+    score += payload + cue.min(2) + u32::from(quote) + oddity;
     score
 }
 
@@ -556,4 +594,25 @@ mod tests {
             assert!(found.iter().any(|found| found == payload), "{found:?}");
         }
     }
+}
+
+#[cfg(test)]
+pub(crate) fn why(text: &str) -> (u32, String) {
+    let weight = weigh(text, true);
+    let folded = fold(text);
+    let found: Vec<String> = lexicon::find(&folded)
+        .iter()
+        .map(|f| format!("{:?}/{}:{}", f.role, f.language, folded.get(f.start..f.end).unwrap_or("")))
+        .collect();
+    let structure: Vec<usize> = STRUCTURE.matches(&folded).into_iter().collect();
+    (
+        weight.score,
+        format!(
+            "certain {} structure {structure:?} blob {} hidden {:?} readings {:?} found {found:?}",
+            weight.certain,
+            blob(text),
+            weight.hidden,
+            decodings(text).readings
+        ),
+    )
 }

@@ -18,31 +18,85 @@ fn pattern(pattern: &str) -> Regex {
     Regex::new(pattern).expect("constant pattern")
 }
 
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
-    let domains = fold(DOMAINS);
-    pattern(&format!(
-        r"(?i)(?:[a-z][a-z0-9+.-]{{1,20}}:\s?/{{1,3}}\s?[^\s]+)|(?:(?:mailto|tel|sms|javascript|vbscript|magnet|bitcoin|ethereum|whatsapp|skype|blob|file|view-source|ftp|https?|hxxps?)\s?:[^\s]+)|(?:data:[a-z]*[/;,][^\s]*)|(?:www\d?\.[^\s]+)|(?:[^\s@<>(]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+)|(?:(?:[\p{{L}}\p{{N}}_-]{{1,63}}\.)+(?:{domains})(?::\d+)?(?:[/?#][^\s]*)?(?:$|[^\p{{L}}\p{{N}}_-]))|(?:\b\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}\b(?::\d+)?(?:/[^\s]*)?)|(?:[\p{{L}}\p{{N}}-]{{2,63}}\.[\p{{L}}]{{2,24}}(?::\d+)?/[^\s]+)|(?:xn--[a-z0-9-]+)|(?://[a-z0-9-]+\.[a-z]{{2,}})"
-    ))
-});
-static LOWER: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(
-        r"(?:[\p{{L}}\p{{N}}-]{{2,63}}\.)+(?:{AMBIGUOUS})(?::\d+)?(?:/[^\s]*)?(?:$|[^\p{{L}}\p{{N}}_.-])"
-    ))
+static SCHEME: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"^[^a-z0-9]*(?:[a-z][a-z0-9+.-]{1,20}:/{1,3}|(?:mailto|tel|sms|javascript|vbscript|magnet|bitcoin|ethereum|whatsapp|skype|blob|view-source|ftp|https?|hxxps?):|data:[a-z]*[/;,]|www[0-9]?\.[^.]|//[a-z0-9-]+\.[a-z])|[a-z][a-z0-9+.-]{1,20}://|xn--[a-z0-9]",
+    )
 });
 static APART: LazyLock<Regex> = LazyLock::new(|| {
     let domains = fold(DOMAINS);
     pattern(&format!(
-        r"([\p{{L}}\p{{N}}-]{{2,63}})\s*(?:\s\.|\s?\[\s?(?:\.|dot|punkt|point|punto)\s?\]|\s?\(\s?(?:\.|dot|punkt|point|punto)\s?\)|\s?\{{\s?(?:\.|dot)\s?\}}|\sdot|\s?<dot>)\s*(?:{domains})(?:$|[^\p{{L}}\p{{N}}])"
+        r"([^\s.]{{2,63}})\s*(?:\s\.|\s?\[\s?(?:\.|dot|punkt|point|punto)\s?\]|\s?\(\s?(?:\.|dot|punkt|point|punto)\s?\)|\s?\{{\s?(?:\.|dot)\s?\}}|\sdot|\s?<dot>)\s*(?:{domains})(?:$|[\s.,;:!?/)\x22'])"
     ))
 });
+static ENDS: LazyLock<HashSet<String>> = LazyLock::new(|| DOMAINS.split('|').map(fold).collect());
+static LOWER_ENDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| AMBIGUOUS.split('|').collect());
 
 /// The addresses in a text, as they are compared.
 pub(crate) fn addresses(text: &str) -> Vec<String> {
-    let folded = look(text);
-    let mut found: Vec<String> = ADDRESS.find_iter(&folded).map(|found| normal(found.as_str())).collect();
-    found.extend(LOWER.find_iter(&folded).map(|found| normal(found.as_str())));
+    let mut found = Vec::new();
+    for token in text.split_whitespace() {
+        let folded = look(token);
+        // An address has a full stop or a colon; most words have neither inside.
+        if !folded.trim_end_matches(['.', ':', ',']).contains(['.', ':', '@'])
+            && !folded.starts_with("http")
+            && !folded.contains("xn--")
+        {
+            continue;
+        }
+        if SCHEME.is_match(&folded.to_lowercase()) || is_mail(&folded) {
+            found.push(normal(&folded));
+            continue;
+        }
+        let parts = folded.split(|c: char| {
+            matches!(
+                c,
+                '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | '"' | '\'' | ',' | ';' | '!' | '|' | '*'
+            )
+        });
+        found.extend(parts.filter(|part| is_domain(part)).map(normal));
+    }
     found.retain(|address| !address.is_empty());
     found
+}
+
+fn is_mail(token: &str) -> bool {
+    token.split_once('@').is_some_and(|(name, host)| {
+        let host = host.trim_end_matches(|c: char| !c.is_alphanumeric());
+        name.chars().any(char::is_alphanumeric) && host.contains('.') && !host.starts_with('.')
+    })
+}
+
+/// Whether it begins with a host name, by its end, or by the path after it.
+fn is_domain(part: &str) -> bool {
+    let part = part.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');
+    let (host, path) = match part.find(['/', '?', '#', ':']) {
+        Some(at) => (part.get(..at).unwrap_or(""), part.get(at..).unwrap_or("")),
+        None => (part, ""),
+    };
+    let labels: Vec<&str> = host.trim_end_matches('.').split('.').collect();
+    let proper = |label: &&str| {
+        !label.is_empty()
+            && label.len() <= 190
+            && label.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+    };
+    let (Some(end), true) = (labels.last(), labels.len() >= 2 && labels.iter().all(|label| proper(&label)))
+    else {
+        return false;
+    };
+    let name = labels.get(labels.len() - 2).copied().unwrap_or("");
+    if labels.len() == 4
+        && labels.iter().all(|label| label.len() <= 3 && label.bytes().all(|b| b.is_ascii_digit()))
+    {
+        return true;
+    }
+    let way = path.strip_prefix('/').is_some_and(|way| way.chars().any(char::is_alphanumeric));
+    let named = name.chars().any(char::is_alphabetic) || name.len() >= 2;
+    ENDS.contains(&end.to_lowercase())
+        && named
+        && (name.chars().count() >= 2 || way || labels.len() >= 2 && end.len() > 2)
+        || LOWER_ENDS.contains(end) && name.chars().count() >= 2
+        || way && name.chars().count() >= 2 && end.len() >= 2 && end.chars().all(char::is_alphabetic)
 }
 
 /// Whether a text has a domain that is written apart: `evil . com`, `evil dot com`.

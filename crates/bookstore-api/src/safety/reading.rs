@@ -258,8 +258,8 @@ fn rows(pieces: &mut [Piece], english: bool) {
                 continue;
             }
             let text = |between: &str| {
-                let bare =
-                    row.iter().map(|piece| piece.text.trim_end_matches(['.', '!', '?', ';', '…', ' ']));
+                let ends = ['.', '!', '?', ';', '…', ' '];
+                let bare = row.iter().map(|piece| piece.weighed().trim_end_matches(ends).to_owned());
                 bare.collect::<Vec<_>>().join(between)
             };
             if weigh(&text(" "), english).certain || weigh(&text(""), english).certain {
@@ -437,5 +437,20 @@ mod tests {
             "Dr. Hale & her crew “Run!” he cries. See https://hale.example/a for more; it ends."
         );
         assert!(reading.links.contains("hale.example/a"));
+    }
+}
+
+#[cfg(test)]
+mod probe {
+    use super::*;
+    #[test]
+    fn probe() {
+        let Ok(path) = std::fs::read_to_string("/tmp/probe.txt") else { return };
+        for line in path.lines() {
+            let (score, why) = super::super::injection::why(line);
+            if score >= 4 {
+                println!("PROBE {score} {why}\n    {line}");
+            }
+        }
     }
 }
