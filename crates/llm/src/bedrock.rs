@@ -205,7 +205,11 @@ mod tests {
     use aws_credential_types::provider::{ProvideCredentials, future};
     use aws_sdk_bedrockruntime::config::{Builder, Region};
 
+    use reqwest::header::{HeaderMap, HeaderValue};
+    use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
+
     use super::Bedrock;
+    use super::exchange::Exchange;
     use super::keys::Keys;
     use crate::{Delivery, ErrorKind, LlmError, LlmProvider, Prompt, Request};
 
@@ -226,10 +230,13 @@ mod tests {
         }
     }
 
-    async fn ask(bedrock: &Bedrock, delivery: Delivery) -> LlmError {
+    fn request(delivery: Delivery) -> Request {
         let prompt = Prompt { system: String::new(), user: "A whale.".to_owned(), max_output_tokens: 9 };
-        let request = Request { delivery, ..Request::once(prompt, Duration::from_secs(30)) };
-        match bedrock.call(&request).await {
+        Request { delivery, ..Request::once(prompt, Duration::from_secs(30)) }
+    }
+
+    async fn ask(bedrock: &Bedrock, delivery: Delivery) -> LlmError {
+        match bedrock.call(&request(delivery)).await {
             Ok(_) => panic!("it was answered"),
             Err(error) => error,
         }
@@ -277,5 +284,24 @@ mod tests {
             ask(&Bedrock::with_keys("nowhere", "us-east-1", "id", &"key".into(), None, "m"), Delivery::Whole)
                 .await;
         assert!(matches!(error.kind, ErrorKind::BadRequest | ErrorKind::Unavailable), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_trace_goes_along_under_the_signature() {
+        let server = MockServer::start().await;
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        Mock::given(matchers::header("traceparent", trace))
+            .respond_with(ResponseTemplate::new(200).set_body_json(serde_json::json!({})))
+            .mount(&server)
+            .await;
+        let bedrock = Bedrock::with_keys(&server.uri(), "us-east-1", "id", &"key".into(), None, "m");
+        let headers =
+            HeaderMap::from_iter([("traceparent".parse().unwrap(), HeaderValue::from_static(trace))]);
+        let exchange = Exchange::with_trace(headers, 9);
+        assert!(bedrock.ask(&request(Delivery::Whole), &exchange).await.is_ok());
+        let asked = server.received_requests().await.unwrap().pop().unwrap();
+        let signature = asked.headers["authorization"].to_str().unwrap();
+        assert!(signature.contains(";traceparent"), "{signature}");
+        assert_eq!((exchange.seen().status, exchange.seen().place), (Some(200), server.uri()));
     }
 }

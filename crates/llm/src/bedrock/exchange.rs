@@ -61,6 +61,11 @@ impl Exchange {
     pub(super) fn new(max_output_tokens: u32) -> Self {
         let mut trace = HeaderMap::new();
         telemetry::inject_trace_context(&mut trace);
+        Self::with_trace(trace, max_output_tokens)
+    }
+
+    /// An exchange that sends these headers along.
+    pub(super) fn with_trace(trace: HeaderMap, max_output_tokens: u32) -> Self {
         let tokens = usize::try_from(max_output_tokens).unwrap_or(usize::MAX);
         let longest_answer = SHORTEST_BOUND.saturating_add(tokens.saturating_mul(BYTES_A_TOKEN));
         Self { trace, longest_answer, seen: Arc::default() }

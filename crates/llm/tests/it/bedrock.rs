@@ -31,6 +31,44 @@ pub const WIRE: Wire = Wire {
 
 contract!(WIRE);
 
+#[cfg(feature = "integration")]
+mod real_service {
+    use llm::{Bedrock, LlmProvider};
+
+    use super::WIRE;
+    use crate::contract::DELIVERIES;
+    use crate::real::{self, question, setting};
+
+    fn service() -> (String, String) {
+        let endpoint = setting("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "where Bedrock, or ministack, answers");
+        (endpoint, setting("BEDROCK_MODEL", "a model there"))
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_answer_is_the_same_whole_and_streamed() {
+        let (endpoint, model) = service();
+        real::an_answer_is_the_same_whole_and_streamed(&WIRE, &endpoint, &model).await;
+    }
+
+    /// The address, the region and the credentials are those of the environment, as the SDK reads it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_environment_says_where_and_as_whom() {
+        let (_, model) = service();
+        let bedrock = Bedrock::from_environment(&model).await;
+        assert_eq!(bedrock.model(), model);
+        for delivery in DELIVERIES {
+            let said = llm::complete(&bedrock, &question(delivery, 60)).await.unwrap();
+            assert!(!said.text.starts_with("[ministack mock"), "ministack has no model behind it: {said:?}");
+            assert!(said.beginning.request_id.is_some(), "{said:?}");
+        }
+    }
+}
+
+#[cfg(feature = "integration")]
+mod simulator {
+    crate::simulator::against_simulator!(super::WIRE, llm::ErrorKind::Refused);
+}
+
 const MODEL: &str = "amazon.titan-text-premier";
 const TEXT: &str = "Ein Wäl — 鯨 🐳.";
 const ID: &str = "7a55c457-0000-4000-8000-c2e6e7ae1a0b";

@@ -28,6 +28,16 @@ pub const WIRE: Wire = Wire {
 
 contract!(WIRE);
 
+#[cfg(feature = "integration")]
+mod real_ollama {
+    crate::real::against_ollama!(super::WIRE);
+}
+
+#[cfg(feature = "integration")]
+mod simulator {
+    crate::simulator::against_simulator!(super::WIRE, llm::ErrorKind::Refused);
+}
+
 const TEXT: &str = "Ein Wäl — 鯨 🐳.";
 const ID: &str = "req_0d1e2f3a4b5c";
 
