@@ -6,6 +6,7 @@
 
 pub mod bootstrap;
 pub mod broken_line;
+pub mod intervals;
 pub mod kaplan_meier;
 pub mod kolmogorov;
 pub mod least_squares;
