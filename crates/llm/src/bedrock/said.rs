@@ -169,10 +169,10 @@ impl answer::Reader<Frame> for Reader {
     }
 }
 
-/// Totals with the cache in them. `inputTokens` has what is neither read from it nor written to it
-/// (user guide, "Prompt caching for faster model inference"): the totals that answers with a cache
-/// report are the sum of all four. Figures of which none is above zero are those that the SDK puts where
-/// there were none: a prompt has tokens.
+/// Totals with the cache in them. With it, `inputTokens` has only what is neither read from it nor
+/// written to it, and the total of the input is the sum of the three (user guide, "Prompt caching for
+/// faster model inference"). Figures of which none is above zero are those that the SDK puts where there
+/// were none: a prompt has tokens.
 fn total(usage: &types::TokenUsage) -> Option<TokenUsage> {
     let count = |count: i32| u64::try_from(count).ok();
     let cached_input = count(usage.cache_read_input_tokens().unwrap_or(0))?;
