@@ -53,6 +53,8 @@ mod operations;
 #[cfg(feature = "integration")]
 mod redis_faults;
 #[cfg(test)]
+mod safety;
+#[cfg(test)]
 #[cfg(feature = "integration")]
 mod servers;
 #[cfg(test)]
