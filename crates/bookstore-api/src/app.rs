@@ -16,6 +16,7 @@ use crate::cache::memory::MemoryCache;
 use crate::cache::redis::RedisCache;
 use crate::cache_aside::CacheAside;
 use crate::catalog::Catalog;
+use crate::experiments::outcomes::Record;
 use crate::http::{self, Api, Parts};
 use crate::import::{ImportError, Importer};
 use crate::import_jobs::ImportJobs;
@@ -25,6 +26,7 @@ use crate::leases::redis::RedisLeases;
 use crate::limits::memory::MemoryLimits;
 use crate::limits::redis::RedisLimits;
 use crate::limits::{Bounds, Limits};
+use crate::probes::Probes;
 use crate::redis_link::{LinkError, RedisLink};
 use crate::seed;
 use crate::settings::Settings;
@@ -39,6 +41,8 @@ mod providers;
 
 /// Longest wait at the end for answers that were paid for to be kept.
 const WRITES_DEADLINE: Duration = Duration::from_millis(1_500);
+/// Longest wait after it for what experiments came to.
+const OUTCOMES_DEADLINE: Duration = Duration::from_millis(500);
 /// Longest wait after it for invalidations that failed.
 const INVALIDATIONS_DEADLINE: Duration = Duration::from_millis(500);
 /// Longest wait for what was spent to be settled and written down.
@@ -125,6 +129,7 @@ pub struct App {
     cache: CacheAside,
     writes: TaskTracker,
     spend: Spend,
+    outcomes: Record,
 }
 
 impl App {
@@ -154,8 +159,13 @@ impl App {
         }
         let providers = Arc::new(providers::assemble(&settings.llm, &metrics).await?);
         let models: Vec<(&'static str, &str)> =
-            providers.configured().map(|one| (one.name().as_str(), one.model())).collect();
+            providers.models().map(|(provider, model)| (provider.as_str(), model)).collect();
         metrics.start_bookstore_series(&models);
+        for experiment in settings.llm.experiments.iter() {
+            let arms = experiment.variants.iter().map(|variant| variant.arm.arm.as_str());
+            metrics.start_experiment_series(&experiment.name, arms);
+        }
+        let outcomes = Record::new(store.clone(), &writes, stop.clone());
         let spend = Spend::new(
             policy(settings, &models)?,
             limits,
@@ -163,6 +173,8 @@ impl App {
             metrics.clone(),
             Arc::new(chrono::Utc::now),
         );
+        let prices = Arc::new(settings.llm.prices.clone());
+        let probes = Probes::new(Arc::clone(&providers), prices, spend.clone());
         let summaries = Summaries::new(Means {
             catalog: catalog.clone(),
             store: store.clone(),
@@ -170,6 +182,8 @@ impl App {
             leases,
             providers,
             spend: spend.clone(),
+            experiments: settings.llm.experiments.clone(),
+            outcomes: outcomes.clone(),
             call_deadline: settings.llm.deadline,
             attempts: settings.llm.attempts,
             delivery: settings.llm.delivery,
@@ -182,6 +196,7 @@ impl App {
         let parts = Parts {
             catalog,
             summaries,
+            probes,
             imports,
             spend: spend.clone(),
             store: store.clone(),
@@ -190,7 +205,7 @@ impl App {
             stop,
         };
         let router = http::router(Api::from(parts), metrics, token(settings)?);
-        Ok(Self { router, importer, store, cache, writes, spend })
+        Ok(Self { router, importer, store, cache, writes, spend, outcomes })
     }
 
     /// Waits until answers that were paid for are kept.
@@ -200,6 +215,10 @@ impl App {
             tracing::error!("some summaries could not be kept in time");
         }
         self.spend.finish(SPEND_DEADLINE).await;
+        let last = tokio::time::timeout(OUTCOMES_DEADLINE, self.outcomes.write()).await;
+        if !matches!(last, Ok(Ok(()))) {
+            tracing::warn!("the last outcomes of experiments could not be kept");
+        }
         self.cache.finish(INVALIDATIONS_DEADLINE).await;
     }
 }

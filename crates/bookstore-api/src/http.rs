@@ -19,6 +19,7 @@ use self::tenants::Door;
 use crate::cache_aside::CacheAside;
 use crate::catalog::Catalog;
 use crate::import_jobs::ImportJobs;
+use crate::probes::Probes;
 use crate::spend::Spend;
 use crate::store::Store;
 use crate::summaries::Summaries;
@@ -30,12 +31,14 @@ mod convert;
 mod docs;
 mod errors;
 mod events;
+mod experiments;
 mod health;
 mod idempotency;
 mod imports;
 mod lists;
 mod merge_patch;
 mod negotiation;
+mod providers;
 mod summaries;
 mod tenants;
 mod usage;
@@ -64,6 +67,8 @@ pub struct Parts {
     pub catalog: Catalog,
     /// Summaries.
     pub summaries: Summaries,
+    /// The providers.
+    pub probes: Probes,
     /// Imports.
     pub imports: ImportJobs,
     /// What was spent.
@@ -120,6 +125,8 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
     let (spending, spending_docs) = OpenApiRouter::new()
         .routes(routes!(summaries::generate))
         .routes(routes!(usage::read))
+        .routes(routes!(providers::read))
+        .routes(routes!(experiments::read))
         .split_for_parts();
     let spending = spending.layer(from_fn_with_state(door, tenants::admit));
     let (routes, mut openapi) = OpenApiRouter::with_openapi(Docs::openapi())

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use llm::{Arm, Health, LlmProvider, ProviderName, Resilient};
 
+use crate::experiments::Variant;
+
 /// The providers of a service.
 pub struct Providers {
     own: BTreeMap<ProviderName, Resilient>,
@@ -81,23 +83,23 @@ impl Providers {
 
     /// The route of an experiment's arm; nothing where its provider or model is not set up.
     #[must_use]
-    pub fn of_arm(
-        &self,
-        provider: ProviderName,
-        model: Option<&str>,
-        prompt_version: &'static str,
-        arm: Arc<Arm>,
-    ) -> Option<Route> {
+    pub fn of_variant(&self, variant: &Variant) -> Option<Route> {
+        let Variant { arm, provider, model, prompt_version, .. } = variant;
         let route = match model {
-            Some(model) => self.with_its_model(provider, model, prompt_version)?,
-            None => self.named(provider, prompt_version)?,
+            Some(model) => self.with_its_model(*provider, model, prompt_version)?,
+            None => self.named(*provider, prompt_version)?,
         };
-        Some(Route { arm: Some(arm), ..route })
+        Some(Route { arm: Some(Arc::clone(arm)), ..route })
     }
 
     /// Those that are set up, by name.
     pub fn configured(&self) -> impl Iterator<Item = &Resilient> {
         self.own.values()
+    }
+
+    /// Every model that may be asked, with its provider.
+    pub fn models(&self) -> impl Iterator<Item = (ProviderName, &str)> {
+        self.alone.keys().map(|(provider, model)| (*provider, model.as_str()))
     }
 
     /// How a provider is that is set up.

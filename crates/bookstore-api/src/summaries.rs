@@ -21,6 +21,8 @@ use self::progress::Progress;
 use crate::cache::CacheKey;
 use crate::cache_aside::CacheAside;
 use crate::catalog::{Catalog, UseCaseError, book_keys, summary_key, summary_key_of};
+use crate::experiments::outcomes::{Outcomes, Record};
+use crate::experiments::{Experiments, Variant};
 use crate::flight::{Flights, Watched};
 use crate::leases::Leases;
 use crate::prompt;
@@ -111,6 +113,10 @@ pub struct Means {
     pub providers: Arc<Providers>,
     /// Who lets calls in.
     pub spend: Spend,
+    /// Which arm a request belongs to.
+    pub experiments: Experiments,
+    /// What came of the arms.
+    pub outcomes: Record,
     /// Longest time for an answer, all attempts in all.
     pub call_deadline: Duration,
     /// Most attempts for an answer.
@@ -131,6 +137,8 @@ pub struct Summaries {
     cache: CacheAside,
     providers: Arc<Providers>,
     spend: Spend,
+    experiments: Arc<Experiments>,
+    outcomes: Record,
     calls: Arc<Flights<CallKey, Shared, Progress>>,
     leases: Arc<dyn Leases>,
     call_deadline: Duration,
@@ -159,6 +167,8 @@ impl Summaries {
             cache: means.cache,
             providers: means.providers,
             spend: means.spend,
+            experiments: Arc::new(means.experiments),
+            outcomes: means.outcomes,
             calls: Arc::default(),
             leases: means.leases,
             call_deadline: means.call_deadline,
@@ -200,9 +210,13 @@ impl Summaries {
         }
     }
 
-    /// Whom a request asks.
+    /// Whom a request asks: whom it names, else whom its experiment's arm names, else the default.
     fn route(&self, asked: &Asked) -> Result<Route, UseCaseError> {
-        let Some(provider) = asked.provider else { return Ok(self.providers.default(prompt::VERSION)) };
+        let Some(provider) = asked.provider else {
+            let variant = self.experiments.variant(asked.book, &asked.tenant);
+            let route = variant.and_then(|variant| self.providers.of_variant(variant));
+            return Ok(route.unwrap_or_else(|| self.providers.default(prompt::VERSION)));
+        };
         self.providers.named(provider, prompt::VERSION).ok_or_else(|| UseCaseError::ProviderNotConfigured {
             provider,
             available: self.providers.configured().map(|one| one.name().as_str()).collect(),
@@ -313,10 +327,27 @@ impl Summaries {
         }
     }
 
+    /// The experiments under way.
+    #[must_use]
+    pub fn experiments(&self) -> &Experiments {
+        &self.experiments
+    }
+
+    /// What came of an arm, and whom it asks; nothing where its provider is not set up.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn outcomes(&self, variant: &Variant) -> Result<Option<(Route, Outcomes)>, StoreError> {
+        let Some(route) = self.providers.of_variant(variant) else { return Ok(None) };
+        let outcomes = self.outcomes.outcomes(&route).await?;
+        Ok(Some((route, outcomes)))
+    }
+
     /// Counts how a request ended.
     fn count(&self, route: &Route, result: &Result<Answer, UseCaseError>) {
         match result {
             Ok(answer) => {
+                self.outcomes.answered(route);
                 let provider = ProviderName::parse(&answer.summary.provider).unwrap_or(route.provider);
                 self.metrics.summary(provider.as_str(), answer.origin.as_str());
             }

@@ -7,6 +7,7 @@
 pub mod author;
 pub mod book;
 pub mod import;
+pub mod llm_providers;
 pub mod llm_usage;
 pub mod page;
 pub mod problem;
@@ -16,6 +17,10 @@ pub mod summary;
 pub use author::{Author, AuthorRef, PatchAuthor, WriteAuthor};
 pub use book::{Book, PatchBook, PatchPrice, Price, WriteBook};
 pub use import::{ImportFailure, ImportJob, ImportReport, ImportRow, ImportState, RowOutcome};
+pub use llm_providers::{
+    Estimate, Experiment, ExperimentArm, Experiments, LlmBreaker, LlmLastError, LlmPrice, LlmProbe,
+    LlmProviderStatus, LlmProviders,
+};
 pub use llm_usage::{LimitState, LlmTotals, LlmUsage, LlmUsageItem};
 pub use page::Page;
 pub use problem::{FieldError, Problem};

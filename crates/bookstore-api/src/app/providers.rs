@@ -24,7 +24,16 @@ pub(super) async fn assemble(settings: &LlmSettings, metrics: &Metrics) -> Resul
     let default = own.iter().find(|provider| provider.name() == settings.provider).cloned();
     // The settings were checked: this one is set up.
     let default = default.unwrap_or_else(|| assembly.wrapped(Simulated));
-    Ok(Providers::new(own, &default, &settings.fallback))
+    let mut providers = Providers::new(own, &default, &settings.fallback);
+    for variant in settings.experiments.iter().flat_map(|experiment| &experiment.variants) {
+        // A model that is there already keeps its one breaker.
+        if providers.of_variant(variant).is_none()
+            && let Some(other) = assembly.provider(variant.provider, variant.model.as_deref()).await?
+        {
+            providers = providers.with_model(&other);
+        }
+    }
+    Ok(providers)
 }
 
 struct Assembly<'a> {

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use secrecy::SecretString;
 
 use super::Checked;
+use crate::experiments::{self, Experiments};
 use crate::spend::BudgetsCount;
 use crate::tenants::{self, Tenants};
 
@@ -147,8 +148,8 @@ pub struct LlmSettings {
     pub budgets_count: BudgetsCount,
     /// The tenants, and whose word on them is believed.
     pub tenants: Tenants,
-    /// The experiments' file.
-    pub experiments_file: Option<PathBuf>,
+    /// The experiments.
+    pub experiments: Experiments,
     /// Where Ollama listens.
     pub ollama_base_url: String,
     /// Its model.
@@ -174,7 +175,8 @@ impl LlmSettings {
     }
 
     /// What a provider lacks to be configured.
-    const fn missing(provider: ProviderName) -> &'static str {
+    #[must_use]
+    pub const fn missing(provider: ProviderName) -> &'static str {
         match provider {
             ProviderName::Claude => "set ANTHROPIC_API_KEY",
             ProviderName::OpenAi => "set OPENAI_API_KEY",
@@ -228,7 +230,7 @@ impl LlmSettings {
             checked.mistake(format!("LLM_PRICES_FILE: {error}"));
             Prices::none()
         });
-        let settings = Self {
+        let mut settings = Self {
             provider,
             fallback,
             deadline: Duration::from_secs(checked.number(
@@ -255,13 +257,27 @@ impl LlmSettings {
             tenants: checked
                 .tenants(given_path(options.tenants_file))
                 .trusting(checked.networks("TRUSTED_PEERS", &options.trusted_peers)),
-            experiments_file: given_path(options.experiments_file),
+            experiments: Experiments::default(),
             ollama_base_url: checked.base_url("OLLAMA_BASE_URL", options.ollama_base_url),
             ollama_model,
             claude,
             openai,
             bedrock_model: given(options.bedrock_model),
         };
+        if let Some(text) =
+            given_path(options.experiments_file).and_then(|file| checked.read_file("EXPERIMENTS_FILE", &file))
+        {
+            let configured =
+                |provider| if settings.has(provider) { Ok(()) } else { Err(Self::missing(provider)) };
+            match experiments::file::parse(&text, configured) {
+                Ok(experiments) => settings.experiments = experiments,
+                Err(mistakes) => {
+                    for mistake in mistakes {
+                        checked.mistake(format!("EXPERIMENTS_FILE: {mistake}"));
+                    }
+                }
+            }
+        }
         for (setting, wanted) in std::iter::once(("LLM_PROVIDER", settings.provider))
             .chain(settings.fallback.iter().map(|&next| ("LLM_FALLBACK", next)))
         {

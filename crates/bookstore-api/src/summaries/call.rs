@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::Utc;
 use futures::StreamExt;
 use llm::{
-    Attempt, Beginning, Chunk, Delivery, Ending, ErrorKind, LlmError, ProviderName, Request, StopReason,
+    Arm, Attempt, Beginning, Chunk, Delivery, Ending, ErrorKind, LlmError, ProviderName, Request, StopReason,
     Trail,
 };
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::progress::Progress;
-use super::{Summaries, milliseconds};
+use super::{Summaries, milliseconds, spent};
 use crate::book::Book;
 use crate::cache::CacheKey;
 use crate::catalog::exact_summary_key;
@@ -251,6 +251,7 @@ impl Summaries {
         holding: Option<Holding>,
     ) -> Result<Made, Cause> {
         let Commission { key, route, book, delivery, .. } = commission;
+        let started = Instant::now();
         let prompt = prompt::for_book(&book, route.prompt_version);
         let context = Arc::new(Context::of(&book, &prompt));
         let request = Request {
@@ -260,9 +261,10 @@ impl Summaries {
             trail: trail.clone(),
             arm: route.arm.clone(),
         };
-        let answered = ask(&route, &request, &context, progress).await?;
-        let Answered { text, beginning, ending, first_chunk } = answered;
+        let answered = ask(&route, &request, &context, progress).await;
         let attempts = trail.attempts();
+        self.count_call(&route, started.elapsed(), answered.as_ref().err(), &attempts);
+        let Answered { text, beginning, ending, first_chunk } = answered?;
         let own = attempts.iter().rev().find(|attempt| attempt.error.is_none());
         let usage = ending.usage.or_else(|| own.and_then(|own| own.usage)).unwrap_or_default();
         let summary = StoredSummary {
@@ -300,6 +302,28 @@ impl Summaries {
             tracing::error!(%error, "keeping a summary broke off");
         }
         Ok(Made::Called(summary, Arc::new(Called { attempts, first_chunk, paid: AtomicBool::new(false) })))
+    }
+}
+
+impl Summaries {
+    /// Counts a call that was made, for the arm that made it.
+    fn count_call(&self, route: &Route, latency: Duration, cause: Option<&Cause>, attempts: &[Attempt]) {
+        let outcome = match cause {
+            None => "ok",
+            Some(Cause::Unsafe(reason)) => {
+                self.metrics.answer_refused(reason.kind());
+                "unsafe_answer"
+            }
+            // Our own limits say nothing about an arm.
+            Some(Cause::Provider(error)) if error.kind == ErrorKind::NotAdmitted => return,
+            Some(Cause::Provider(error)) => error.kind(),
+        };
+        self.outcomes.call(route, cause.is_some(), latency, attempts);
+        if let Some(Arm { experiment, arm }) = route.arm.as_deref() {
+            let (seconds, cost) = (latency.as_secs_f64(), spent::cost(attempts));
+            let (billed, list) = (cost.billed_usd(), cost.list_usd());
+            self.metrics.experiment(experiment, arm, outcome, seconds, billed, list);
+        }
     }
 }
 
