@@ -25,7 +25,7 @@ use crate::leases::local::LocalLeases;
 use crate::leases::redis::RedisLeases;
 use crate::limits::memory::MemoryLimits;
 use crate::limits::redis::RedisLimits;
-use crate::limits::{Bounds, Limits};
+use crate::limits::{self, Bounds, Limits};
 use crate::probes::Probes;
 use crate::redis_link::{LinkError, RedisLink};
 use crate::seed;
@@ -144,7 +144,7 @@ impl App {
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let store = open_store(settings, metrics.clone()).await?;
-        let Shared { cache, leases, limits } = shared(settings)?;
+        let Shared { cache, leases, limits: counted } = shared(settings)?;
         // The first request finds a connection; or the log says now, once, that there is none.
         let _ = cache.ping().await;
         let cache = CacheAside::new(cache, metrics.clone(), settings.cache_time_to_live);
@@ -166,9 +166,10 @@ impl App {
             metrics.start_experiment_series(&experiment.name, arms);
         }
         let outcomes = Record::new(store.clone(), &writes, stop.clone());
+        metrics.start_limit_series(&limits::NAMES);
         let spend = Spend::new(
             policy(settings, &models)?,
-            limits,
+            counted,
             store.clone(),
             metrics.clone(),
             Arc::new(chrono::Utc::now),

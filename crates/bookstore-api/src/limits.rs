@@ -81,6 +81,10 @@ impl LimitKind {
     }
 }
 
+/// The names of all limits that there are in metrics.
+pub const NAMES: [&str; 5] =
+    ["tenant_budget", "tenant_tokens", "tenant_requests", "global_budget", "global_tokens"];
+
 /// A limit's name in metrics: never a tenant's.
 #[must_use]
 pub const fn name(scope: &Scope, kind: LimitKind) -> &'static str {

@@ -79,3 +79,5 @@ mod teller;
 mod traces;
 #[cfg(test)]
 mod upstream;
+#[cfg(test)]
+mod usage;
