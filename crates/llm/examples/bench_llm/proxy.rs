@@ -92,10 +92,9 @@ pub(crate) async fn measure(bench: &Bench, url: Option<String>, calls: usize) ->
         "  {:<18} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "", "median ms", "p99 ms", "+median", "+p99", "+first", "calls/s"
     );
-    let wire = if bench.wires().contains(&Wire::OpenAi) { Wire::OpenAi } else { Wire::Ollama };
     for delivery in [Delivery::Whole, Delivery::Streamed] {
         let bare = bench.bare(Wire::OpenAi, model, delivery);
-        let stack = bench.stack(wire, model, delivery)?;
+        let stack = bench.stack(Wire::OpenAi, model, delivery)?;
         let proxied = bench.bare_at(&url, Wire::OpenAi, &model.name(), delivery);
         let first = async |bare: &Bare| bare.call().await.map(|(first, _)| first);
         let (mut bares, mut stacks, mut proxies) = (Side::default(), Side::default(), Side::default());
@@ -122,7 +121,7 @@ pub(crate) async fn measure(bench: &Bench, url: Option<String>, calls: usize) ->
                 async move { stack.call(|_| Ok(())).await.map(drop) }
             }
         };
-        println!(" {delivery:?} (stack: {})", wire.name());
+        println!(" openai, {delivery:?}");
         bares.row("bare", per_second(by(&bare)).await?, &bares);
         stacks.row("stack", per_second(by_stack).await?, &bares);
         proxies.row("LiteLLM", per_second(by(&proxied)).await?, &bares);

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use llm::{
-    Backoff, Chunk, Claude, Delivery, LlmError, LlmProvider, Ollama, Prices, Prompt, Request, Resilient,
-    Simulated, Trail,
+    Backoff, Chunk, Claude, Delivery, LlmError, LlmProvider, Ollama, OpenAi, Prices, Prompt, Request,
+    Resilient, Simulated, Trail,
 };
 use telemetry::{GenAiSettings, LogFormat, Metrics, OtlpProtocol, Telemetry, TelemetrySettings};
 
@@ -65,13 +65,11 @@ impl Bench {
         Ok(Self { base, metrics, prices: Arc::new(Prices::shipped()?), client })
     }
 
-    /// The protocols that are measured: all that have an adapter, or those of them that `WIRES` names.
+    /// The protocols that are measured: all, or those that `WIRES` names.
     pub(crate) fn wires(&self) -> Vec<Wire> {
         let named = setting("WIRES");
-        let wanted = |wire: &Wire| {
-            *wire != Wire::OpenAi
-                && named.as_ref().is_none_or(|named| named.split(',').any(|name| name == wire.name()))
-        };
+        let wanted =
+            |wire: &Wire| named.as_ref().is_none_or(|named| named.split(',').any(|name| name == wire.name()));
         Wire::ALL.into_iter().filter(wanted).collect()
     }
 
@@ -88,7 +86,13 @@ impl Bench {
                 LIMIT,
                 Backoff::default(),
             ),
-            Wire::OpenAi => return Err("no adapter yet".into()),
+            Wire::OpenAi => Resilient::new(
+                OpenAi::new(&self.base, None, model)?,
+                metrics,
+                prices,
+                LIMIT,
+                Backoff::default(),
+            ),
         };
         Ok(wrapped)
     }
