@@ -1,5 +1,5 @@
 //! What a process would say, kept for tests: spans as they would be exported, log lines in both forms
-//! at their most talkative, and metrics. For tests of other crates, which do not know OpenTelemetry.
+//! as if `LOG_FILTER` were `trace`, and metrics. For tests of other crates, which do not know OpenTelemetry.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,11 +9,13 @@ use opentelemetry::trace::{SpanKind, Status, TracerProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::gen_ai::GenAiSettings;
 use crate::logs::JsonLines;
 use crate::metrics::Metrics;
+use crate::start::{discreet, own_spans};
 
 /// Keeps what is said on the threads on which it listens.
 pub struct Recorder {
@@ -66,10 +68,13 @@ impl Recorder {
         let provider = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
         let lines = Lines::default();
         let (json, console) = (lines.clone(), lines.clone());
+        let spans_layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("bookstore"));
+        let json = JsonLines::new("recorded", move |line: &[u8]| json.push(line));
+        let console = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || console.clone());
         let subscriber = tracing_subscriber::registry()
-            .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("bookstore")))
-            .with(JsonLines::new("recorded", move |line: &[u8]| json.push(line)))
-            .with(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || console.clone()));
+            .with(spans_layer.with_filter(own_spans()))
+            .with(json.with_filter(discreet()))
+            .with(console.with_filter(discreet()));
         let dispatch = Dispatch::new(subscriber);
         Self { spans, _provider: provider, lines, metrics: Metrics::unregistered_with(gen_ai), dispatch }
     }

@@ -11,7 +11,7 @@ use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
@@ -141,18 +141,24 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
     server::read_spans(tracer_provider.is_some() || settings.log_format == LogFormat::Console);
     tracing_subscriber::registry()
         .with(spans.with_filter(own_spans()))
-        .with(logs.with_filter(filter))
+        .with(logs.with_filter(filter.and(discreet())))
         .try_init()?;
     Ok(Telemetry { metrics, tracer_provider })
 }
 
 /// Our own spans only: those of the HTTP and gRPC stacks below would trace their own export.
-fn own_spans() -> Targets {
+pub(crate) fn own_spans() -> Targets {
     ["h2", "hyper", "hyper_util", "tonic", "tower", "reqwest", "opentelemetry", "opentelemetry_sdk"]
         .into_iter()
         .fold(Targets::new().with_default(LevelFilter::INFO), |targets, noisy| {
             targets.with_target(noisy, LevelFilter::OFF)
         })
+}
+
+/// Whatever lines are asked for, not those in which a library tells what it sends and receives: the AWS
+/// SDK's below `info` hold prompts, answers, and errors in which a server may echo a key.
+pub(crate) fn discreet() -> Targets {
+    Targets::new().with_default(LevelFilter::TRACE).with_target("aws_", LevelFilter::INFO)
 }
 
 fn tracer_provider(

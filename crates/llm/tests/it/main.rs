@@ -7,6 +7,7 @@
 #![cfg(test)]
 
 mod bedrock;
+mod canary;
 mod claude;
 mod contract;
 mod ollama;
