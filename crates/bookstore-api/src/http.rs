@@ -125,10 +125,10 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
     let (spending, spending_docs) = OpenApiRouter::new()
         .routes(routes!(summaries::generate))
         .routes(routes!(usage::read))
-        .routes(routes!(providers::read))
-        .routes(routes!(experiments::read))
         .split_for_parts();
-    let spending = spending.layer(from_fn_with_state(door, tenants::admit));
+    let spending = spending.layer(from_fn_with_state(Arc::clone(&door), tenants::admit));
+    let (probing, probing_docs) = OpenApiRouter::new().routes(routes!(providers::read)).split_for_parts();
+    let probing = probing.layer(from_fn_with_state(door, tenants::admit_probes));
     let (routes, mut openapi) = OpenApiRouter::with_openapi(Docs::openapi())
         .routes(routes!(books::list, books::create))
         .routes(routes!(books::read, books::replace, books::patch, books::delete))
@@ -138,6 +138,7 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
                 .layer(DefaultBodyLimit::max(imports::LARGEST_FILE)),
         )
         .routes(routes!(imports::read))
+        .routes(routes!(experiments::read))
         .routes(routes!(authors::list, authors::create))
         .routes(routes!(authors::read, authors::replace, authors::patch, authors::delete))
         .routes(routes!(health::live))
@@ -145,9 +146,11 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
         .routes(routes!(health::health))
         .split_for_parts();
     openapi.merge(spending_docs);
+    openapi.merge(probing_docs);
     docs::complete(&mut openapi, token.is_some());
     require_token(routes.with_state(api.clone()), token)
-        .merge(spending.with_state(api))
+        .merge(spending.with_state(api.clone()))
+        .merge(probing.with_state(api))
         .merge(docs_routes(openapi))
         .merge(metrics_route(metrics))
 }

@@ -33,7 +33,11 @@ pub(crate) fn complete(openapi: &mut OpenApi, guarded: bool) {
             let shape = Shape::of(path, method, operation);
             if !guarded && shape.secured {
                 // The token is taken and not asked for.
-                operation.security.get_or_insert_default().push(SecurityRequirement::default());
+                let security = operation.security.get_or_insert_default();
+                let open = SecurityRequirement::default();
+                if !security.contains(&open) {
+                    security.push(open);
+                }
             }
             add_problems(path, operation, &shape, guarded);
             add_headers(operation, &shape);

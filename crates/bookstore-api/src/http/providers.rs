@@ -28,17 +28,20 @@ pub(crate) struct ProvidersQuery {
 /// List the LLM providers
 ///
 /// Those that are set up, with their model, price, breaker and latest failure, and what the others lack.
-/// With `probe` each is asked; what it answers is kept for ten seconds.
+/// With `probe` each is asked, which needs the token or a tenant's key where a token is needed at all; what
+/// it answers is kept for ten seconds.
 #[utoipa::path(get, path = "/api/v1/llm/providers", operation_id = "readLlmProviders", tag = "llm",
-    params(ProvidersQuery), security(("token" = []), ("tenantKey" = [])),
+    params(ProvidersQuery), security((), ("token" = []), ("tenantKey" = [])),
     responses((status = 200, description = "All providers", body = LlmProviders)),
     extensions(("x-problem-codes" = json!(["unknown_api_key"]))))]
 pub(crate) async fn read(
     State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
+    caller: Option<Extension<Caller>>,
     Query(query): Query<ProvidersQuery>,
 ) -> Result<Json<LlmProviders>, ApiError> {
-    let statuses = api.probes.all(query.probe.then_some(&caller.tenant)).await;
+    // Whoever could be let in to probe was: without a caller there is no account to probe on.
+    let tenant = caller.filter(|_| query.probe).map(|Extension(caller)| caller.tenant);
+    let statuses = api.probes.all(tenant.as_ref()).await;
     let mut items: Vec<LlmProviderStatus> = statuses.into_iter().map(configured).collect();
     for name in ProviderName::ALL {
         if !items.iter().any(|item| item.name == name.as_str()) {

@@ -17,6 +17,8 @@ mod conditions;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod experiments;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod idempotency;
@@ -49,6 +51,8 @@ mod ollama;
 mod openapi;
 #[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod providers;
 #[cfg(test)]
 #[cfg(feature = "integration")]
 mod redis_faults;

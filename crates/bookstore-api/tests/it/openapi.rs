@@ -19,6 +19,10 @@ const SEEN_ELSEWHERE: &[(u16, &str, &str)] = &[
     (409, "patchAuthor", "catalog.rs: an_edit_that_never_finds_a_moment_ends"),
     (500, "*", "what_is_stored_and_cannot_be_read_is_a_500_that_shows_nothing"),
     (429, "generateSummary", "usage.rs: a_tenant_spends_its_own_budget_and_sees_it"),
+    (503, "readLlmProviders", "http-server: tests of too many requests at once"),
+    (503, "readLlmProvidersHead", "the same"),
+    (503, "readExperiments", "the same; experiments.rs: a_store_that_is_down"),
+    (503, "readExperimentsHead", "the same"),
     (403, "readLlmUsage", "usage.rs: a_key_opens_what_spends_and_nothing_else"),
     (403, "readLlmUsageHead", "the same"),
     (422, "generateSummary", "summaries.rs: failures of the provider have their own problems"),
@@ -50,6 +54,8 @@ async fn the_documentation_lists_every_route() {
         "POST /api/v1/books/import",
         "GET HEAD /api/v1/imports/{id}",
         "GET HEAD /api/v1/llm/usage",
+        "GET HEAD /api/v1/llm/providers",
+        "GET HEAD /api/v1/experiments",
         "GET HEAD POST /api/v1/authors",
         "GET HEAD PUT PATCH DELETE /api/v1/authors/{id}",
         "GET HEAD /health",
@@ -114,6 +120,9 @@ async fn every_operation_has_a_name_of_its_own_examples_and_headers() {
         }
         let spends = ["generateSummary", "readLlmUsage", "readLlmUsageHead"].contains(&name);
         let security = match method {
+            _ if name.starts_with("readLlmProviders") => {
+                Some(json!([{}, { "token": [] }, { "tenantKey": [] }]))
+            }
             _ if spends => Some(json!([{ "token": [] }, { "tenantKey": [] }])),
             Method::GET | Method::HEAD => None,
             _ => Some(json!([{ "token": [] }])),
@@ -340,6 +349,8 @@ async fn own_answers(seen: &mut Seen<'_>, service: &Service) -> String {
             seen.note("generateSummary", 200, &ask(service, &post, &summary, &[], "").await);
             let unknown = format!("{summary}?provider=eliza");
             seen.note("generateSummary", 400, &ask(service, &post, &unknown, &[], "").await);
+            let html = ("Accept", "text/html");
+            seen.note("generateSummary", 406, &ask(service, &post, &summary, &[html], "").await);
             // Ollama is out of reach.
             let ollama = format!("{summary}?provider=ollama");
             seen.note("generateSummary", 503, &ask(service, &post, &ollama, &[], "").await);
@@ -369,6 +380,16 @@ async fn own_answers(seen: &mut Seen<'_>, service: &Service) -> String {
         seen.note(name, 422, &ask(service, method, &backwards, &[], "").await);
         seen.note(name, 400, &ask(service, method, &format!("{path}?from=today"), &[], "").await);
     }
+    for (method, name) in [(&get, "readLlmProviders"), (&head, "readLlmProvidersHead")] {
+        let path = "/api/v1/llm/providers";
+        seen.note(name, 200, &ask(service, method, path, &[], "").await);
+        let probing = format!("{path}?probe=true");
+        seen.note(name, 401, &ask(service, method, &probing, &[("X-Api-Key", "nobody's")], "").await);
+        seen.note(name, 400, &ask(service, method, &format!("{path}?prove=true"), &[], "").await);
+    }
+    for (method, name) in [(&get, "readExperiments"), (&head, "readExperimentsHead")] {
+        seen.note(name, 200, &ask(service, method, "/api/v1/experiments", &[], "").await);
+    }
     for name in ["live", "ready", "health"] {
         let path = if name == "health" { "/health".to_owned() } else { format!("/health/{name}") };
         seen.note(name, 200, &ask(service, &get, &path, &[], "").await);
@@ -385,7 +406,11 @@ async fn broken_store(seen: &mut Seen<'_>, service: &Service, [book, author]: [&
         if name.starts_with("live") {
             continue;
         }
-        if name == "importBooks" {
+        // Without experiments their list needs no store.
+        if name == "importBooks"
+            || name.starts_with("readLlmProviders")
+            || name.starts_with("readExperiments")
+        {
             continue;
         }
         let of_authors = template.contains("authors");
