@@ -175,7 +175,7 @@ impl App {
             Arc::new(chrono::Utc::now),
         );
         let prices = Arc::new(settings.llm.prices.clone());
-        let probes = Probes::new(Arc::clone(&providers), prices, spend.clone());
+        let probes = Probes::new(Arc::clone(&providers), prices, spend.clone(), settings.llm.delivery);
         let summaries = Summaries::new(Means {
             catalog: catalog.clone(),
             store: store.clone(),

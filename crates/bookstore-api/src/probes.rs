@@ -58,6 +58,8 @@ pub struct Probes {
     providers: Arc<Providers>,
     prices: Arc<Prices>,
     spend: Spend,
+    /// How providers are asked.
+    delivery: Delivery,
     /// One lock a provider, held while it is probed: who comes meanwhile waits for the finding.
     found: Arc<BTreeMap<ProviderName, Mutex<Option<(Instant, Finding)>>>>,
 }
@@ -65,9 +67,9 @@ pub struct Probes {
 impl Probes {
     /// The use case over these.
     #[must_use]
-    pub fn new(providers: Arc<Providers>, prices: Arc<Prices>, spend: Spend) -> Self {
+    pub fn new(providers: Arc<Providers>, prices: Arc<Prices>, spend: Spend, delivery: Delivery) -> Self {
         let found = providers.configured().map(|one| (one.name(), Mutex::default())).collect();
-        Self { providers, prices, spend, found: Arc::new(found) }
+        Self { providers, prices, spend, delivery, found: Arc::new(found) }
     }
 
     /// All that are set up, by name; each probed on the account of `tenant`, if there is one.
@@ -119,7 +121,7 @@ impl Probes {
         let (at, started) = (Utc::now(), Instant::now());
         let request = Request {
             prompt: Arc::new(prompt),
-            delivery: Delivery::Whole,
+            delivery: self.delivery,
             deadline: started + DEADLINE,
             trail: Trail::new(1, self.spend.gate(tenant)),
             arm: None,
