@@ -30,7 +30,7 @@ use crate::probes::Probes;
 use crate::redis_link::{LinkError, RedisLink};
 use crate::seed;
 use crate::settings::Settings;
-use crate::spend::{Policy, Spend};
+use crate::spend::{Counters, Policy, Spend};
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::mongo::{self, MongoStore};
 use crate::store::observed::ObservedStore;
@@ -144,7 +144,7 @@ impl App {
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let store = open_store(settings, metrics.clone()).await?;
-        let Shared { cache, leases, limits: counted } = shared(settings)?;
+        let Shared { cache, leases, counters } = shared(settings)?;
         // The first request finds a connection; or the log says now, once, that there is none.
         let _ = cache.ping().await;
         let cache = CacheAside::new(cache, metrics.clone(), settings.cache_time_to_live);
@@ -169,7 +169,7 @@ impl App {
         metrics.start_limit_series(&limits::NAMES);
         let spend = Spend::new(
             policy(settings, &models)?,
-            counted,
+            counters,
             store.clone(),
             metrics.clone(),
             Arc::new(chrono::Utc::now),
@@ -228,24 +228,25 @@ impl App {
 struct Shared {
     cache: Arc<dyn Cache>,
     leases: Arc<dyn Leases>,
-    limits: Arc<dyn Limits>,
+    counters: Counters,
 }
 
 /// Redis for all of them where it is set, which need not be up yet; else this process.
 fn shared(settings: &Settings) -> Result<Shared, LinkError> {
+    let offline: Arc<dyn Limits> = Arc::<MemoryLimits>::default();
     Ok(match &settings.redis_url {
         Some(url) => {
             let link = RedisLink::new(url)?;
             Shared {
                 cache: Arc::new(RedisCache::new(link.clone(), NAMESPACE)),
                 leases: Arc::new(RedisLeases::new(link.clone(), NAMESPACE)),
-                limits: Arc::new(RedisLimits::new(link, NAMESPACE)),
+                counters: Counters { shared: Arc::new(RedisLimits::new(link, NAMESPACE)), offline },
             }
         }
         None => Shared {
             cache: Arc::new(MemoryCache::new(settings.cache_bytes)),
             leases: Arc::<LocalLeases>::default(),
-            limits: Arc::<MemoryLimits>::default(),
+            counters: Counters { shared: Arc::clone(&offline), offline },
         },
     })
 }

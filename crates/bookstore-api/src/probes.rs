@@ -52,6 +52,9 @@ pub struct Finding {
     pub outcome: Result<bool, LlmError>,
 }
 
+/// What was found last, and when.
+type Found = Mutex<Option<(Instant, Finding)>>;
+
 /// The use case.
 #[derive(Clone)]
 pub struct Probes {
@@ -61,7 +64,7 @@ pub struct Probes {
     /// How providers are asked.
     delivery: Delivery,
     /// One lock a provider, held while it is probed: who comes meanwhile waits for the finding.
-    found: Arc<BTreeMap<ProviderName, Mutex<Option<(Instant, Finding)>>>>,
+    found: Arc<BTreeMap<ProviderName, Found>>,
 }
 
 impl Probes {

@@ -18,7 +18,6 @@ use uuid::Uuid;
 
 use self::gate::{TenantGate, Ticket};
 use self::ledger::Ledger;
-use crate::limits::memory::MemoryLimits;
 use crate::limits::{
     self, Bounds, Denial, Epoch, LARGEST, LimitKind, Limits, LimitsError, Rate, Reservation, Reserved, Scope,
     Used,
@@ -101,15 +100,22 @@ pub struct LimitState {
     pub resets_at: DateTime<Utc>,
 }
 
+/// What counts.
+#[derive(Clone)]
+pub struct Counters {
+    /// For all instances.
+    pub shared: Arc<dyn Limits>,
+    /// Counts rates, in this process alone, while `shared` cannot be reached.
+    pub offline: Arc<dyn Limits>,
+}
+
 /// The use case. Cheap to clone.
 #[derive(Clone)]
 pub struct Spend(Arc<Inner>);
 
 struct Inner {
     policy: Policy,
-    limits: Arc<dyn Limits>,
-    /// Counts rates while `limits` cannot be reached.
-    offline: MemoryLimits,
+    counters: Counters,
     ledger: Ledger,
     /// One at a time reads the ledger for all who wait for it.
     seeding: tokio::sync::Mutex<()>,
@@ -124,12 +130,12 @@ struct Inner {
 }
 
 impl Spend {
-    /// Binds what is asked through its gates to `policy`, counted by `limits` and written down in `store`.
+    /// Binds what is asked through its gates to `policy`, counted by `counters` and written down in `store`.
     /// To be called within a runtime, on which its tasks run.
     #[must_use]
     pub fn new(
         policy: Policy,
-        limits: Arc<dyn Limits>,
+        counters: Counters,
         store: Arc<dyn TallyStore>,
         metrics: Metrics,
         clock: Clock,
@@ -139,8 +145,7 @@ impl Spend {
         tasks.spawn(ledger.clone().keep_writing(settled.clone()));
         Self(Arc::new(Inner {
             policy,
-            limits,
-            offline: MemoryLimits::default(),
+            counters,
             ledger,
             seeding: tokio::sync::Mutex::default(),
             metrics,
@@ -210,10 +215,10 @@ impl Spend {
         let scopes: Vec<Scope> = scopes.into_iter().filter(|scope| self.bounds(scope).any()).collect();
         let now = (self.0.clock)();
         let day = now.date_naive();
-        let mut levels = self.0.limits.levels(day, &scopes).await;
+        let mut levels = self.0.counters.shared.levels(day, &scopes).await;
         if matches!(levels, Ok(None)) {
             self.seed(day).await.ok()?;
-            levels = self.0.limits.levels(day, &scopes).await;
+            levels = self.0.counters.shared.levels(day, &scopes).await;
         }
         let levels = levels.ok().flatten()?;
         let mut states = Vec::new();
@@ -310,7 +315,7 @@ impl Spend {
             }
             Err(error) => {
                 tracing::debug!(%error, "rates are counted in this process");
-                match self.0.offline.reserve(&reservation).await {
+                match self.0.counters.offline.reserve(&reservation).await {
                     Ok(Reserved::Denied(denial)) => Err(self.refused(reservation.day, &denial)),
                     _ => Ok(ticket(Epoch::default(), false)),
                 }
@@ -319,27 +324,27 @@ impl Spend {
     }
 
     async fn reserve_or_seed(&self, reservation: &Reservation) -> Result<Reserved, LimitsError> {
-        let mut reserved = self.0.limits.reserve(reservation).await?;
+        let mut reserved = self.0.counters.shared.reserve(reservation).await?;
         for _ in 0..TRIES {
             if reserved != Reserved::Unseeded {
                 break;
             }
             let _turn = self.0.seeding.lock().await;
             // Another may have seen to it meanwhile.
-            reserved = self.0.limits.reserve(reservation).await?;
+            reserved = self.0.counters.shared.reserve(reservation).await?;
             if reserved == Reserved::Unseeded {
                 self.seed(reservation.day).await?;
-                reserved = self.0.limits.reserve(reservation).await?;
+                reserved = self.0.counters.shared.reserve(reservation).await?;
             }
         }
         Ok(reserved)
     }
 
     async fn seed(&self, day: NaiveDate) -> Result<(), LimitsError> {
-        tokio::time::sleep(self.0.limits.grace()).await;
+        tokio::time::sleep(self.0.counters.shared.grace()).await;
         let spent = self.0.ledger.spent(day, self.0.policy.counts).await;
         let spent = spent.map_err(|error| LimitsError::Unavailable(error.to_string()))?;
-        self.0.limits.seed(day, &spent).await
+        self.0.counters.shared.seed(day, &spent).await
     }
 
     fn refused(&self, day: NaiveDate, denial: &Denial) -> LlmError {
@@ -380,10 +385,12 @@ impl Spend {
     fn settle(&self, reservation: Reservation, epoch: Option<Epoch>, used: Used) {
         let this = self.clone();
         let settle = async move {
-            let Inner { limits, stopping, .. } = &*this.0;
+            let Inner { counters, stopping, .. } = &*this.0;
             let mut wait = SETTLE_AGAIN.0;
             for number in 0..SETTLE_TRIES {
-                let Err(error) = limits.settle(&reservation, epoch.as_ref(), used).await else { return };
+                let Err(error) = counters.shared.settle(&reservation, epoch.as_ref(), used).await else {
+                    return;
+                };
                 tracing::debug!(%error, "a call could not be settled");
                 let waited = stopping.run_until_cancelled(tokio::time::sleep(wait)).await;
                 if waited.is_none() && number > 0 {

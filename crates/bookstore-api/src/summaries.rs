@@ -152,7 +152,7 @@ pub struct Summaries {
 /// Where a request's summary comes from.
 enum Source {
     /// It was there.
-    There(StoredSummary, Origin),
+    There(Box<StoredSummary>, Origin),
     /// It is being made.
     Making(Watched<Shared, Progress>),
 }
@@ -200,7 +200,7 @@ impl Summaries {
         let mut tries = 1;
         loop {
             match self.source(asked, route, self.delivery).await? {
-                Source::There(summary, origin) => return Ok(Answer::free(summary, origin, route, started)),
+                Source::There(summary, origin) => return Ok(Answer::free(*summary, origin, route, started)),
                 Source::Making((call, _)) => match call.await {
                     Ok(made) => return Ok(Answer::of(made, route, started)),
                     Err(failed) if tries < TRIES && failed.by_limits_of_another(&asked.tenant) => tries += 1,
@@ -229,7 +229,7 @@ impl Summaries {
             && route.arm.is_none()
             && let Some((summary, origin)) = self.cached(asked.book, asked.provider).await?
         {
-            return Ok(Source::There(summary, origin));
+            return Ok(Source::There(Box::new(summary), origin));
         }
         let book = self.catalog.book_uncounted(asked.book).await?;
         let key = CallKey::new(&book, route, asked.refresh);
@@ -237,7 +237,7 @@ impl Summaries {
             && route.arm.is_some()
             && let Some((summary, origin)) = self.cached_of_arm(&key).await?
         {
-            return Ok(Source::There(summary, origin));
+            return Ok(Source::There(Box::new(summary), origin));
         }
         let this = self.clone();
         let commission = Commission {

@@ -19,7 +19,7 @@ pub(super) async fn assemble(settings: &LlmSettings, metrics: &Metrics) -> Resul
     let assembly = Assembly { settings, metrics, prices: Arc::new(settings.prices.clone()) };
     let mut own = Vec::new();
     for name in ProviderName::ALL {
-        own.extend(assembly.provider(name, None).await?);
+        own.extend(assembly.provider(name, None)?);
     }
     let default = own.iter().find(|provider| provider.name() == settings.provider).cloned();
     // The settings were checked: this one is set up.
@@ -28,7 +28,7 @@ pub(super) async fn assemble(settings: &LlmSettings, metrics: &Metrics) -> Resul
     for variant in settings.experiments.iter().flat_map(|experiment| &experiment.variants) {
         // A model that is there already keeps its one breaker.
         if providers.of_variant(variant).is_none()
-            && let Some(other) = assembly.provider(variant.provider, variant.model.as_deref()).await?
+            && let Some(other) = assembly.provider(variant.provider, variant.model.as_deref())?
         {
             providers = providers.with_model(&other);
         }
@@ -44,7 +44,7 @@ struct Assembly<'a> {
 
 impl Assembly<'_> {
     /// A provider, with another than its own model where one is given; nothing where it is not set up.
-    async fn provider(&self, name: ProviderName, model: Option<&str>) -> Result<Option<Resilient>, LlmError> {
+    fn provider(&self, name: ProviderName, model: Option<&str>) -> Result<Option<Resilient>, LlmError> {
         let settings = self.settings;
         let hosted = |hosted: &HostedSettings| {
             let model = model.unwrap_or(&hosted.model).to_owned();

@@ -18,7 +18,6 @@ const MOST: usize = 24;
 macro_rules! patterns {
     ($($name:ident = $pattern:literal;)+) => {
         $(
-            #[expect(clippy::expect_used, reason = "a constant, which a test compiles")]
             static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new($pattern).expect($pattern));
         )+
         #[cfg(test)]
@@ -293,7 +292,7 @@ fn spelled(text: &str) -> Option<String> {
     ];
     let mut out: Vec<String> = Vec::new();
     // Where the letters stand wide apart a word ends.
-    let folded = fold(text).replace("  ", " \u{1} ").replace('/', " \u{1} ").replace('|', " \u{1} ");
+    let folded = fold(text).replace("  ", " \u{1} ").replace(['/', '|'], " \u{1} ");
     let (mut letters, mut run) = (0, String::new());
     for word in folded
         .split(|c: char| !c.is_alphanumeric() && c != '\u{1}')
@@ -384,6 +383,7 @@ fn decipher(run: &str, found: &mut Decodings) {
                 .map(|c| if c.is_ascii_lowercase() { char::from(b'a' + b'z' - ascii(c)) } else { c })
                 .collect(),
             unleet(&folded),
+            folded.chars().rev().map(turned).collect(),
             run.chars().map(rot47).collect(),
             folded.split_whitespace().map(unpig).collect::<Vec<_>>().join(" "),
         ])
@@ -414,6 +414,19 @@ pub(crate) fn shifted(folded: &str, shift: u8) -> String {
 fn rot47(character: char) -> char {
     match character {
         '!'..='~' => char::from(33 + (ascii(character) - 33 + 47) % 94),
+        other => other,
+    }
+}
+
+/// The letter that a letter written upside down stands for, where it is one itself.
+const fn turned(character: char) -> char {
+    match character {
+        'n' => 'u',
+        'u' => 'n',
+        'd' => 'p',
+        'p' => 'd',
+        'b' => 'q',
+        'q' => 'b',
         other => other,
     }
 }

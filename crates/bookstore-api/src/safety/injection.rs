@@ -10,6 +10,7 @@ use regex::{Regex, RegexSet};
 use super::decoding::decodings;
 use super::folding::{fold, is_mixed, squash, words};
 use super::lexicon::{self, ENGLISH, Found, Role, unspaced};
+use super::links::addresses;
 use super::words::{english_share, is_english, is_function};
 
 /// From this weight on a text speaks to the model.
@@ -81,6 +82,11 @@ pub(crate) fn runs_together(squashed: &str) -> bool {
     RUN_TOGETHER.iter().any(|phrase| squashed.contains(phrase))
 }
 
+/// Whether a text speaks to the model by a single sign, as it stands.
+pub(crate) fn is_certain(text: &str) -> bool {
+    signs(text, &fold(text), false).1
+}
+
 /// Weighs a text of which everything can be seen. `english` says that what stands around it is.
 pub(crate) fn weigh(text: &str, english: bool) -> Weight {
     let mut weight = Weight::default();
@@ -125,7 +131,25 @@ fn signs(text: &str, folded: &str, english: bool) -> (u32, bool) {
     let quote = folded.contains('"') || folded.contains('\'') && quoted(folded);
     let mut score = 0;
     if has(Role::Persona) {
-        score += if odd { ENOUGH } else { 2 };
+        // A persona has a name that is set apart, or comes with a word on what it says.
+        let named = odd
+            || quote
+            || has(Role::Payload)
+            || has(Role::Cue)
+            || !shouts(text) && text.split_whitespace().any(is_capitals);
+        score += if named { ENOUGH } else { 2 };
+    }
+    // "Your reply is …": no verb of saying is needed where something odd is to be said.
+    let reply = |found: &Found| {
+        let phrase = folded.get(found.start..found.end).unwrap_or("");
+        ["your ", "in your ", "the summary", "the reply", "the output"]
+            .iter()
+            .any(|start| phrase.starts_with(start))
+    };
+    if odd
+        && found.iter().any(|found| found.role == Role::Payload && found.language == ENGLISH && reply(found))
+    {
+        score += ENOUGH;
     }
     score += found
         .iter()
@@ -155,10 +179,55 @@ fn sets_aside(folded: &str, found: &[Found]) -> bool {
                 } else {
                     return false;
                 };
-                apart <= NEAR && (verb.language != ENGLISH || commanding(folded, verb.start))
+                let told = if verb.language == ENGLISH {
+                    commanding(folded, verb.start) && !tells_of_others(folded, verb.start)
+                } else {
+                    // Some words are the same in English: one of the two has to be the other language's.
+                    !(is_english(whole_word(folded, verb.start))
+                        && is_english(whole_word(folded, object.start)))
+                };
+                apart <= NEAR && told
             },
         )
     })
+}
+
+/// Whether the verb that begins here is what somebody in a story has to do: after "must" in a text
+/// that neither turns to its reader nor names the model.
+fn tells_of_others(folded: &str, start: usize) -> bool {
+    let before = words(folded.get(..start).unwrap_or("")).last();
+    matches!(before, Some("must" | "should" | "shall"))
+        && !words(folded).any(|word| {
+            matches!(
+                word,
+                "you"
+                    | "your"
+                    | "ai"
+                    | "llm"
+                    | "gpt"
+                    | "chatgpt"
+                    | "claude"
+                    | "bot"
+                    | "bots"
+                    | "model"
+                    | "models"
+                    | "assistant"
+                    | "assistants"
+                    | "chatbot"
+                    | "chatbots"
+                    | "summarizer"
+                    | "summariser"
+                    | "summary"
+                    | "reader"
+                    | "whoever"
+            )
+        })
+}
+
+/// The word that begins here.
+fn whole_word(folded: &str, start: usize) -> &str {
+    let rest = folded.get(start..).unwrap_or("");
+    rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("")
 }
 
 /// How much this verb of saying tells the model what to say.
@@ -233,11 +302,11 @@ fn commands(folded: &str, verb: &Found, found: &[Found], odd: bool, quote: bool)
                 | "quote"
                 | "translate"
                 | "decode"
-                | "return"
         );
     let payload = if payload > 0 { 2 } else { 0 };
     let oddity = if odd { 1 + u32::from(says) } else { 0 };
-    score += payload + cue.min(2) + u32::from(quote) + oddity;
+    let address = if says && !addresses(folded).is_empty() { 2 } else { 0 };
+    score += payload + cue.min(2) + u32::from(quote) + oddity + address;
     score
 }
 
@@ -431,6 +500,12 @@ const KNOWN_CAPITALS: [&str; 30] = [
     "ikea", "isbn", "hbo", "bbc", "bafta", "darpa",
 ];
 
+/// Whether a token is a name in capitals.
+fn is_capitals(token: &str) -> bool {
+    let token = token.trim_matches(|c: char| !c.is_alphanumeric());
+    token.chars().count() >= 3 && token.chars().all(char::is_uppercase)
+}
+
 /// Whether most of the text is in capitals, so that they say nothing.
 fn shouts(text: &str) -> bool {
     let capitals = text.chars().filter(|c| c.is_uppercase()).count();
@@ -490,6 +565,9 @@ pub(crate) fn payloads(text: &str) -> Vec<String> {
     }
     for token in text.split_whitespace().filter(|token| is_odd(token)) {
         out.push(fold(token.trim_matches(|c: char| !c.is_alphanumeric())));
+        // Capitals glued to something else.
+        let runs = token.split(|c: char| !c.is_uppercase()).filter(|run| run.chars().count() >= 4);
+        out.extend(runs.map(fold));
     }
     let mut at = 0;
     while let Some(captures) = folded.get(at..).and_then(|rest| AFTER.captures(rest)) {
@@ -594,25 +672,4 @@ mod tests {
             assert!(found.iter().any(|found| found == payload), "{found:?}");
         }
     }
-}
-
-#[cfg(test)]
-pub(crate) fn why(text: &str) -> (u32, String) {
-    let weight = weigh(text, true);
-    let folded = fold(text);
-    let found: Vec<String> = lexicon::find(&folded)
-        .iter()
-        .map(|f| format!("{:?}/{}:{}", f.role, f.language, folded.get(f.start..f.end).unwrap_or("")))
-        .collect();
-    let structure: Vec<usize> = STRUCTURE.matches(&folded).into_iter().collect();
-    (
-        weight.score,
-        format!(
-            "certain {} structure {structure:?} blob {} hidden {:?} readings {:?} found {found:?}",
-            weight.certain,
-            blob(text),
-            weight.hidden,
-            decodings(text).readings
-        ),
-    )
 }

@@ -80,8 +80,7 @@ fn is_domain(part: &str) -> bool {
             && label.len() <= 190
             && label.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
     };
-    let (Some(end), true) = (labels.last(), labels.len() >= 2 && labels.iter().all(|label| proper(&label)))
-    else {
+    let (Some(end), true) = (labels.last(), labels.len() >= 2 && labels.iter().all(proper)) else {
         return false;
     };
     let name = labels.get(labels.len() - 2).copied().unwrap_or("");

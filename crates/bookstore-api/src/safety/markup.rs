@@ -33,6 +33,13 @@ static LINE: LazyLock<Regex> = LazyLock::new(|| {
 /// Whether a word, its emphasis off, is markup; at the beginning of a line other things are.
 pub(crate) fn is_markup(word: &str, line_start: bool) -> bool {
     let plain: String = word.nfkc().collect();
+    // Hardly a word has any sign that markup is made of.
+    let signs = |text: &str| {
+        text.contains(['<', '>', '&', '\\', '%', '[', ']', '{', '}', '$', '`', '~', '*', '_', '"', '!'])
+    };
+    if !(signs(word) || signs(&plain) || line_start) {
+        return false;
+    }
     ANYWHERE.is_match(word) || ANYWHERE.is_match(&plain) || (line_start && LINE.is_match(&plain))
 }
 

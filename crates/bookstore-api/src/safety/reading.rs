@@ -10,7 +10,7 @@ use regex::{Captures, Regex};
 
 use super::decoding::{decodings, unseen};
 use super::folding::{fold, squash, visible, words};
-use super::injection::{ENOUGH, is_odd, runs_together, weigh};
+use super::injection::{ENOUGH, is_certain, is_odd, runs_together, weigh};
 use super::lexicon::{self, Role};
 use super::links::addresses;
 use super::words::english_share;
@@ -95,7 +95,7 @@ impl Reading {
             piece.calls = calls_away(&piece.text);
             hidden.extend(weight.hidden);
         }
-        rows(&mut pieces, english);
+        rows(&mut pieces);
         let over =
             decodings(&whole).hidden.into_iter().filter(|text| !hidden.contains(text)).collect::<Vec<_>>();
         if !over.is_empty() {
@@ -212,7 +212,8 @@ fn split(text: &str) -> Vec<String> {
                 next.is_none_or(char::is_whitespace)
                     && piece.chars().rev().nth(1).is_some_and(|c| matches!(c, '.' | '!' | '?' | '…'))
             }
-            ' ' => length >= LONGEST_PIECE,
+            ' ' => length >= LONGEST_PIECE || begins_anew(&piece, characters.clone()),
+            '>' | '/' | '}' => next.is_none_or(char::is_whitespace) && piece.contains(['<', '*', '{']),
             _ => length >= LONGEST_PIECE * 2,
         };
         if ends {
@@ -233,23 +234,37 @@ fn abbreviates(piece: &str) -> bool {
             || !name.chars().any(char::is_alphanumeric)
             || matches!(
                 fold(name).as_str(),
-                "mr" | "mrs"
-                    | "ms"
-                    | "dr"
-                    | "st"
-                    | "prof"
-                    | "vol"
-                    | "no"
-                    | "jr"
-                    | "sr"
-                    | "vs"
-                    | "e.g"
-                    | "i.e"
+                "mr" | "mrs" | "ms" | "dr" | "st" | "prof" | "vol" | "jr" | "sr" | "vs" | "e.g" | "i.e"
             ))
 }
 
+/// Whether a sentence begins after a text that has no full stop: an order before a story, perhaps.
+fn begins_anew(piece: &str, rest: std::iter::Peekable<std::str::Chars<'_>>) -> bool {
+    const OPENERS: [&str; 16] = [
+        "A", "An", "The", "In", "When", "As", "After", "One", "Two", "Three", "Four", "Five", "At", "On",
+        "During", "Set",
+    ];
+    let mut rest = rest.peekable();
+    if !rest.peek().is_some_and(char::is_ascii_uppercase) {
+        return false;
+    }
+    let rest: String = rest.take(80).collect();
+    let mut tokens = rest.split(' ');
+    tokens.next().is_some_and(|first| OPENERS.contains(&first))
+        && tokens
+            .take(5)
+            .filter(|token| token.chars().next().is_some_and(|c| c.is_lowercase() || c.is_numeric()))
+            .count()
+            >= 3
+        && piece
+            .trim_end()
+            .chars()
+            .next_back()
+            .is_some_and(|c| c.is_alphanumeric() || matches!(c, '"' | '”' | '»' | '>' | '`' | '}'))
+}
+
 /// Marks rows of pieces that only together speak to the model, within a field and across fields.
-fn rows(pieces: &mut [Piece], english: bool) {
+fn rows(pieces: &mut [Piece]) {
     for size in 2..=4 {
         for at in 0..pieces.len().saturating_sub(size - 1) {
             let Some(row) = pieces.get_mut(at..at + size) else { continue };
@@ -262,7 +277,7 @@ fn rows(pieces: &mut [Piece], english: bool) {
                 let bare = row.iter().map(|piece| piece.weighed().trim_end_matches(ends).to_owned());
                 bare.collect::<Vec<_>>().join(between)
             };
-            if weigh(&text(" "), english).certain || weigh(&text(""), english).certain {
+            if is_certain(&text(" ")) || is_certain(&text("")) {
                 row.iter_mut().for_each(|piece| piece.hostile = true);
             }
         }
@@ -326,17 +341,15 @@ fn goes_on(text: &str) -> bool {
                 | "thank"
                 | "thanks"
                 | "failure"
-                | "this"
-                | "that"
-                | "it"
                 | "no"
                 | "nothing"
-                | "only"
                 | "important"
                 | "warning"
                 | "note"
         )
-        || found.iter().any(|found| matches!(found.role, Role::Payload | Role::Strong))
+        || found.iter().any(|found| {
+            found.role == Role::Strong || found.role == Role::Payload && found.language == lexicon::ENGLISH
+        })
 }
 
 /// Whether a piece calls its reader to go to an address.
@@ -437,20 +450,5 @@ mod tests {
             "Dr. Hale & her crew “Run!” he cries. See https://hale.example/a for more; it ends."
         );
         assert!(reading.links.contains("hale.example/a"));
-    }
-}
-
-#[cfg(test)]
-mod probe {
-    use super::*;
-    #[test]
-    fn probe() {
-        let Ok(path) = std::fs::read_to_string("/tmp/probe.txt") else { return };
-        for line in path.lines() {
-            let (score, why) = super::super::injection::why(line);
-            if score >= 4 {
-                println!("PROBE {score} {why}\n    {line}");
-            }
-        }
     }
 }

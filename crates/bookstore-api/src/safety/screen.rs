@@ -202,7 +202,11 @@ impl Screen {
             self.last_words.pop_front();
         }
         let last: Vec<&str> = self.last_words.iter().map(String::as_str).collect();
-        if written_apart(&last.join(" ")) {
+        let apart = |word: &&str| {
+            matches!(fold(word).as_str(), "." | "dot" | "punkt" | "point" | "punto")
+                || word.contains(['[', '(', '{', '<'])
+        };
+        if last.iter().any(apart) && written_apart(&last.join(" ")) {
             return Err(Unsafe::Link);
         }
         let folded = fold(&word);
@@ -264,7 +268,11 @@ impl Screen {
             }
         }
         self.tail.push_str(&letters);
-        self.tail_words.push_back(letters.chars().count());
+        for part in folded.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()) {
+            let count = part.chars().count();
+            self.tail_words.push_back(count);
+            self.single = if count == 1 { self.single + 1 } else { 0 };
+        }
         let mut surplus = self.tail.chars().count().saturating_sub(TAIL.max(letters.chars().count()));
         while surplus > 0 {
             let Some(first) = self.tail_words.pop_front() else { break };
@@ -275,7 +283,10 @@ impl Screen {
         if self.tail.contains(&self.context.delimiter) {
             return Err(Unsafe::EchoesInstructions);
         }
-        self.single = if letters.chars().count() == 1 { self.single + 1 } else { 0 };
+        // Nobody spells out in a summary.
+        if self.single >= 8 {
+            return Err(if self.context.guard.is_some() { Unsafe::PlantedText } else { Unsafe::Encoded });
+        }
         let Some(guard) = &self.context.guard else { return Ok(()) };
         for letter in letters.chars() {
             self.repeated = guard.hostile.step(self.repeated, letter);
@@ -288,10 +299,10 @@ impl Screen {
             }
         }
         // Letters that stand alone in a row are a word.
-        if self.single >= 3 {
+        if self.single >= 4 {
             let from = self.tail.chars().count().saturating_sub(self.single);
             let spelled: String = self.tail.chars().skip(from).collect();
-            if guard.refuses(&spelled, false) == Some(Unsafe::PlantedText) || self.single >= 5 {
+            if guard.refuses(&spelled, false) == Some(Unsafe::PlantedText) || self.single >= 7 {
                 return Err(Unsafe::PlantedText);
             }
         }

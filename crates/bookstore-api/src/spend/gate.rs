@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::ledger::Account;
 use super::{Spend, unknown};
-use crate::limits::{Epoch, Limits, Reservation, Used};
+use crate::limits::{Epoch, Reservation, Used};
 use crate::tenants::Tenant;
 
 /// The gate of one request of a tenant.
@@ -118,7 +118,7 @@ impl Ticket {
             let this = spend.clone();
             spend.spawn(async move {
                 // It is this process that counts: nothing can fail.
-                let _ = this.0.offline.settle(&reservation, None, used).await;
+                let _ = this.0.counters.offline.settle(&reservation, None, used).await;
             });
         }
     }

@@ -214,7 +214,7 @@ impl Listener {
     async fn begin(&mut self) -> Option<Heard> {
         match self.summaries.source(&self.asked, &self.route, Delivery::Streamed).await {
             Ok(Source::There(summary, origin)) => {
-                let answer = Answer::free(summary, origin, &self.route, self.started);
+                let answer = Answer::free(*summary, origin, &self.route, self.started);
                 Some(self.whole(answer))
             }
             Ok(Source::Making(watched)) => {

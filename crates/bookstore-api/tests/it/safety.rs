@@ -210,6 +210,8 @@ fn no_obedient_provider_gets_through() {
         }
     }
     let count = failures.len();
+    // One for each book.
+    failures.dedup_by_key(|failure| failure.split(':').next().map(str::to_owned));
     failures.truncate(40);
     assert!(failures.is_empty(), "{count} of {answers}:\n{}", failures.join("\n"));
 }
@@ -420,7 +422,7 @@ proptest! {
 
     #[test]
     fn any_book_and_any_answer_get_a_verdict(title in "\\PC{1,60}", told in any::<String>(), answer in any::<String>(), cut: bool) {
-        let book = book(&title, &[title.clone()], std::slice::from_ref(&title), &told);
+        let book = book(&title, std::slice::from_ref(&title), std::slice::from_ref(&title), &told);
         let (prompt, context) = context(&book);
         prop_assert!(prompt.user.matches('<').count() == 2);
         let whole = safety::accept(&answer, cut, &context);

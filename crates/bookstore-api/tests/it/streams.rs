@@ -100,13 +100,10 @@ impl Listener {
     }
 
     /// The next event, which must have this name.
-    #[track_caller]
-    fn expect(&mut self, name: &'static str) -> impl Future<Output = Value> + '_ {
-        async move {
-            let (found, data) = self.next().await.unwrap_or_else(|| panic!("the end, and not {name}"));
-            assert_eq!(found, name, "{data}");
-            data
-        }
+    async fn expect(&mut self, name: &str) -> Value {
+        let (found, data) = self.next().await.unwrap_or_else(|| panic!("the end, and not {name}"));
+        assert_eq!(found, name, "{data}");
+        data
     }
 
     /// All events up to the end.

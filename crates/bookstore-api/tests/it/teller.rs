@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::service::PATIENCE;
 
@@ -13,6 +14,7 @@ use crate::service::PATIENCE;
 pub struct Teller {
     url: String,
     calls: mpsc::UnboundedReceiver<Call>,
+    _listening: JoinSet<()>,
 }
 
 /// A question that waits for what the test has to say.
@@ -25,17 +27,18 @@ impl Teller {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, calls) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
+        let listening = JoinSet::from_iter([async move {
+            let mut callers = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let sender = sender.clone();
-                tokio::spawn(async move {
+                callers.spawn(async move {
                     if let Some(call) = Call::read(stream).await {
                         let _ = sender.send(call);
                     }
                 });
             }
-        });
-        Self { url, calls }
+        }]);
+        Self { url, calls, _listening: listening }
     }
 
     pub fn url(&self) -> &str {

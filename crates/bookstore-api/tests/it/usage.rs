@@ -1,7 +1,5 @@
 //! `GET /api/v1/llm/usage`, and on whose account summaries are: keys, trusted peers, budgets, refusals.
 
-use std::time::Duration;
-
 use bookstore_api::tenants::{DrawnKey, draw_key};
 use futures::future::join_all;
 use reqwest::Method;
@@ -334,7 +332,7 @@ async fn two_instances_share_a_budget_and_without_redis_nothing_is_paid() {
     let told = usage(&services[0], "", ("X-Api-Key", &key.key)).await;
     assert_eq!(told.get("limits"), None, "nobody knows: {told}");
     redis.restart();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let told = usage(&services[0], "", ("X-Api-Key", &key.key)).await;
     assert_eq!(told["limits"].as_array().unwrap().len(), 1, "{told}");
 }
