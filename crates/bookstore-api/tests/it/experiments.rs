@@ -92,7 +92,7 @@ async fn each_arm_asks_its_model_keeps_its_own_summaries_and_is_counted() {
     let calls = seen["other"] + 2;
     assert_eq!(
         (&other["provider"], &other["model"], &other["promptVersion"]),
-        (&json!("ollama"), &json!("noise"), &json!("1"))
+        (&json!("ollama"), &json!("noise"), &json!("2"))
     );
     assert_eq!((&other["calls"], &other["errors"]), (&json!(calls), &json!(0)), "{other}");
     assert_eq!(other["requests"], seen["other"] * 2 + 4);

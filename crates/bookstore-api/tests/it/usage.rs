@@ -13,7 +13,7 @@ const TOKEN: &str = "0123456789abcdef";
 const USAGE: &str = "/api/v1/llm/usage";
 
 /// Ollama's answers cost here: 1000 dollars for a million tokens of an answer, a tenth of a cent for one.
-const PRICES: &str = r#"{"version":1,"prices":[{"provider":"ollama","model":"*","input":"0","output":"1000",
+const PRICES: &str = r#"{"version":2,"prices":[{"provider":"ollama","model":"*","input":"0","output":"1000",
     "source":"made up","asOf":"2026-11-21"}]}"#;
 
 /// An Ollama whose answers all have 100 tokens, and so cost ten cents.
