@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use opentelemetry::trace::{SpanKind, Status, TracerProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -16,6 +16,10 @@ use crate::gen_ai::GenAiSettings;
 use crate::logs::JsonLines;
 use crate::metrics::Metrics;
 use crate::start::{discreet, own_spans};
+
+/// A subscriber that nobody asks. While there is only one, `tracing` asks the subscriber of the thread that
+/// comes to a span first whether anybody wants it, for good; tests run on threads that have none.
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
 
 /// Keeps what is said on the threads on which it listens.
 pub struct Recorder {
@@ -75,6 +79,7 @@ impl Recorder {
             .with(spans_layer.with_filter(own_spans()))
             .with(json.with_filter(discreet()))
             .with(console.with_filter(discreet()));
+        LazyLock::force(&ANOTHER);
         let dispatch = Dispatch::new(subscriber);
         Self { spans, _provider: provider, lines, metrics: Metrics::unregistered_with(gen_ai), dispatch }
     }
