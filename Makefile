@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -88,6 +88,13 @@ fit-ollama: ## Record calls of OLLAMA_BASE_URL (FIT="--calls 300"), fit a profil
 
 soak-fit: fit-ollama ## The same with 2,400 calls, and five known distributions over 40 seeds
 	$(CARGO) run -p llm-simulator --example soak_fit --profile $(PROFILE)
+
+reconcile: build ## Tokens of 100 calls with faults, retries, fallbacks and dropped streams, counted in five places (RECONCILE="--calls 300")
+	@$(PYTHON) .make/reconcile.py $(RECONCILE)
+
+soak-llm: build ## The same with 1,000 calls; 2,000 requests at once on a budget for 100, in one process and over two with Redis
+	@$(PYTHON) .make/reconcile.py --calls 1000
+	@$(PYTHON) .make/integration.py --only redis $(CARGO) test -p bookstore-api --features bookstore-api/soak --test it -- --nocapture a_crowd
 
 bench: ## The figures of this version: added time of a summary, memory at rest, time to ready
 	$(CARGO) build --workspace --bins --profile release

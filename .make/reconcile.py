@@ -251,10 +251,10 @@ def judge(asked, recordings, bodies, scraped, ledger, logs):
         provider = CONVENTION[labels["gen_ai_provider_name"]]
         in_metrics[provider][("input", "output").index(labels["gen_ai_token_type"])] += round(value)
     for row in ledger["items"]:
-        in_ledger[row["provider"]][0] += row["reported"]["inputTokens"]
-        in_ledger[row["provider"]][1] += row["reported"]["outputTokens"]
-        estimated[row["provider"]][0] += row["estimated"]["inputTokens"]
-        estimated[row["provider"]][1] += row["estimated"]["outputTokens"]
+        in_ledger[row["provider"]][0] += row["inputTokens"]
+        in_ledger[row["provider"]][1] += row["outputTokens"]
+        estimated[row["provider"]][0] += row["estimatedInputTokens"]
+        estimated[row["provider"]][1] += row["estimatedOutputTokens"]
     wrong = []
     print(f"{'provider':10} {'wire':>16} {'spans':>16} {'metrics':>16} {'ledger':>16} {'estimated':>16}")
     for provider in PROVIDERS:
