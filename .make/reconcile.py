@@ -235,7 +235,8 @@ def main():
 def judge(asked, recordings, bodies, scraped, ledger, logs):
     wire, in_spans, in_metrics, in_ledger, estimated = (tokens() for _ in range(5))
     for call in recordings:
-        if call.get("usage") and call["end"] == "complete" and not call.get("unheard"):
+        whole = call["end"] == "complete" and not call.get("unheard") and not call.get("error")
+        if whole and call.get("usage"):
             provider = PROTOCOLS[call["protocol"]]
             wire[provider][0] += call["usage"]["input_tokens"]
             wire[provider][1] += call["usage"]["output_tokens"]

@@ -22,7 +22,12 @@ mod llm;
 
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "bookstore-api", version, about = "The bookstore API: books, authors, LLM summaries")]
+#[command(
+    name = "bookstore-api",
+    version,
+    about = "The bookstore API: books, authors, LLM summaries",
+    next_line_help = true
+)]
 pub struct CommandLine {
     /// What to do; serves when left out.
     #[command(subcommand)]
@@ -156,8 +161,6 @@ pub struct Options {
     /// Size of the in-process cache in MiB.
     #[arg(long, global = true, env = "CACHE_MIB", default_value = "16", hide_env_values = true)]
     cache_mib: String,
-    #[command(flatten)]
-    llm: LlmOptions,
     /// How log lines look: json or console.
     #[arg(long, global = true, env = "LOG_FORMAT", default_value = "json", hide_env_values = true)]
     log_format: String,
@@ -199,6 +202,8 @@ pub struct Options {
         hide_env_values = true
     )]
     otel_instrumentation_genai_capture_message_content: String,
+    #[command(flatten)]
+    llm: LlmOptions,
 }
 
 /// Settings, checked.

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use llm::{
-    Backoff, Claude, LlmError, LlmProvider, Ollama, OpenAi, Prices, ProviderName, Resilient, Simulated,
+    Backoff, Bedrock, Claude, ErrorKind, LlmError, LlmProvider, Ollama, OpenAi, Prices, ProviderName,
+    Resilient, Simulated,
 };
 use telemetry::Metrics;
 
@@ -16,14 +17,19 @@ use crate::settings::{HostedSettings, LlmSettings};
 /// # Errors
 /// When an adapter cannot be set up.
 pub(super) async fn assemble(settings: &LlmSettings, metrics: &Metrics) -> Result<Providers, LlmError> {
-    let assembly = Assembly { settings, metrics, prices: Arc::new(settings.prices.clone()) };
+    let bedrock = match &settings.bedrock_model {
+        Some(model) => Some(Bedrock::from_environment(model).await),
+        None => None,
+    };
+    let assembly = Assembly { settings, metrics, prices: Arc::new(settings.prices.clone()), bedrock };
     let mut own = Vec::new();
     for name in ProviderName::ALL {
         own.extend(assembly.provider(name, None)?);
     }
     let default = own.iter().find(|provider| provider.name() == settings.provider).cloned();
-    // The settings were checked: this one is set up.
-    let default = default.unwrap_or_else(|| assembly.wrapped(Simulated));
+    let default = default.ok_or_else(|| {
+        LlmError::new(ErrorKind::BadRequest, format!("LLM_PROVIDER: {} is not set up", settings.provider))
+    })?;
     let mut providers = Providers::new(own, &default, &settings.fallback);
     for variant in settings.experiments.iter().flat_map(|experiment| &experiment.variants) {
         // A model that is there already keeps its one breaker.
@@ -40,6 +46,7 @@ struct Assembly<'a> {
     settings: &'a LlmSettings,
     metrics: &'a Metrics,
     prices: Arc<Prices>,
+    bedrock: Option<Bedrock>,
 }
 
 impl Assembly<'_> {
@@ -63,7 +70,12 @@ impl Assembly<'_> {
                 Some((url, key, model)) => Some(self.wrapped(OpenAi::new(&url, key, &model)?)),
                 None => None,
             },
-            ProviderName::Bedrock => None,
+            ProviderName::Bedrock => {
+                let bedrock = self.bedrock.as_ref();
+                bedrock.map(|bedrock| {
+                    self.wrapped(model.map_or_else(|| bedrock.clone(), |other| bedrock.asking(other)))
+                })
+            }
             ProviderName::Simulated => Some(self.wrapped(Simulated)),
         })
     }

@@ -3,7 +3,7 @@
 //! ```json
 //! {"version": 1, "experiments": [{"name": "models", "sticky": "book", "share": 0.5, "arms": [
 //!   {"name": "a", "weight": 90, "provider": "claude"},
-//!   {"name": "b", "weight": 10, "provider": "ollama", "model": "llama3.2", "promptVersion": "1"}]}]}
+//!   {"name": "b", "weight": 10, "provider": "ollama", "model": "llama3.2", "promptVersion": "3"}]}]}
 //! ```
 //! `sticky` is `book` or `tenant`, `share` 1 when left out, `model` the provider's own, `promptVersion`
 //! the one in use.
