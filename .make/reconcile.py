@@ -126,7 +126,7 @@ class Asked:
     """What one request got: its trace, its answer or the code of its problem."""
 
     def __init__(self, service, book, kind, number):
-        self.trace = f"{number + 1:032x}"
+        self.trace, self.book = f"{number + 1:032x}", book
         self.answer, self.failed, self.left, self.text = None, None, False, ""
         path = f"/api/v1/books/{book}/generate-summary?refresh=true"
         stream, provider = kind
@@ -232,6 +232,38 @@ def main():
         judge(asked, recordings, collector.bodies, scraped, ledger, logs)
 
 
+def spent(spans):
+    return [sum(span.get(f"gen_ai.usage.{kind}_tokens", 0) for span in spans) for kind in ("input", "output")]
+
+
+def answers_against_spans(asked, by_trace):
+    """What answers say, against the spans of the request that made the calls: their own, or that of another
+    which wanted the same at the same time. Of those, one carries the tokens and no two carry the same."""
+    wrong, claimed, by_book = [], set(), collections.defaultdict(list)
+    for one in asked:
+        by_book[one.book].append(one)
+    for book in by_book.values():
+        answered = [one for one in book if one.answer]
+        reported = [one for one in answered if one.answer["usage"]["source"] == "reported"]
+        for one in reported:
+            usage, told = one.answer["usage"], one.answer["attempts"]
+            said = [usage["inputTokens"], usage["outputTokens"]]
+            if said == [0, 0]:
+                continue
+            for other in (one, *book):
+                spans = by_trace[other.trace]
+                if other.trace not in claimed and spent(spans) == said and len(spans) == len(told):
+                    claimed.add(other.trace)
+                    break
+            else:
+                wrong.append(f"{one.trace}: the answer says {said} in {len(told)} attempts, its spans "
+                             f"{spent(by_trace[one.trace])} in {len(by_trace[one.trace])}")
+        if len(reported) == len(answered):
+            wrong += [f"{one.trace}: no answer says what its spans do, {spent(by_trace[one.trace])}"
+                      for one in reported if any(spent(by_trace[one.trace])) and one.trace not in claimed]
+    return wrong
+
+
 def judge(asked, recordings, bodies, scraped, ledger, logs):
     wire, in_spans, in_metrics, in_ledger, estimated = (tokens() for _ in range(5))
     for call in recordings:
@@ -265,20 +297,8 @@ def judge(asked, recordings, bodies, scraped, ledger, logs):
             wrong.append(f"{provider}: the places differ")
         if rows[0] == [0, 0]:
             wrong.append(f"{provider}: nothing was counted")
-    attempts = collections.Counter()
-    for one in asked:
-        spans = by_trace[one.trace]
-        attempts[len(spans)] += 1
-        if one.answer is None:
-            continue
-        told = one.answer["attempts"]
-        if len(told) != len(spans):
-            wrong.append(f"{one.trace}: {len(told)} attempts told, {len(spans)} spans")
-        if one.answer["usage"]["source"] == "reported":
-            total = [sum(span.get(f"gen_ai.usage.{kind}_tokens", 0) for span in spans) for kind in ("input", "output")]
-            said = [one.answer["usage"]["inputTokens"], one.answer["usage"]["outputTokens"]]
-            if total != said:
-                wrong.append(f"{one.trace}: the answer says {said}, its spans {total}")
+    attempts = collections.Counter(len(by_trace[one.trace]) for one in asked)
+    wrong += answers_against_spans(asked, by_trace)
     print("requests by attempts: " + ", ".join(f"{count} with {number}" for number, count in sorted(attempts.items())))
     if estimated and not any(sum(pair) for pair in estimated.values()):
         wrong.append("nothing was estimated, although streams were cut and left")
