@@ -40,13 +40,10 @@ use crate::summaries::{Means, Summaries};
 mod providers;
 
 /// Longest wait at the end for answers that were paid for to be kept.
-const WRITES_DEADLINE: Duration = Duration::from_millis(1_500);
-/// Longest wait after it for what experiments came to.
-const OUTCOMES_DEADLINE: Duration = Duration::from_millis(500);
-/// Longest wait after it for invalidations that failed.
-const INVALIDATIONS_DEADLINE: Duration = Duration::from_millis(500);
-/// Longest wait for what was spent to be settled and written down.
-const SPEND_DEADLINE: Duration = Duration::from_millis(1_000);
+const WRITES_DEADLINE: Duration = Duration::from_millis(1_200);
+/// Longest wait after it for all that is written last: what was spent, what experiments came to,
+/// invalidations that failed.
+const LAST_DEADLINE: Duration = Duration::from_millis(800);
 /// What this service's keys in Redis begin with.
 const NAMESPACE: &str = "bookstore";
 
@@ -215,12 +212,12 @@ impl App {
         if tokio::time::timeout(WRITES_DEADLINE, self.writes.wait()).await.is_err() {
             tracing::error!("some summaries could not be kept in time");
         }
-        self.spend.finish(SPEND_DEADLINE).await;
-        let last = tokio::time::timeout(OUTCOMES_DEADLINE, self.outcomes.write()).await;
-        if !matches!(last, Ok(Ok(()))) {
+        let outcomes = tokio::time::timeout(LAST_DEADLINE, self.outcomes.write());
+        let ((), outcomes, ()) =
+            tokio::join!(self.spend.finish(LAST_DEADLINE), outcomes, self.cache.finish(LAST_DEADLINE));
+        if !matches!(outcomes, Ok(Ok(()))) {
             tracing::warn!("the last outcomes of experiments could not be kept");
         }
-        self.cache.finish(INVALIDATIONS_DEADLINE).await;
     }
 }
 

@@ -125,6 +125,7 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
     let (spending, spending_docs) = OpenApiRouter::new()
         .routes(routes!(summaries::generate))
         .routes(routes!(usage::read))
+        .routes(routes!(experiments::read))
         .split_for_parts();
     let spending = spending.layer(from_fn_with_state(Arc::clone(&door), tenants::admit));
     let (probing, probing_docs) = OpenApiRouter::new().routes(routes!(providers::read)).split_for_parts();
@@ -138,7 +139,6 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
                 .layer(DefaultBodyLimit::max(imports::LARGEST_FILE)),
         )
         .routes(routes!(imports::read))
-        .routes(routes!(experiments::read))
         .routes(routes!(authors::list, authors::create))
         .routes(routes!(authors::read, authors::replace, authors::patch, authors::delete))
         .routes(routes!(health::live))

@@ -82,8 +82,14 @@ impl LimitKind {
 }
 
 /// The names of all limits that there are in metrics.
-pub const NAMES: [&str; 5] =
-    ["tenant_budget", "tenant_tokens", "tenant_requests", "global_budget", "global_tokens"];
+pub const NAMES: [&str; 6] = [
+    "tenant_budget",
+    "tenant_tokens",
+    "tenant_requests",
+    "global_budget",
+    "global_tokens",
+    "global_requests",
+];
 
 /// A limit's name in metrics: never a tenant's.
 #[must_use]
@@ -174,7 +180,9 @@ pub struct Denial {
     pub limit: u64,
     /// What is left of it.
     pub left: u64,
-    /// When it may be tried again; none: on the next day.
+    /// What of the rest calls under way have reserved, and mostly give back when they end. Of budgets only.
+    pub held: u64,
+    /// When it may be tried again, for rates. A budget is whole on the next day.
     pub wait: Option<Duration>,
     /// When the limit is whole again; none: on the next day.
     pub whole: Option<Duration>,

@@ -42,7 +42,7 @@ async fn run() -> ExitCode {
                 eprintln!("The key of {}, shown this once; requests send it as X-Api-Key:", command.id);
                 println!("{}", drawn.key);
                 eprintln!("Its place in TENANTS_FILE:");
-                println!(r#"{{"id":"{}","apiKeySha256":["{}"]}}"#, command.id, drawn.sha256);
+                eprintln!(r#"{{"id":"{}","apiKeySha256":["{}"]}}"#, command.id, drawn.sha256);
                 ExitCode::SUCCESS
             }
             Err(error) => failed(&format!("no random bytes for a key: {error}")),

@@ -33,6 +33,8 @@ const TRIES: u32 = 3;
 /// Wait between tries to settle, at first and at most; and how often it is tried.
 const SETTLE_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(20));
 const SETTLE_TRIES: u32 = 30;
+/// When to ask again where calls under way have reserved what is missing: about as long as one takes.
+const HELD_RETRY: Duration = Duration::from_secs(5);
 /// When to ask again where it could not be found out what was spent.
 const UNKNOWN_RETRY: Duration = Duration::from_secs(5);
 
@@ -127,6 +129,8 @@ struct Inner {
     stopping: CancellationToken,
     /// Everything is settled.
     settled: CancellationToken,
+    /// Everything is written down.
+    written: CancellationToken,
 }
 
 impl Spend {
@@ -141,8 +145,13 @@ impl Spend {
         clock: Clock,
     ) -> Self {
         let ledger = Ledger::new(store);
-        let (tasks, settled) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(ledger.clone().keep_writing(settled.clone()));
+        let (tasks, settled, written) =
+            (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let (writing, done) = (ledger.clone().keep_writing(settled.clone()), written.clone());
+        tasks.spawn(async move {
+            writing.await;
+            done.cancel();
+        });
         Self(Arc::new(Inner {
             policy,
             counters,
@@ -154,6 +163,7 @@ impl Spend {
             runtime: Handle::current(),
             stopping: CancellationToken::new(),
             settled,
+            written,
         }))
     }
 
@@ -175,23 +185,24 @@ impl Spend {
         (self.0.clock)().date_naive()
     }
 
-    /// Waits until everything is settled and written down, at most for so long; what is not by then stays
-    /// spent as it was reserved.
+    /// Waits until everything is settled and written down, half of `deadline` for each; what is not settled
+    /// by then stays spent as it was reserved.
     pub async fn finish(&self, deadline: Duration) {
-        let Inner { tasks, stopping, settled, .. } = &*self.0;
+        let Inner { tasks, stopping, settled, written, .. } = &*self.0;
         tasks.close();
         stopping.cancel();
-        let all = async {
-            // The writer alone is left, and writes once more.
+        let settling = async {
+            // The writer alone is left.
             while tasks.len() > 1 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            settled.cancel();
-            tasks.wait().await;
         };
-        if tokio::time::timeout(deadline, all).await.is_err() {
+        if tokio::time::timeout(deadline / 2, settling).await.is_err() {
+            tracing::warn!("calls that could not be settled in time stay spent as they were reserved");
+        }
+        settled.cancel();
+        if tokio::time::timeout(deadline / 2, written.cancelled()).await.is_err() {
             tracing::error!("what was spent last could not be written down in time");
-            settled.cancel();
         }
     }
 
@@ -305,7 +316,7 @@ impl Spend {
                 }
                 Ok(ticket(epoch, true))
             }
-            Ok(Reserved::Denied(denial)) => Err(self.refused(reservation.day, &denial)),
+            Ok(Reserved::Denied(denial)) => Err(self.refused(&reservation, &denial)),
             Ok(Reserved::Unseeded) => Err(unknown()),
             Err(error) if reservation.amount > 0 => {
                 tracing::warn!(%error, "money is not spent while nobody knows what was");
@@ -316,7 +327,7 @@ impl Spend {
             Err(error) => {
                 tracing::debug!(%error, "rates are counted in this process");
                 match self.0.counters.offline.reserve(&reservation).await {
-                    Ok(Reserved::Denied(denial)) => Err(self.refused(reservation.day, &denial)),
+                    Ok(Reserved::Denied(denial)) => Err(self.refused(&reservation, &denial)),
                     _ => Ok(ticket(Epoch::default(), false)),
                 }
             }
@@ -347,37 +358,58 @@ impl Spend {
         self.0.counters.shared.seed(day, &spent).await
     }
 
-    fn refused(&self, day: NaiveDate, denial: &Denial) -> LlmError {
-        let Denial { scope, kind, limit, left, wait, whole } = denial;
+    fn refused(&self, reservation: &Reservation, denial: &Denial) -> LlmError {
+        let Denial { scope, kind, limit, left, held, wait, whole } = denial;
         self.0.metrics.limit_refused(limits::name(scope, *kind));
         let now = (self.0.clock)();
-        let resets_at = whole.map_or_else(|| day_after(day), |whole| now + whole);
-        let wait = wait.unwrap_or_else(|| (resets_at - now).to_std().unwrap_or_default());
+        let resets_at = whole.map_or_else(|| day_after(reservation.day), |whole| now + whole);
         let whose = match scope {
             Scope::Global => "of all tenants together",
             Scope::Tenant(_) => "of this tenant",
         };
-        let (what, limit_text, left_text) = match kind {
+        let until_reset = || (resets_at - now).to_std().unwrap_or_default();
+        let (what, wait) = match kind {
             LimitKind::DailyBudget => {
-                let dollars = |nanos: &u64| format!("${}", Usd::from_nanos(*nanos));
-                ("budget for today (UTC)", dollars(limit), dollars(left))
+                let dollars = |nanos: u64| format!("${}", Usd::from_nanos(nanos));
+                let needed = format!("this call may cost up to {}", dollars(reservation.amount));
+                let budget = format!("the budget for today (UTC) {whose} is {}", dollars(*limit));
+                if reservation.amount > *limit {
+                    // No wait helps: it is told without one.
+                    (format!("{budget}, and {needed}: it has to be raised"), None)
+                } else if left.saturating_add(*held) >= reservation.amount {
+                    let held = dollars(*held);
+                    let what = format!(
+                        "{budget}; {} is left, calls under way have reserved {held}, and {needed}",
+                        dollars(*left)
+                    );
+                    (what, Some(HELD_RETRY))
+                } else {
+                    (format!("{budget}; {} is left, and {needed}", dollars(*left)), Some(until_reset()))
+                }
             }
-            LimitKind::TokensPerMinute => ("limit of tokens a minute", limit.to_string(), left.to_string()),
-            LimitKind::RequestsPerMinute => ("limit of calls a minute", limit.to_string(), left.to_string()),
+            LimitKind::TokensPerMinute => {
+                let needed = reservation.tokens;
+                let what = format!(
+                    "the limit of tokens a minute {whose} is {limit}; {left} are left, and this call may need {needed}"
+                );
+                (what, Some(wait.unwrap_or_else(until_reset)))
+            }
+            LimitKind::RequestsPerMinute => {
+                let what = format!("the limit of calls a minute {whose} is {limit}; {left} are left");
+                (what, Some(wait.unwrap_or_else(until_reset)))
+            }
         };
-        let detail = format!(
-            "the {what} {whose} is {limit_text}; {left_text} is left, and this call may need more; ask again in {} s",
-            wait.as_secs().max(1)
-        );
-        LlmError::new(ErrorKind::NotAdmitted, detail).with_retry_after(Some(wait)).with_refusal(
-            Refusal::Limit {
-                scope: scope.as_str(),
-                kind: kind.as_str(),
-                limit: *limit,
-                left: *left,
-                resets_at: resets_at.into(),
-            },
-        )
+        let detail = match wait {
+            Some(wait) => format!("{what}; ask again in {} s", whole_seconds(wait)),
+            None => what,
+        };
+        LlmError::new(ErrorKind::NotAdmitted, detail).with_retry_after(wait).with_refusal(Refusal::Limit {
+            scope: scope.as_str(),
+            kind: kind.as_str(),
+            limit: *limit,
+            left: *left,
+            resets_at: resets_at.into(),
+        })
     }
 
     /// Settles in the background; tried again while nobody answers, but not for ever: then it stays spent as
@@ -406,6 +438,11 @@ impl Spend {
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn_on(work.in_current_span(), &self.0.runtime);
     }
+}
+
+/// A wait in seconds that is not too short, as `Retry-After` says it.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 fn unknown() -> LlmError {

@@ -36,8 +36,8 @@ pub mod listening;
 mod progress;
 pub mod spent;
 
-/// How often a request begins anew because a call that it shared was ended by another tenant's limits.
-const TRIES: u32 = 3;
+/// What is counted for a request whose client did not wait for the end.
+const LEFT: &str = "cancelled";
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -157,6 +157,16 @@ enum Source {
     Making(Watched<Shared, Progress>),
 }
 
+/// Whose call a request may share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// Anybody's.
+    WithAll,
+    /// Its tenant's own: a call that it shared was ended by the limits of another, which say nothing about
+    /// its own, and are none of its business.
+    WithinTenant,
+}
+
 impl Summaries {
     /// The use case over these means.
     #[must_use]
@@ -186,7 +196,9 @@ impl Summaries {
     pub async fn summary(&self, asked: Asked) -> Result<Answer, UseCaseError> {
         let started = Instant::now();
         let route = self.route(&asked)?;
+        let leaving = Leaving { metrics: &self.metrics, route: &route };
         let result = self.find_or_make(&asked, &route, started).await;
+        std::mem::forget(leaving);
         self.count(&route, &result);
         result
     }
@@ -197,13 +209,15 @@ impl Summaries {
         route: &Route,
         started: Instant,
     ) -> Result<Answer, UseCaseError> {
-        let mut tries = 1;
+        let mut sharing = Sharing::WithAll;
         loop {
-            match self.source(asked, route, self.delivery).await? {
+            match self.source(asked, route, self.delivery, sharing).await? {
                 Source::There(summary, origin) => return Ok(Answer::free(*summary, origin, route, started)),
                 Source::Making((call, _)) => match call.await {
                     Ok(made) => return Ok(Answer::of(made, route, started)),
-                    Err(failed) if tries < TRIES && failed.by_limits_of_another(&asked.tenant) => tries += 1,
+                    Err(failed) if failed.by_limits_of_another(&asked.tenant) => {
+                        sharing = Sharing::WithinTenant;
+                    }
                     Err(failed) => return Err(UseCaseError::from(failed.as_ref())),
                 },
             }
@@ -224,7 +238,13 @@ impl Summaries {
     }
 
     /// What there is, or the call that makes it.
-    async fn source(&self, asked: &Asked, route: &Route, delivery: Delivery) -> Result<Source, UseCaseError> {
+    async fn source(
+        &self,
+        asked: &Asked,
+        route: &Route,
+        delivery: Delivery,
+        sharing: Sharing,
+    ) -> Result<Source, UseCaseError> {
         if !asked.refresh
             && route.arm.is_none()
             && let Some((summary, origin)) = self.cached(asked.book, asked.provider).await?
@@ -232,7 +252,8 @@ impl Summaries {
             return Ok(Source::There(Box::new(summary), origin));
         }
         let book = self.catalog.book_uncounted(asked.book).await?;
-        let key = CallKey::new(&book, route, asked.refresh);
+        let payer = (sharing == Sharing::WithinTenant).then(|| asked.tenant.clone());
+        let key = CallKey::new(&book, route, asked.refresh, payer);
         if !asked.refresh
             && route.arm.is_some()
             && let Some((summary, origin)) = self.cached_of_arm(&key).await?
@@ -353,6 +374,18 @@ impl Summaries {
             }
             Err(error) => self.metrics.summary(route.provider.as_str(), error.kind()),
         }
+    }
+}
+
+/// Counts, when it is dropped, a request whose client did not wait for the end.
+struct Leaving<'a> {
+    metrics: &'a Metrics,
+    route: &'a Route,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.metrics.summary(self.route.provider.as_str(), LEFT);
     }
 }
 

@@ -117,6 +117,12 @@ impl Tenants {
         self.0.bounds.get(tenant).copied().unwrap_or_default()
     }
 
+    /// Whether there is such a tenant.
+    #[must_use]
+    pub fn knows(&self, tenant: &Tenant) -> bool {
+        self.0.bounds.contains_key(tenant)
+    }
+
     /// All tenants, by name.
     pub fn all(&self) -> impl Iterator<Item = &Tenant> {
         self.0.bounds.keys()

@@ -161,6 +161,9 @@ pub struct ExperimentArm {
     pub calls: u64,
     /// Calls that came to nothing; those that our own limits did not let in are none.
     pub errors: u64,
+    /// Calls that were given up, because nobody waited for them any more. Their tokens and dollars count.
+    #[serde(default)]
+    pub abandoned: u64,
     /// The part of calls that came to nothing (Wilson's interval).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_rate: Option<Estimate>,

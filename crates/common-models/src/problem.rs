@@ -34,6 +34,9 @@ pub struct Problem {
     /// The limit that does not allow the request, and what is left of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Box<LimitState>>,
+    /// Seconds after which it may be tried again; of events of a stream, which have no `Retry-After`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
     /// W3C trace id of the request: 32 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
@@ -67,6 +70,7 @@ impl Problem {
             code: code.to_owned(),
             errors: Vec::new(),
             limit: None,
+            retry_after_seconds: None,
             trace_id: None,
         }
     }

@@ -104,21 +104,23 @@ impl Metrics {
         self.llm().answers_refused.add(1, &[KeyValue::new("reason", reason)]);
     }
 
-    /// A request of an experiment's arm ended: `ok` or the kind of its error, after so many seconds,
-    /// with the dollars of all its attempts as far as they are known.
+    /// A call of an experiment's arm ended: `ok`, `cancelled` or the kind of its error, after so many seconds
+    /// unless it was given up, with the dollars of all its attempts as far as they are known.
     pub fn experiment(
         &self,
         experiment: &str,
         arm: &str,
         outcome: &'static str,
-        seconds: f64,
+        seconds: Option<f64>,
         billed: Option<f64>,
         list: Option<f64>,
     ) {
         let labels =
             || vec![KeyValue::new("experiment", experiment.to_owned()), KeyValue::new("arm", arm.to_owned())];
         let metrics = self.llm();
-        metrics.experiment_duration.record(seconds, &labels());
+        if let Some(seconds) = seconds {
+            metrics.experiment_duration.record(seconds, &labels());
+        }
         let mut requests = labels();
         requests.push(KeyValue::new("outcome", outcome));
         metrics.experiment_requests.add(1, &requests);
@@ -186,7 +188,7 @@ mod tests {
         metrics.llm_fell_back("claude", "ollama", "timeout");
         metrics.limit_refused("tenant_budget");
         metrics.answer_refused("markup");
-        metrics.experiment("tone", "b", "ok", 1.5, Some(0.25), None);
+        metrics.experiment("tone", "b", "ok", Some(1.5), Some(0.25), None);
         let text = metrics.render();
         for line in [
             r#"bookstore_llm_attempts_total{outcome="timeout",provider="claude"} 1"#,

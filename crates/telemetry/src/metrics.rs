@@ -224,7 +224,7 @@ impl Metrics {
             self.books_written(operation, 0);
         }
         for (provider, _) in providers {
-            for outcome in ["generated", "shared", "stored", "cached"] {
+            for outcome in ["generated", "shared", "stored", "cached", "cancelled"] {
                 self.add(&self.0.summaries, 0, "provider", provider, outcome);
             }
         }
@@ -365,7 +365,7 @@ mod tests {
         metrics.llm_fell_back("ollama", "simulated", "timeout");
         metrics.limit_refused("global_budget");
         metrics.answer_refused("markup");
-        metrics.experiment("tone", "b", "ok", 1.0, Some(0.25), Some(0.25));
+        metrics.experiment("tone", "b", "ok", Some(1.0), Some(0.25), Some(0.25));
         metrics.cache_request("book", "hit");
         metrics.cache_invalidation_failed("book");
         metrics.cache_invalidation_retried("carried_out", 1);

@@ -103,11 +103,13 @@ pub struct Outcomes {
     pub calls: u64,
     /// Calls that came to nothing, those apart that our own limits did not let in.
     pub errors: u64,
+    /// Calls that everybody had gone away from before they ended.
+    pub abandoned: u64,
     /// Milliseconds of calls that ended well, all attempts in all.
     pub latency: Sample,
     /// The same, counted in bins.
     bins: BTreeMap<u16, u64>,
-    /// Dollars billed for a call, whether it ended well or not, as far as they are known.
+    /// Dollars billed for a call, however it ended, as far as they are known.
     pub billed: Sample,
     /// By list price.
     pub list: Sample,
@@ -129,6 +131,10 @@ impl Outcomes {
             self.latency.add(latency);
             *self.bins.entry(bin(latency)).or_default() += 1;
         }
+        self.spent(attempts);
+    }
+
+    fn spent(&mut self, attempts: &[Attempt]) {
         let cost = spent::cost(attempts);
         for (sample, dollars) in [(&mut self.billed, cost.billed), (&mut self.list, cost.list)] {
             if let Some(dollars) = dollars.map(Usd::dollars) {
@@ -147,6 +153,7 @@ impl Outcomes {
         self.answers += other.answers;
         self.calls += other.calls;
         self.errors += other.errors;
+        self.abandoned += other.abandoned;
         self.latency.merge(&other.latency);
         for (bin, count) in &other.bins {
             *self.bins.entry(*bin).or_default() += count;
@@ -256,6 +263,14 @@ impl Record {
     /// A call of an arm ended.
     pub fn call(&self, route: &Route, failed: bool, latency: Duration, attempts: &[Attempt]) {
         self.change(route, |outcomes| outcomes.call(failed, latency, attempts));
+    }
+
+    /// A call of an arm was given up, because nobody waited for it any more.
+    pub fn abandoned(&self, route: &Route, attempts: &[Attempt]) {
+        self.change(route, |outcomes| {
+            outcomes.abandoned += 1;
+            outcomes.spent(attempts);
+        });
     }
 
     /// A request of an arm was answered.

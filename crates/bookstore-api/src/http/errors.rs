@@ -46,6 +46,8 @@ pub(crate) enum ApiError {
     UnknownProvider(String),
     UnknownApiKey,
     OtherTenant,
+    /// A page of another origin asks for something that costs.
+    CrossOrigin,
     UnknownImportFormat,
     NotAPatch,
     BadCondition {
@@ -124,7 +126,9 @@ impl IntoResponse for ApiError {
 impl ApiError {
     /// The problem alone, for where an answer has begun already; and what the log should say of it.
     pub(crate) fn in_stream(self, instance: &str) -> (Problem, Option<Failure>) {
-        let Answer { mut problem, failure, .. } = self.answer();
+        let Answer { mut problem, failure, headers } = self.answer();
+        let wait = headers.iter().find(|(name, _)| *name == RETRY_AFTER);
+        problem.retry_after_seconds = wait.and_then(|(_, value)| value.to_str().ok()?.parse().ok());
         problem.instance = Some(instance.to_owned());
         problem.trace_id = telemetry::current_trace_id();
         (problem, failure)
@@ -160,6 +164,7 @@ impl ApiError {
             Self::UnknownApiKey => Answer::from(kinds::UNKNOWN_API_KEY.problem())
                 .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             Self::OtherTenant => kinds::OTHER_TENANT.problem().into(),
+            Self::CrossOrigin => kinds::CROSS_ORIGIN.problem().into(),
             Self::UnknownImportFormat => kinds::UNSUPPORTED_MEDIA_TYPE
                 .saying("Send CSV as text/csv, an export as application/x-ndjson.")
                 .into(),
@@ -246,11 +251,9 @@ fn provider_failed(provider: &str, error: &LlmError, attempts: &[Attempt]) -> An
         problem = problem.with_limit(limit);
     }
     let answer = Answer::from(problem).failed(error.kind(), failure);
-    if matches!(kind.status, 429 | 503) {
-        answer.retry_after(wait.unwrap_or(PROVIDER_RETRY_SECONDS))
-    } else {
-        answer
-    }
+    // Of our own limits it is known whether waiting helps.
+    let wait = wait.or_else(|| refusal.is_none().then_some(PROVIDER_RETRY_SECONDS));
+    if let (429 | 503, Some(wait)) = (kind.status, wait) { answer.retry_after(wait) } else { answer }
 }
 
 /// What was tried, for the access event.

@@ -15,8 +15,9 @@ use crate::providers::Route;
 ///
 /// Per arm what came of it, over all instances and restarts, with 95 % intervals.
 #[utoipa::path(get, path = "/api/v1/experiments", operation_id = "readExperiments", tag = "llm",
+    security(("token" = []), ("tenantKey" = [])),
     responses((status = 200, description = "The experiments under way", body = wire::Experiments)),
-    extensions(("x-problem-codes" = json!(["store_unavailable"]))))]
+    extensions(("x-problem-codes" = json!(["unknown_api_key", "store_unavailable"]))))]
 pub(crate) async fn read(State(api): State<Api>) -> Result<Json<wire::Experiments>, ApiError> {
     let mut items = Vec::new();
     for experiment in api.summaries.experiments().iter() {
@@ -45,6 +46,7 @@ fn arm(variant: &Variant, route: Route, outcomes: &Outcomes) -> wire::Experiment
         requests: outcomes.answers,
         calls: outcomes.calls,
         errors: outcomes.errors,
+        abandoned: outcomes.abandoned,
         error_rate: outcomes.error_rate().map(estimate),
         latency_mean_ms: outcomes.latency.mean().map(estimate),
         latency_median_ms: outcomes.median_latency().map(estimate),

@@ -3,6 +3,7 @@
 use axum::Extension;
 use axum::extract::State;
 use common_models::{LlmBreaker, LlmLastError, LlmPrice, LlmProbe, LlmProviderStatus, LlmProviders};
+use http::Method;
 use http_server::extract::{Json, Query};
 use llm::{Price, ProviderName};
 use serde::Deserialize;
@@ -33,14 +34,17 @@ pub(crate) struct ProvidersQuery {
 #[utoipa::path(get, path = "/api/v1/llm/providers", operation_id = "readLlmProviders", tag = "llm",
     params(ProvidersQuery), security((), ("token" = []), ("tenantKey" = [])),
     responses((status = 200, description = "All providers", body = LlmProviders)),
-    extensions(("x-problem-codes" = json!(["unknown_api_key"]))))]
+    extensions(("x-problem-codes" = json!(["unknown_api_key", "cross_origin"]))))]
 pub(crate) async fn read(
     State(api): State<Api>,
+    method: Method,
     caller: Option<Extension<Caller>>,
     Query(query): Query<ProvidersQuery>,
 ) -> Result<Json<LlmProviders>, ApiError> {
-    // Whoever could be let in to probe was: without a caller there is no account to probe on.
-    let tenant = caller.filter(|_| query.probe).map(|Extension(caller)| caller.tenant);
+    // Whoever could be let in to probe was: without a caller there is no account to probe on. Nobody spends
+    // for an answer without a body.
+    let tenant =
+        caller.filter(|_| query.probe && method == Method::GET).map(|Extension(caller)| caller.tenant);
     let statuses = api.probes.all(tenant.as_ref()).await;
     let mut items: Vec<LlmProviderStatus> = statuses.into_iter().map(configured).collect();
     for name in ProviderName::ALL {

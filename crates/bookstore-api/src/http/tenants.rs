@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
+use http::header::ORIGIN;
 use http_server::access::{bears, token_required};
 use http_server::{ApiToken, Peer};
 
@@ -19,6 +20,8 @@ use crate::tenants::{Tenant, Tenants};
 const API_KEY: &str = "x-api-key";
 /// The name of a tenant, from trusted peers.
 const TENANT_ID: &str = "x-tenant-id";
+/// Where a browser says that a request comes from.
+const FETCH_SITE: &str = "sec-fetch-site";
 
 /// On whose account a request spends: an extension of every request that may.
 #[derive(Clone, Debug)]
@@ -51,12 +54,26 @@ pub(crate) async fn admit(State(door): State<Arc<Door>>, mut request: Request, n
     next.run(request).await
 }
 
-/// Lets everybody look, and whoever [`admit`] lets in probe.
+/// Lets everybody look, and whoever [`admit`] lets in probe: never a page of another origin, which may send
+/// any `GET` of which it needs no answer.
 pub(crate) async fn admit_probes(door: State<Arc<Door>>, request: Request, next: Next) -> Response {
-    if request.uri().query().is_some_and(|query| query.contains("probe")) {
-        return admit(door, request, next).await;
+    // Looking needs no query, and whether this one probes is for the handler to say.
+    if request.uri().query().is_none() {
+        return next.run(request).await;
     }
-    next.run(request).await
+    if comes_from_another_page(request.headers()) {
+        return ApiError::CrossOrigin.into_response();
+    }
+    admit(door, request, next).await
+}
+
+/// Whether a browser says that a page of another origin sends this (Fetch Metadata; `Origin` where there is
+/// none). Programs send neither.
+fn comes_from_another_page(headers: &HeaderMap) -> bool {
+    match headers.get(FETCH_SITE) {
+        Some(site) => site != "same-origin" && site != "none",
+        None => headers.contains_key(ORIGIN),
+    }
 }
 
 impl Door {

@@ -53,6 +53,12 @@ pub(crate) async fn read(
         wanted => wanted,
     };
     let spent = api.spend.spent((from, to), tenant.as_ref()).await.map_err(UseCaseError::from)?;
+    if let Some(tenant) = &tenant
+        && spent.is_empty()
+        && !api.spend.tenants().knows(tenant)
+    {
+        return Err(UseCaseError::Invalid(vec![unknown(tenant)]).into());
+    }
     let limits = match &tenant {
         Some(tenant) => api.spend.left(std::slice::from_ref(tenant), !caller.by_key).await,
         None => api.spend.left(&api.spend.tenants().all().cloned().collect::<Vec<_>>(), true).await,
@@ -87,6 +93,14 @@ fn days(query: &UsageQuery, today: NaiveDate) -> Result<(NaiveDate, NaiveDate), 
         code: "range",
         message: format!("has to be {to} or up to {} days before it", MOST_DAYS - 1),
     }]))
+}
+
+fn unknown(tenant: &Tenant) -> Violation {
+    Violation {
+        field: "tenant".to_owned(),
+        code: "unknown",
+        message: format!("{tenant} is no tenant of TENANTS_FILE, and has spent nothing on these days"),
+    }
 }
 
 fn named(name: &str) -> Result<Tenant, UseCaseError> {

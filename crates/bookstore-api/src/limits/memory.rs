@@ -32,7 +32,10 @@ struct Counted {
 #[derive(Default)]
 struct Day {
     seeded: bool,
+    /// What was spent, and what is reserved.
     spent: HashMap<Scope, u64>,
+    /// What of it is reserved.
+    held: HashMap<Scope, u64>,
     open: HashSet<Uuid>,
 }
 
@@ -61,6 +64,10 @@ impl Counted {
         self.days.get(&day).and_then(|day| day.spent.get(scope)).copied().unwrap_or(0)
     }
 
+    fn held(&self, day: NaiveDate, scope: &Scope) -> u64 {
+        self.days.get(&day).and_then(|day| day.held.get(scope)).copied().unwrap_or(0)
+    }
+
     fn denial(&self, reservation: &Reservation, now: u64) -> Option<Denial> {
         for (scope, bounds) in &reservation.bounds {
             let spent = self.spent(reservation.day, scope);
@@ -73,6 +80,7 @@ impl Counted {
                     kind: LimitKind::DailyBudget,
                     limit,
                     left: limit.saturating_sub(spent),
+                    held: self.held(reservation.day, scope),
                     wait: None,
                     whole: None,
                 });
@@ -85,6 +93,7 @@ impl Counted {
                         kind,
                         limit,
                         left: Rate(limit).left(until_full),
+                        held: 0,
                         wait: Some(wait),
                         whole: Some(Duration::from_micros(until_full)),
                     });
@@ -131,6 +140,8 @@ impl Limits for MemoryLimits {
         for (scope, _) in &reservation.bounds {
             let spent = day.spent.entry(scope.clone()).or_default();
             *spent = spent.saturating_add(reservation.amount);
+            let held = day.held.entry(scope.clone()).or_default();
+            *held = held.saturating_add(reservation.amount);
         }
         day.open.insert(reservation.id);
         Ok(Reserved::Done(Epoch::default()))
@@ -150,6 +161,9 @@ impl Limits for MemoryLimits {
         for (scope, _) in &reservation.bounds {
             if let Some(spent) = day.spent.get_mut(scope) {
                 *spent = spent.saturating_sub(reservation.amount).saturating_add(used.amount);
+            }
+            if let Some(held) = day.held.get_mut(scope) {
+                *held = held.saturating_sub(reservation.amount);
             }
         }
         for (scope, bounds) in &reservation.bounds {

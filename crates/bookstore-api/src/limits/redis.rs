@@ -1,7 +1,7 @@
 //! Limits counted in Redis: binding for every process that has the same server.
 //!
-//! A hash a day holds what each scope has spent (`s:`), the reservations that are not settled (`r:`) and
-//! the epoch; another holds when each bucket is full again. One script each reserves, settles and seeds,
+//! A hash a day holds what each scope has spent and reserved (`s:`), what of it is only reserved (`h:`), the
+//! reservations that are not settled (`r:`) and the epoch; another holds when each bucket is full again. One script each reserves, settles and seeds,
 //! so that each is carried out whole. Amounts are billionths of a dollar, times microseconds of the
 //! server's clock: whole numbers below 2^53.
 //!
@@ -55,7 +55,8 @@ for i = 4, #ARGV, 6 do
   if ARGV[i + 1] ~= '-' and amount > 0 then
     local spent = tonumber(redis.call('HGET', day, 's:' .. scope) or '0')
     if spent + amount > tonumber(ARGV[i + 1]) then
-      return {'budget', number, string.format('%.0f', spent)}
+      local held = redis.call('HGET', day, 'h:' .. scope) or '0'
+      return {'budget', number, string.format('%.0f', spent), held}
     end
   end
   for kind, at in pairs({t = i + 2, q = i + 4}) do
@@ -75,7 +76,10 @@ if #full > 0 then
   redis.call('HSET', buckets, unpack(full))
   redis.call('EXPIRE', buckets, ARGV[3])
 end
-for i = 4, #ARGV, 6 do redis.call('HINCRBY', day, 's:' .. ARGV[i], ARGV[2]) end
+for i = 4, #ARGV, 6 do
+  redis.call('HINCRBY', day, 's:' .. ARGV[i], ARGV[2])
+  redis.call('HINCRBY', day, 'h:' .. ARGV[i], ARGV[2])
+end
 redis.call('HSET', day, 'r:' .. ARGV[1], 1)
 redis.call('EXPIRE', day, ARGV[3])
 return {'done', epoch or ''}";
@@ -89,6 +93,7 @@ local day, buckets = KEYS[1], KEYS[2]
 if redis.call('HDEL', day, 'r:' .. ARGV[1]) == 1 then
   for i = 5, #ARGV, 2 do
     redis.call('HINCRBY', day, 's:' .. ARGV[i], ARGV[4])
+    redis.call('HINCRBY', day, 'h:' .. ARGV[i], string.format('%.0f', ARGV[4] - ARGV[3]))
     local bucket = 't:' .. ARGV[i]
     if ARGV[i + 1] ~= '-' and redis.call('HEXISTS', buckets, bucket) == 1 then
       redis.call('HINCRBY', buckets, bucket, ARGV[i + 1])
@@ -192,16 +197,19 @@ fn unexpected() -> LimitsError {
     LimitsError::Unavailable("Redis answered what the script does not say".to_owned())
 }
 
-/// A denial out of the script's words: which limit, the number of the scope, and what is used up of it.
+/// A denial out of the script's words: which limit, the number of the scope, what is used up of it, and, of a
+/// budget, what of that is only reserved.
 fn denial(reservation: &Reservation, words: &[String]) -> Option<Denial> {
-    let [which, scope, used] = words else { return None };
+    let [which, scope, used, rest @ ..] = words else { return None };
     let (scope, bounds) = reservation.bounds.get(scope.parse::<usize>().ok()?)?;
     let (scope, used) = (scope.clone(), used.parse::<u64>().ok()?);
     let (kind, limit, count) = match which.as_str() {
         "budget" => {
             let (kind, limit) = (LimitKind::DailyBudget, bounds.daily_nanos?);
             let left = limit.saturating_sub(used);
-            return Some(Denial { scope, kind, limit, left, wait: None, whole: None });
+            // Below nothing only if somebody else has written there.
+            let held = u64::try_from(rest.first()?.parse::<i64>().ok()?).unwrap_or(0);
+            return Some(Denial { scope, kind, limit, left, held, wait: None, whole: None });
         }
         "t" => (LimitKind::TokensPerMinute, bounds.tokens_per_minute?, reservation.tokens),
         "q" => (LimitKind::RequestsPerMinute, bounds.requests_per_minute?, 1),
@@ -209,7 +217,7 @@ fn denial(reservation: &Reservation, words: &[String]) -> Option<Denial> {
     };
     let wait = Some(Rate(limit).wait(used, count).unwrap_or_default());
     let whole = Some(Duration::from_micros(used));
-    Some(Denial { scope, kind, limit, left: Rate(limit).left(used), wait, whole })
+    Some(Denial { scope, kind, limit, left: Rate(limit).left(used), held: 0, wait, whole })
 }
 
 #[async_trait]

@@ -45,10 +45,12 @@ pub(super) struct CallKey {
     falls_back: bool,
     /// Who wants a new one does not make do with a call that may find an old one.
     refresh: bool,
+    /// Who shares it: everybody, or a single tenant's requests.
+    payer: Option<Tenant>,
 }
 
 impl CallKey {
-    pub(super) fn new(book: &Book, route: &Route, refresh: bool) -> Self {
+    pub(super) fn new(book: &Book, route: &Route, refresh: bool, payer: Option<Tenant>) -> Self {
         Self {
             book: book.id,
             content_hash: book.content_hash(),
@@ -57,6 +59,7 @@ impl CallKey {
             prompt_version: route.prompt_version,
             falls_back: route.falls_back,
             refresh,
+            payer,
         }
     }
 
@@ -66,9 +69,9 @@ impl CallKey {
         exact_summary_key(*book, content_hash, provider.as_str(), model, prompt_version)
     }
 
-    /// The name of its lease.
+    /// The name of its lease, which is the same whoever pays.
     fn lease(&self) -> String {
-        let Self { book, content_hash, provider, model, prompt_version, falls_back, refresh } = self;
+        let Self { book, content_hash, provider, model, prompt_version, falls_back, refresh, .. } = self;
         let wanted = if *refresh { "new" } else { "any" };
         let whose = if *falls_back { "or-another" } else { "alone" };
         format!("summary:{book}:{content_hash}:{provider}:{whose}:{prompt_version}:{wanted}:{model}")
@@ -261,7 +264,9 @@ impl Summaries {
             trail: trail.clone(),
             arm: route.arm.clone(),
         };
+        let abandoned = Abandoned { summaries: &self, route: &route, trail: &trail };
         let answered = ask(&route, &request, &context, progress).await;
+        std::mem::forget(abandoned);
         let attempts = trail.attempts();
         self.count_call(&route, started.elapsed(), answered.as_ref().err(), &attempts);
         let Answered { text, beginning, ending, first_chunk } = answered?;
@@ -305,6 +310,21 @@ impl Summaries {
     }
 }
 
+/// Counts, when it is dropped, a call that nobody waits for any more.
+struct Abandoned<'a> {
+    summaries: &'a Summaries,
+    route: &'a Route,
+    trail: &'a Trail,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        let attempts = self.trail.attempts();
+        self.summaries.outcomes.abandoned(self.route, &attempts);
+        self.summaries.measure_arm(self.route, "cancelled", None, &attempts);
+    }
+}
+
 impl Summaries {
     /// Counts a call that was made, for the arm that made it.
     fn count_call(&self, route: &Route, latency: Duration, cause: Option<&Cause>, attempts: &[Attempt]) {
@@ -319,8 +339,18 @@ impl Summaries {
             Some(Cause::Provider(error)) => error.kind(),
         };
         self.outcomes.call(route, cause.is_some(), latency, attempts);
+        self.measure_arm(route, outcome, Some(latency), attempts);
+    }
+
+    fn measure_arm(
+        &self,
+        route: &Route,
+        outcome: &'static str,
+        latency: Option<Duration>,
+        attempts: &[Attempt],
+    ) {
         if let Some(Arm { experiment, arm }) = route.arm.as_deref() {
-            let (seconds, cost) = (latency.as_secs_f64(), spent::cost(attempts));
+            let (seconds, cost) = (latency.map(|latency| latency.as_secs_f64()), spent::cost(attempts));
             let (billed, list) = (cost.billed_usd(), cost.list_usd());
             self.metrics.experiment(experiment, arm, outcome, seconds, billed, list);
         }

@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use super::call::Shared;
 use super::progress::{Progress, Said};
-use super::{Answer, Asked, Source, Summaries, TRIES};
+use super::{Answer, Asked, LEFT, Sharing, Source, Summaries};
 use crate::catalog::UseCaseError;
 use crate::flight::Watched;
 use crate::providers::Route;
@@ -61,7 +61,7 @@ impl Summaries {
             asked,
             route,
             started: Instant::now(),
-            tries: 1,
+            sharing: Sharing::WithAll,
             listened: None,
             next: VecDeque::new(),
             ended: false,
@@ -89,8 +89,7 @@ struct Listener {
     asked: Asked,
     route: Route,
     started: Instant,
-    /// How many calls it has listened to.
-    tries: u32,
+    sharing: Sharing,
     listened: Option<Listened>,
     /// What is certain to be heard next.
     next: VecDeque<Heard>,
@@ -189,11 +188,8 @@ impl Listener {
                     return Some(if nothing_heard { self.whole(answer) } else { self.end(Ok(answer)) });
                 }
                 Some(Err(failed)) => {
-                    if listened.heard == 0
-                        && self.tries < TRIES
-                        && failed.by_limits_of_another(&self.asked.tenant)
-                    {
-                        self.tries += 1;
+                    if listened.heard == 0 && failed.by_limits_of_another(&self.asked.tenant) {
+                        self.sharing = Sharing::WithinTenant;
                         self.listened = None;
                         continue;
                     }
@@ -212,7 +208,7 @@ impl Listener {
 
     /// Finds the summary, or a call to listen to.
     async fn begin(&mut self) -> Option<Heard> {
-        match self.summaries.source(&self.asked, &self.route, Delivery::Streamed).await {
+        match self.summaries.source(&self.asked, &self.route, Delivery::Streamed, self.sharing).await {
             Ok(Source::There(summary, origin)) => {
                 let answer = Answer::free(*summary, origin, &self.route, self.started);
                 Some(self.whole(answer))
@@ -245,6 +241,14 @@ impl Listener {
         match result {
             Ok(answer) => Heard::Completed(Box::new(answer)),
             Err(error) => Heard::Failed(error),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.summaries.metrics.summary(self.route.provider.as_str(), LEFT);
         }
     }
 }

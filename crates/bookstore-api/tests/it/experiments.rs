@@ -137,6 +137,35 @@ async fn a_failed_call_is_an_error_of_its_arm_once_however_many_share_it() {
 }
 
 #[tokio::test]
+async fn a_call_that_everybody_left_is_counted_with_what_it_cost() {
+    let upstream = Upstream::with(|_: &Request| {
+        ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(30))
+    })
+    .await;
+    let start =
+        start(&upstream, &experiments(&json!([{ "name": "only", "weight": 1, "provider": "ollama" }])));
+    let service = start.serve();
+    let book = service.book("Moby-Dick").await;
+    let patience = std::time::Duration::from_millis(500);
+    assert!(tokio::time::timeout(patience, service.summarise(&book, "")).await.is_err(), "it was answered");
+    let mut only = arm(&service, "only").await;
+    for _ in 0..300 {
+        if only["abandoned"] == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        only = arm(&service, "only").await;
+    }
+    assert_eq!(
+        (&only["abandoned"], &only["calls"], &only["errors"]),
+        (&json!(1), &json!(0), &json!(0)),
+        "{only}"
+    );
+    assert_eq!(only["costUsd"]["value"], 0.0, "Ollama's price: {only}");
+    assert_eq!(only.get("errorRate"), None);
+}
+
+#[tokio::test]
 async fn a_share_of_none_leaves_all_to_the_default() {
     let upstream = upstream().await;
     let mut file = experiments(&json!([{ "name": "only", "weight": 1, "provider": "simulated" }]));

@@ -62,6 +62,10 @@ async fn nothing_is_spent_before_it_is_known_what_was(limits: Arc<dyn Limits>) {
         (tenant("acme"), LimitKind::DailyBudget, 100, 10)
     );
     assert_eq!((denial.wait, denial.whole), (None, None), "the next day");
+    assert_eq!(denial.held, 30, "what is reserved, and not what was spent before");
+    limits.settle(&first, None, Used { amount: 30, tokens: 0 }).await.unwrap();
+    let denial = denied(limits, &reservation(11, 0, &scopes)).await;
+    assert_eq!((denial.left, denial.held), (10, 0), "it is spent now");
     done(limits, &reservation(10, 0, &scopes)).await;
     // Another day is another budget, and has to be known first as well.
     let next = Reservation { day: day(22), ..reservation(100, 0, &scopes) };

@@ -118,7 +118,9 @@ async fn every_operation_has_a_name_of_its_own_examples_and_headers() {
                 && ["create", "read", "replace", "patch"].iter().any(|verb| name.starts_with(verb));
             assert_eq!(has("ETag"), code == 412 || single && matches!(code, 200 | 201 | 304), "{place}");
         }
-        let spends = ["generateSummary", "readLlmUsage", "readLlmUsageHead"].contains(&name);
+        let spends = name == "generateSummary"
+            || name.starts_with("readLlmUsage")
+            || name.starts_with("readExperiments");
         let security = match method {
             _ if name.starts_with("readLlmProviders") => {
                 Some(json!([{}, { "token": [] }, { "tenantKey": [] }]))
@@ -385,10 +387,13 @@ async fn own_answers(seen: &mut Seen<'_>, service: &Service) -> String {
         seen.note(name, 200, &ask(service, method, path, &[], "").await);
         let probing = format!("{path}?probe=true");
         seen.note(name, 401, &ask(service, method, &probing, &[("X-Api-Key", "nobody's")], "").await);
+        seen.note(name, 403, &ask(service, method, &probing, &[("Origin", "https://x.example")], "").await);
         seen.note(name, 400, &ask(service, method, &format!("{path}?prove=true"), &[], "").await);
     }
     for (method, name) in [(&get, "readExperiments"), (&head, "readExperimentsHead")] {
-        seen.note(name, 200, &ask(service, method, "/api/v1/experiments", &[], "").await);
+        let path = "/api/v1/experiments";
+        seen.note(name, 200, &ask(service, method, path, &[], "").await);
+        seen.note(name, 401, &ask(service, method, path, &[("X-Api-Key", "nobody's")], "").await);
     }
     for name in ["live", "ready", "health"] {
         let path = if name == "health" { "/health".to_owned() } else { format!("/health/{name}") };

@@ -47,6 +47,13 @@ async fn all_are_listed_with_what_they_have_or_lack() {
 async fn a_probe_asks_each_and_is_kept_for_a_while() {
     let upstream = Upstream::with(|_: &Request| answer("Yes.", 12, 2)).await;
     let service = Start::new(&upstream.url()).environment("ANTHROPIC_BASE_URL", "http://127.0.0.1:9").serve();
+    // Any page may send a GET, and anybody a HEAD: neither spends.
+    let path = "/api/v1/llm/providers?probe=true";
+    for header in [("sec-fetch-site", "cross-site"), ("origin", "https://elsewhere.example")] {
+        service.with(Method::GET, path, header, &Value::Null).await.problem(403, "cross_origin");
+    }
+    assert_eq!(service.with(Method::HEAD, path, ("x-other", ""), &Value::Null).await.status, 200);
+    assert_eq!(upstream.calls().await, 0);
     let ollama = provider(&service, "?probe=true", "ollama").await;
     assert_eq!(ollama["probe"]["ok"], true, "{ollama}");
     assert!(ollama["probe"]["latencyMs"].as_f64().unwrap() > 0.0);

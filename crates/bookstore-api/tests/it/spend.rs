@@ -257,7 +257,9 @@ async fn a_crowd_pays_no_more_than_the_budget(instances: &[Spend]) -> u64 {
                     Err(error) if error.refusal.as_deref() == Some(&Refusal::Unknown) => None,
                     Err(error) => {
                         assert_eq!(refusal(&error), ("tenant", "daily_budget_usd"), "{error}");
-                        assert!(error.retry_after.is_some_and(|wait| wait.as_secs() <= 60), "{error:?}");
+                        let wait = error.retry_after.map(|wait| wait.as_secs());
+                        let reserved = error.detail.contains("have reserved");
+                        assert_eq!(wait, Some(if reserved { 5 } else { 60 }), "{error:?}");
                         Some(false)
                     }
                 }
@@ -417,6 +419,20 @@ async fn the_ledger_holds_every_attempt_by_its_kind() {
 }
 
 #[tokio::test]
+async fn what_is_spent_is_told_until_midnight_and_what_never_fits_without_a_wait() {
+    let stage = Stage::new(5 * price());
+    let spend = stage.spend();
+    while ask(&spend, "acme", &Counting::billing()).await.is_ok() {}
+    let error = ask(&spend, "acme", &Counting::billing()).await.unwrap_err();
+    assert_eq!(error.retry_after, Some(Duration::from_secs(60)), "{error}");
+    assert!(!error.detail.contains("have reserved"), "{error}");
+    let small = Stage::new(1);
+    let error = ask(&small.spend(), "acme", &Counting::billing()).await.unwrap_err();
+    assert_eq!((refusal(&error), error.retry_after), (("tenant", "daily_budget_usd"), None));
+    assert!(error.detail.contains("it has to be raised"), "{error}");
+}
+
+#[tokio::test]
 async fn a_call_over_midnight_belongs_to_the_day_before() {
     let stage = Stage::new(3 * price());
     let spend = stage.spend();
@@ -428,7 +444,12 @@ async fn a_call_over_midnight_belongs_to_the_day_before() {
     eventually(|| (slow.calls() == 1).then_some(())).await;
     let error = ask(&spend, "acme", &Counting::billing()).await.unwrap_err();
     assert_eq!(refusal(&error), ("tenant", "daily_budget_usd"));
-    assert_eq!(error.retry_after, Some(Duration::from_secs(60)), "until midnight");
+    assert_eq!(
+        error.retry_after,
+        Some(Duration::from_secs(5)),
+        "the call under way may give most of it back"
+    );
+    assert!(error.detail.contains("have reserved"), "{error}");
     stage.hands.turn(60);
     assert_eq!(left(&spend).await, 3 * price());
     slow.may_answer.add_permits(1);

@@ -250,6 +250,9 @@ async fn when_the_last_listener_leaves_the_call_ends_and_is_still_counted() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert_eq!(counted, Some(1.0), "the call is not counted");
+    let left = [r#"outcome="cancelled""#, r#"provider="ollama""#];
+    let left = service.metric("bookstore_summaries_total", &left).await;
+    assert!((left - 1.0).abs() < 1e-9, "{left} requests were left");
     // Nothing was kept of it.
     let again = listen(&service, &book, "");
     let (listener, ()) = tokio::join!(Listener::new(again), async { tell_all(teller.asked().await).await });
@@ -314,6 +317,7 @@ async fn what_fails_later_ends_the_stream_with_a_problem_and_nothing_is_kept() {
     let (_, (name, problem)) = heard(&events);
     assert_eq!(name, "error", "{problem}");
     assert_eq!((&problem["code"], &problem["status"]), (&"llm_unavailable".into(), &503.into()));
+    assert!(problem["retryAfterSeconds"].as_u64().unwrap() > 0, "{problem}");
     assert_eq!(problem["instance"], format!("/api/v1/books/{book}/generate-summary"));
     assert_eq!(problem["traceId"].as_str().unwrap().len(), 32);
     let said = service.logged(|event| event["message"] == "a streamed summary came to nothing").await;

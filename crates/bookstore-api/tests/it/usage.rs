@@ -164,6 +164,24 @@ async fn what_was_spent_survives_a_kill() {
 }
 
 #[tokio::test]
+async fn a_tenant_without_money_is_not_in_the_way_of_one_with_it() {
+    let (upstream, key) = (upstream().await, draw_key().unwrap());
+    let start = start(&upstream, "0.0001", &key);
+    let service = start.serve();
+    let book = service.book("Moby-Dick").await;
+    // The default tenant has no budget, but a rate: its second call a minute is refused by that.
+    let poor = join_all((0..20).map(|_| summarise(&service, &book, ("X-Api-Key", &key.key))));
+    let rich = summarise(&service, &book, ("X-Other", ""));
+    let (poor, rich) = tokio::join!(poor, rich);
+    rich.expect(200);
+    for reply in poor.iter().filter(|reply| reply.status != 200) {
+        let problem = reply.problem(429, "llm_limit_reached");
+        assert!(problem["detail"].as_str().unwrap().contains("has to be raised"), "{problem}");
+        assert_eq!(reply.header("retry-after"), "", "no wait helps");
+    }
+}
+
+#[tokio::test]
 async fn invented_tenants_share_the_default_ones_limits() {
     let (upstream, key) = (upstream().await, draw_key().unwrap());
     let service = start(&upstream, "1000", &key).serve();
@@ -233,8 +251,13 @@ async fn a_key_opens_what_spends_and_nothing_else() {
         let path = format!("{USAGE}?tenant={other}");
         service.with(Method::GET, &path, acme, &Value::Null).await.problem(403, "other_tenant");
     }
-    for wrong in ["from=2026-11-22&to=2026-11-21", "from=2020-01-01&to=2026-11-21", "tenant=A%2FB", "tenant="]
-    {
+    for wrong in [
+        "from=2026-11-22&to=2026-11-21",
+        "from=2020-01-01&to=2026-11-21",
+        "tenant=A%2FB",
+        "tenant=",
+        "tenant=acmee",
+    ] {
         let path = format!("{USAGE}?{wrong}");
         service.with(Method::GET, &path, token, &Value::Null).await.problem(422, "validation_failed");
     }
@@ -254,8 +277,10 @@ async fn a_drawn_key_is_shown_once_and_its_line_is_the_files() {
     let output = start.run(&["tenant-key", "acme"]);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    let [key, line] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
-    assert!(key.len() >= 24 && !String::from_utf8_lossy(&output.stderr).contains(key));
+    let key = text.trim_end();
+    let told = String::from_utf8(output.stderr).unwrap();
+    let line = told.lines().last().unwrap();
+    assert!(key.len() >= 24 && key.lines().count() == 1 && !told.contains(key));
     let tenants = start.file("tenants.json", format!(r#"{{"version":1,"tenants":[{line}]}}"#));
     let service = start.argument("--tenants-file", tenants.to_str().unwrap()).serve();
     let book = service.book("Moby-Dick").await;
