@@ -21,8 +21,8 @@ use crate::tenants::Tenant;
 const KEPT: Duration = Duration::from_secs(10);
 /// Longest time for a probe.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Most tokens of its answer.
-const MOST_TOKENS: u32 = 16;
+/// Most tokens of its answer: room to think for a model that does so first. Most say one word.
+const MOST_TOKENS: u32 = 256;
 
 /// What is known of a provider that is set up.
 #[derive(Clone, Debug)]

@@ -97,12 +97,19 @@ impl<R, O> Answer<R, O> {
         LlmError::new(ErrorKind::BadAnswer, format!("{} {what}", self.who))
     }
 
+    /// A model that thought until no token was left did what it was asked: the same question gets the
+    /// same answer there, and only whoever set the bound can change that. (`OpenAI` answers 400 itself
+    /// where it notices.)
     fn silent(&self, ending: &Ending) -> LlmError {
-        let what = match ending.stop {
-            StopReason::MaxTokens => "used all its tokens and said nothing; a longer answer must be allowed",
-            StopReason::End | StopReason::Other => "answered without text",
+        let (kind, what) = match ending.stop {
+            StopReason::MaxTokens => (
+                ErrorKind::BadRequest,
+                "used all its tokens and said nothing; a longer answer must be allowed, or a model asked \
+                 that thinks less",
+            ),
+            StopReason::End | StopReason::Other => (ErrorKind::BadAnswer, "answered without text"),
         };
-        self.bad(what).with_usage(ending.usage)
+        LlmError::new(kind, format!("{} {what}", self.who)).with_usage(ending.usage)
     }
 
     /// An error with all that is known of the call.
@@ -143,14 +150,15 @@ mod tests {
     use super::{LONGEST_ANSWER, Reader, answer};
     use crate::{Beginning, Chunk, Cost, Ending, ErrorKind, LlmError, ProviderName, StopReason, TokenUsage};
 
-    /// Frames are the text; an empty one is the end.
+    /// Frames are the text; an empty one is the end, a full stop the end of all tokens.
     struct Plain;
 
     impl Reader for Plain {
         fn read(&mut self, frame: &str, chunks: &mut VecDeque<Chunk>) -> Result<(), LlmError> {
-            chunks.push_back(Chunk::Text(frame.to_owned()));
-            if frame.is_empty() {
-                let stop = StopReason::End;
+            let stop = if frame == "." { StopReason::MaxTokens } else { StopReason::End };
+            let text = frame.trim_end_matches('.');
+            chunks.push_back(Chunk::Text(text.to_owned()));
+            if text.is_empty() {
                 chunks.push_back(Chunk::End(Ending {
                     model: String::new(),
                     usage: None,
@@ -183,6 +191,16 @@ mod tests {
         assert_eq!(said.len(), 4);
         assert!(matches!(&said[0], Ok(Chunk::Begun(_))));
         assert!(matches!(&said[3], Ok(Chunk::End(_))));
+    }
+
+    #[tokio::test]
+    async fn tokens_that_were_all_used_for_nothing_are_for_whoever_set_the_bound() {
+        let said = ask(vec!["."]).await;
+        let error = said.last().unwrap().as_ref().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::BadRequest, "{error}");
+        assert!(error.detail.contains("a longer answer must be allowed"), "{error}");
+        assert_eq!(error.usage.as_deref().map(|usage| usage.input), Some(1), "it is paid for");
+        assert!(ask(vec!["a", "."]).await.iter().all(Result::is_ok), "a text that was cut is one");
     }
 
     #[tokio::test]

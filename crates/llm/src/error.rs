@@ -21,7 +21,8 @@ pub enum ErrorKind {
     Refused,
     /// The prompt does not fit the model.
     ContextTooLong,
-    /// The provider does not accept what we sent: a model that it lacks, mostly.
+    /// The provider does not accept what we sent: a model that it lacks, mostly, or too few tokens to
+    /// say anything.
     BadRequest,
     /// The answer is empty, cut or not what the protocol says.
     BadAnswer,

@@ -61,7 +61,8 @@ async fn a_probe_asks_each_and_is_kept_for_a_while() {
     assert!(all.iter().all(|again| again["probe"] == ollama["probe"]), "{all:#?}");
     assert_eq!(upstream.calls().await, 1, "asking often costs no more");
     let asked: Value = upstream.asked().await[0].body_json().unwrap();
-    assert!(asked["options"]["num_predict"].as_u64().unwrap() <= 16, "{asked}");
+    let most = asked["options"]["num_predict"].as_u64().unwrap();
+    assert!((200..=300).contains(&most), "few, and enough for a model that thinks first: {asked}");
     let claude = provider(&service, "?probe=true", "claude").await;
     assert_eq!((&claude["probe"]["ok"], &claude["probe"]["error"]), (&json!(false), &json!("unavailable")));
     assert_eq!(claude["lastError"]["kind"], "unavailable", "{claude}");

@@ -325,7 +325,7 @@ fn failures_under_200() -> Vec<Case> {
         (
             "max_tokens",
             (vec![delta(&json!({"reasoningContent": {"text": "Hm"}}))], thought),
-            of(ErrorKind::BadAnswer),
+            of(ErrorKind::BadRequest).says("longer"),
         ),
         ("model_context_window_exceeded", none(), of(ErrorKind::ContextTooLong)),
         ("tool_use", (vec![tool], call), of(ErrorKind::BadAnswer).says("tool")),

@@ -295,7 +295,7 @@ fn broken_streams() -> Vec<Case> {
         (
             "no room for text",
             vec![start(), delta("max_tokens"), stop()],
-            used(ErrorKind::BadAnswer).says("longer"),
+            used(ErrorKind::BadRequest).says("longer"),
         ),
         ("no event", vec![], failure(ErrorKind::BadAnswer)),
         ("pings alone", vec![json!({"type": "ping"}); 3], failure(ErrorKind::BadAnswer)),
@@ -328,7 +328,7 @@ fn broken_streams() -> Vec<Case> {
                 delta("max_tokens"),
                 stop(),
             ],
-            used(ErrorKind::BadAnswer),
+            used(ErrorKind::BadRequest).says("longer"),
         ),
     ] {
         cases.push(Case::failure(name, Delivery::Streamed, stream(&events), expected));

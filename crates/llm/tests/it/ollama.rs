@@ -193,7 +193,7 @@ fn broken_answers() -> Vec<Case> {
         (
             "thinking alone",
             said(json!({"content": "", "thinking": "Hm"}), "length"),
-            used.clone().says("longer"),
+            Failure::of(ErrorKind::BadRequest).used(tokens(26, 9)).says("longer"),
         ),
         ("a tool instead of text", said(call, "stop"), used.says("tool")),
         (

@@ -343,7 +343,7 @@ fn refusals_under_200() -> Vec<Case> {
             vec![delta(&json!({"reasoning_content": "Hm"}))],
             json!({"content": "", "reasoning_content": "Hm"}),
             "length",
-            bad("tokens"),
+            Failure::of(ErrorKind::BadRequest).id(ID).used(tokens(26, 9)).says("longer"),
         ),
         (
             "a tool and no text",
