@@ -59,15 +59,25 @@ async fn what_says_that_a_provider_is_unwell_opens_it_and_nothing_else_does() {
         let circuit = circuit(&Metrics::unregistered());
         let limited = Deadline::new(Arc::clone(&provider), Duration::from_secs(5));
         let breaker = Breaker::new(limited, circuit.clone());
-        for _ in 0..10 {
+        for _ in 0..2 * FEWEST {
             ask(&breaker).await.unwrap_err();
         }
         let opens = UNWELL.contains(&kind);
         let health = circuit.health();
         assert_eq!(health.state == BreakerState::Open, opens, "{kind:?}");
-        assert_eq!(provider.seen().len(), if opens { FEWEST } else { 10 }, "{kind:?}");
+        assert_eq!(provider.seen().len(), if opens { FEWEST } else { 2 * FEWEST }, "{kind:?}");
         assert_eq!(health.last_error.is_some(), kind != ErrorKind::NotAdmitted, "{kind:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_failures_in_a_row_are_chance() {
+    let (breaker, _, circuit) = breaker(Scripted::choosing(|| Act::Fail(ErrorKind::Overloaded, None)));
+    for asked in 1..=10 {
+        assert_eq!(circuit.health().state, BreakerState::Closed, "after {} failures", asked - 1);
+        ask(&breaker).await.unwrap_err();
+    }
+    assert_eq!(circuit.health().state, BreakerState::Open);
 }
 
 #[tokio::test(start_paused = true)]
