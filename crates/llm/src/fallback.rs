@@ -13,17 +13,13 @@
 //! | not admitted | yes | the next may be free, or cheaper |
 //! | refused | no | it is an answer about the content; nobody laxer is looked for |
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt};
 use tokio::time::Instant;
-use tracing::{Instrument, Span};
 
-use crate::{Chunk, CompletionStream, ErrorKind, LlmError, LlmProvider, ProviderName, Request};
+use crate::renewed::{Renew, renewed};
+use crate::{CompletionStream, ErrorKind, LlmError, LlmProvider, ProviderName, Request};
 
 /// Providers that are asked one after the other.
 pub struct Fallback {
@@ -127,6 +123,13 @@ impl Asking {
 }
 
 #[async_trait]
+impl Renew for Asking {
+    async fn renew(&mut self, failure: LlmError) -> Result<CompletionStream, LlmError> {
+        self.go_on(failure).await
+    }
+}
+
+#[async_trait]
 impl LlmProvider for Fallback {
     fn name(&self) -> ProviderName {
         self.first.name()
@@ -143,56 +146,7 @@ impl LlmProvider for Fallback {
             Ok(stream) => stream,
             Err(error) => asking.go_on(error).await?,
         };
-        Ok(FallingBack { state: State::Answering(stream, asking), span: Span::current() }.boxed())
-    }
-}
-
-/// An answer that another provider begins anew when it breaks off for good.
-struct FallingBack {
-    state: State,
-    /// The caller's, in which later attempts belong too, wherever the answer is read.
-    span: Span,
-}
-
-enum State {
-    Answering(CompletionStream, Asking),
-    Asking(BoxFuture<'static, (Result<CompletionStream, LlmError>, Asking)>),
-    Done,
-}
-
-impl Stream for FallingBack {
-    type Item = Result<Chunk, LlmError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            match &mut this.state {
-                State::Answering(stream, _) => match ready!(stream.poll_next_unpin(cx)) {
-                    Some(Err(error)) => {
-                        let State::Answering(stream, mut asking) =
-                            std::mem::replace(&mut this.state, State::Done)
-                        else {
-                            return Poll::Ready(None);
-                        };
-                        drop(stream);
-                        let next = async move { (asking.go_on(error).await, asking) };
-                        this.state = State::Asking(next.instrument(this.span.clone()).boxed());
-                    }
-                    chunk => return Poll::Ready(chunk),
-                },
-                State::Asking(next) => {
-                    let (asked, asking) = ready!(next.poll_unpin(cx));
-                    match asked {
-                        Ok(stream) => this.state = State::Answering(stream, asking),
-                        Err(error) => {
-                            this.state = State::Done;
-                            return Poll::Ready(Some(Err(error)));
-                        }
-                    }
-                }
-                State::Done => return Poll::Ready(None),
-            }
-        }
+        Ok(renewed(stream, asking))
     }
 }
 

@@ -18,6 +18,7 @@ pub mod ollama;
 pub mod openai;
 pub mod prices;
 pub mod provider;
+mod renewed;
 pub mod resilient;
 pub mod retry;
 #[cfg(test)]

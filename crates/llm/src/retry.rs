@@ -18,18 +18,14 @@
 //! A call for which no attempt was made (its breaker is open, its budget is used up) is not tried
 //! again either: that is for whoever said no.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt};
 use tokio::time::{Instant, sleep};
-use tracing::{Instrument, Span};
 
-use crate::{Chunk, CompletionStream, ErrorKind, LlmError, LlmProvider, ProviderName, Request};
+use crate::renewed::{Renew, renewed};
+use crate::{CompletionStream, ErrorKind, LlmError, LlmProvider, ProviderName, Request};
 
 /// How long to wait between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +156,13 @@ const fn worth_another(kind: ErrorKind, others: bool) -> bool {
 }
 
 #[async_trait]
+impl<P: LlmProvider + 'static> Renew for Asking<P> {
+    async fn renew(&mut self, failure: LlmError) -> Result<CompletionStream, LlmError> {
+        self.ask(Some(failure)).await
+    }
+}
+
+#[async_trait]
 impl<P: LlmProvider + 'static> LlmProvider for Retry<P> {
     fn name(&self) -> ProviderName {
         self.inner.name()
@@ -177,59 +180,7 @@ impl<P: LlmProvider + 'static> LlmProvider for Retry<P> {
             failures: 0,
         };
         let stream = asking.ask(None).await?;
-        Ok(Retried { state: State::Answering(stream, asking), span: Span::current() }.boxed())
-    }
-}
-
-/// An answer that is asked for again when it breaks off.
-struct Retried<P> {
-    state: State<P>,
-    /// The caller's, in which later attempts belong too, wherever the answer is read.
-    span: Span,
-}
-
-enum State<P> {
-    Answering(CompletionStream, Asking<P>),
-    Asking(BoxFuture<'static, (Result<CompletionStream, LlmError>, Asking<P>)>),
-    Done,
-}
-
-impl<P> Unpin for Retried<P> {}
-
-impl<P: LlmProvider + 'static> Stream for Retried<P> {
-    type Item = Result<Chunk, LlmError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            match &mut this.state {
-                State::Answering(stream, _) => match ready!(stream.poll_next_unpin(cx)) {
-                    Some(Err(error)) => {
-                        // The broken answer is let go before the next is asked for.
-                        let State::Answering(stream, mut asking) =
-                            std::mem::replace(&mut this.state, State::Done)
-                        else {
-                            return Poll::Ready(None);
-                        };
-                        drop(stream);
-                        let again = async move { (asking.ask(Some(error)).await, asking) };
-                        this.state = State::Asking(again.instrument(this.span.clone()).boxed());
-                    }
-                    chunk => return Poll::Ready(chunk),
-                },
-                State::Asking(again) => {
-                    let (asked, asking) = ready!(again.poll_unpin(cx));
-                    match asked {
-                        Ok(stream) => this.state = State::Answering(stream, asking),
-                        Err(error) => {
-                            this.state = State::Done;
-                            return Poll::Ready(Some(Err(error)));
-                        }
-                    }
-                }
-                State::Done => return Poll::Ready(None),
-            }
-        }
+        Ok(renewed(stream, asking))
     }
 }
 
