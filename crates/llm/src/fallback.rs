@@ -196,6 +196,11 @@ mod tests {
     async fn every_failure_but_a_refusal_passes_a_request_on() {
         for kind in ALL {
             for act in [fail(kind), Act::Break(0, kind), Act::Break(2, kind)] {
+                // Who was not let in leaves the number.
+                let text = match act {
+                    Act::Fail(ErrorKind::NotAdmitted, _) => "1.0 1.1 ",
+                    _ => "2.0 2.1 ",
+                };
                 let (row, providers) = row(&[act, Act::Answer]);
                 let answer = complete(&row, &request(3, 50)).await;
                 if kind == ErrorKind::Refused {
@@ -205,7 +210,7 @@ mod tests {
                     let answer = answer.unwrap();
                     assert_eq!(
                         (answer.text.as_str(), answer.beginning.provider),
-                        ("2.0 2.1 ", ProviderName::OpenAi)
+                        (text, ProviderName::OpenAi)
                     );
                 }
                 assert!(providers.iter().all(|provider| provider.under_way() == 0));
@@ -244,6 +249,13 @@ mod tests {
         let (row, providers) = row(&[fail(ErrorKind::Timeout), fail(ErrorKind::Timeout), Act::Answer]);
         complete(&row, &request(2, 50)).await.unwrap_err();
         assert_eq!(providers.iter().map(|provider| provider.seen().len()).collect::<Vec<_>>(), [1, 1, 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_let_in_leaves_the_attempt_to_the_next() {
+        let (row, _) = row(&[fail(ErrorKind::NotAdmitted), fail(ErrorKind::NotAdmitted), Act::Answer]);
+        let answer = complete(&row, &request(1, 50)).await.unwrap();
+        assert_eq!((answer.beginning.provider, answer.text.as_str()), (ProviderName::Ollama, "1.0 1.1 "));
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,8 +4,8 @@
 //! Owns what an attempt is: it has a number of its trail, is let in by the trail's gate, and from then
 //! on is recorded and settled exactly once, whether it ends, fails, is dropped while the provider is
 //! silent or in the middle of its answer. One that is not let in, or dropped before it is, is no attempt:
-//! it has used up its number and nothing else, and what a gate had set aside for it is the gate's to
-//! give back. The texts of prompt and answer are never kept here; telemetry does if it is asked to.
+//! it gives its number back where there is a request left to use it, and what a gate had set aside for it
+//! is the gate's to give back. The texts of prompt and answer are never kept here; telemetry does if it is asked to.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -111,6 +111,7 @@ impl<P: LlmProvider> LlmProvider for Observed<P> {
         };
         if let Err(error) = request.trail.gate().admit(&self.plan(number, request)).await {
             self.metrics.llm_attempt(self.name().as_str(), error.kind());
+            request.trail.give_back(number);
             return Err(error);
         }
         // Nothing is awaited between being let in and this guard.

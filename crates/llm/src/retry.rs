@@ -15,8 +15,9 @@
 //! | refused | no | it is an answer |
 //! | not admitted | no | the limits are our own |
 //!
-//! A call for which no attempt was made (its breaker is open, its budget is used up) is not tried
-//! again either: that is for whoever said no.
+//! A call for which no attempt was made (its breaker is open, its budget is used up, our limits did not
+//! let it in) is not tried again either: that is for whoever said no. What an attempt before it met is told
+//! rather than that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +107,8 @@ impl<P: LlmProvider> Asking<P> {
             match self.inner.call(&self.request).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) if self.request.trail.begun() == begun => {
-                    // Nobody was asked: what the attempt before met says more.
+                    // Nobody was asked, by a breaker's or our own limits' word: what the attempt before
+                    // met says more.
                     return Err(failure.unwrap_or(error));
                 }
                 Err(error) => failure = Some(error),
@@ -247,6 +249,17 @@ mod tests {
             request.trail = request.trail.sparing(spared);
             let error = complete(&retry, &request).await.unwrap_err();
             assert_eq!((error.kind, provider.seen().len()), (ErrorKind::Unavailable, made));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn our_own_limits_do_not_hide_what_went_wrong_before() {
+        for failed in [fail(ErrorKind::Unavailable), Act::Break(2, ErrorKind::Unavailable)] {
+            let (retry, provider) = retry([failed, fail(ErrorKind::NotAdmitted)]);
+            let request = request(3, 50);
+            let error = complete(&retry, &request).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Unavailable);
+            assert_eq!((provider.seen().len(), request.trail.begun()), (2, 1));
         }
     }
 

@@ -160,7 +160,12 @@ impl LlmProvider for Scripted {
         let end = stream::iter([Ok(end)]);
         let stream = match act {
             Act::Answer => begun.chain(words(2)).chain(end).boxed(),
-            Act::Fail(kind, wait) => return Err(failure(kind).with_retry_after(wait)),
+            Act::Fail(kind, wait) => {
+                if kind == ErrorKind::NotAdmitted && !self.observed {
+                    request.trail.give_back(number);
+                }
+                return Err(failure(kind).with_retry_after(wait));
+            }
             Act::Break(count, kind) => {
                 begun.chain(words(count)).chain(stream::iter([Err(failure(kind))])).boxed()
             }

@@ -167,6 +167,13 @@ impl Trail {
         self.inner.begun.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok().map(|begun| begun + 1)
     }
 
+    /// Gives back the attempt of this number, the latest, which was not made after all.
+    pub fn give_back(&self, number: u32) {
+        let before = number.saturating_sub(1);
+        // Where another one was taken meanwhile, numbers stay what they are.
+        let _ = self.inner.begun.compare_exchange(number, before, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// Who lets attempts in.
     #[must_use]
     pub fn gate(&self) -> &Arc<dyn Gate> {
@@ -209,6 +216,16 @@ mod tests {
         let other = trail.clone();
         assert_eq!((trail.take(), other.take(), trail.take()), (Some(1), Some(2), None));
         assert!(!trail.has_budget());
+    }
+
+    #[test]
+    fn the_latest_attempt_can_be_given_back() {
+        let trail = Trail::open(2);
+        assert_eq!((trail.take(), trail.take()), (Some(1), Some(2)));
+        trail.give_back(1);
+        assert_eq!(trail.begun(), 2, "it is not the latest");
+        trail.give_back(2);
+        assert_eq!((trail.begun(), trail.take(), trail.take()), (1, Some(2), None));
     }
 
     #[test]
