@@ -1,7 +1,7 @@
 //! The next provider, when one has failed for good.
 //!
-//! Owns the order in which providers are asked, which failures pass a request on, and which of
-//! several failures is told in the end. Each provider is told to spare an attempt for each one after
+//! Owns the order in which providers are asked, which failures pass a request on (and counts them), and
+//! which of several failures is told in the end. Each provider is told to spare an attempt for each one after
 //! it ([`Trail::sparing`](crate::Trail::sparing)), by which [`crate::Retry`] leaves them attempts and
 //! [`crate::Deadline`] time.
 //!
@@ -16,6 +16,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use telemetry::Metrics;
 use tokio::time::Instant;
 
 use crate::renewed::{Renew, renewed};
@@ -25,13 +26,14 @@ use crate::{CompletionStream, ErrorKind, LlmError, LlmProvider, ProviderName, Re
 pub struct Fallback {
     first: Arc<dyn LlmProvider>,
     others: Arc<[Arc<dyn LlmProvider>]>,
+    metrics: Metrics,
 }
 
 impl Fallback {
     /// Asks `first`, and the `others` in their order when it fails for good.
     #[must_use]
-    pub fn new(first: Arc<dyn LlmProvider>, others: Vec<Arc<dyn LlmProvider>>) -> Self {
-        Self { first, others: others.into() }
+    pub fn new(first: Arc<dyn LlmProvider>, others: Vec<Arc<dyn LlmProvider>>, metrics: Metrics) -> Self {
+        Self { first, others: others.into(), metrics }
     }
 }
 
@@ -82,6 +84,9 @@ fn more_telling(earlier: Option<LlmError>, later: LlmError) -> LlmError {
 /// One request on its way along the providers.
 struct Asking {
     others: Arc<[Arc<dyn LlmProvider>]>,
+    metrics: Metrics,
+    /// Who was asked last.
+    here: ProviderName,
     /// How many of the others have been asked.
     asked: usize,
     request: Request,
@@ -99,7 +104,7 @@ impl Asking {
     async fn go_on(&mut self, mut failure: LlmError) -> Result<CompletionStream, LlmError> {
         loop {
             let on = passes_on(failure.kind);
-            let from = failure.kind();
+            let reason = failure.kind();
             let most_telling = more_telling(self.failure.take(), failure);
             let Some(next) = self.others.get(self.asked).filter(|_| on).cloned() else {
                 return Err(most_telling);
@@ -107,11 +112,15 @@ impl Asking {
             if !self.request.trail.has_budget() || Instant::now() >= self.request.deadline {
                 return Err(most_telling);
             }
+            let (from, to) = (std::mem::replace(&mut self.here, next.name()), next.name());
             tracing::warn!(
-                error.r#type = from,
-                next = next.name().as_str(),
+                provider = from.as_str(),
+                error.r#type = reason,
+                next = to.as_str(),
                 "an LLM provider failed for good and the next one is asked"
             );
+            // Here and not with the attempts: who is left alone by its breaker makes none.
+            self.metrics.llm_fell_back(from.as_str(), to.as_str(), reason);
             self.failure = Some(most_telling);
             self.asked += 1;
             match next.call(&self.request()).await {
@@ -140,8 +149,14 @@ impl LlmProvider for Fallback {
     }
 
     async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError> {
-        let mut asking =
-            Asking { others: Arc::clone(&self.others), asked: 0, request: request.clone(), failure: None };
+        let mut asking = Asking {
+            others: Arc::clone(&self.others),
+            metrics: self.metrics.clone(),
+            here: self.name(),
+            asked: 0,
+            request: request.clone(),
+            failure: None,
+        };
         let stream = match self.first.call(&asking.request()).await {
             Ok(stream) => stream,
             Err(error) => asking.go_on(error).await?,
@@ -156,6 +171,7 @@ mod tests {
     use std::time::Duration;
 
     use futures::StreamExt;
+    use telemetry::Metrics;
     use tokio::time::{Instant, timeout};
 
     use super::Fallback;
@@ -172,7 +188,7 @@ mod tests {
             .collect();
         let mut row = providers.iter().map(|provider| Arc::clone(provider) as Arc<dyn LlmProvider>);
         let first = row.next().unwrap();
-        (Fallback::new(first, row.collect()), providers)
+        (Fallback::new(first, row.collect(), Metrics::unregistered()), providers)
     }
 
     fn fail(kind: ErrorKind) -> Act {
@@ -266,7 +282,10 @@ mod tests {
             let acts = [stall.clone(), stall, Act::Drip(Duration::from_secs(1), 9)];
             let providers = acts.map(|act| Arc::new(Deadline::new(Scripted::new([act]), limit)));
             let mut row = providers.iter().map(|provider| Arc::clone(provider) as Arc<dyn LlmProvider>);
-            let row = Deadline::new(Fallback::new(row.next().unwrap(), row.collect()), limit);
+            let row = Deadline::new(
+                Fallback::new(row.next().unwrap(), row.collect(), Metrics::unregistered()),
+                limit,
+            );
             let started = Instant::now();
             complete(&row, &request(3, 60)).await.unwrap();
             assert_eq!(started.elapsed().as_secs(), 10 + 10 + 9);

@@ -56,13 +56,14 @@ impl<P: LlmProvider> Observed<P> {
         }
     }
 
-    /// Counts what made this attempt necessary.
+    /// Counts what made this provider be asked again. (What passes a request on to another one is
+    /// counted there: it need not be an attempt.)
     fn count_cause(&self, request: &Request) {
         let here = self.name();
-        match request.trail.last_failure() {
-            Some((before, reason)) if before == here => self.metrics.llm_retried(here.as_str(), reason),
-            Some((before, reason)) => self.metrics.llm_fell_back(before.as_str(), here.as_str(), reason),
-            None => {}
+        if let Some((before, reason)) = request.trail.last_failure()
+            && before == here
+        {
+            self.metrics.llm_retried(here.as_str(), reason);
         }
     }
 

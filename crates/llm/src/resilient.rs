@@ -20,6 +20,7 @@ use crate::{
 pub struct Resilient {
     provider: Arc<dyn LlmProvider>,
     circuit: Circuit,
+    metrics: Metrics,
     limit: Duration,
 }
 
@@ -33,9 +34,9 @@ impl Resilient {
         backoff: Backoff,
     ) -> Self {
         let circuit = Circuit::new(adapter.name(), adapter.model(), metrics.clone());
-        let observed = Observed::new(Deadline::new(adapter, limit), metrics, prices);
+        let observed = Observed::new(Deadline::new(adapter, limit), metrics.clone(), prices);
         let provider = Arc::new(Retry::new(Breaker::new(observed, circuit.clone()), backoff));
-        Self { provider, circuit, limit }
+        Self { provider, circuit, metrics, limit }
     }
 
     /// Which provider it is.
@@ -66,7 +67,8 @@ impl Resilient {
     #[must_use]
     pub fn or(&self, others: &[Self]) -> Arc<dyn LlmProvider> {
         let others = others.iter().map(|other| Arc::clone(&other.provider)).collect();
-        Arc::new(Deadline::new(Fallback::new(Arc::clone(&self.provider), others), self.limit))
+        let row = Fallback::new(Arc::clone(&self.provider), others, self.metrics.clone());
+        Arc::new(Deadline::new(row, self.limit))
     }
 }
 

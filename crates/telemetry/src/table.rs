@@ -339,7 +339,7 @@ pub const LLM_FALLBACKS: Metric = Metric {
     unit: "",
     kind: Kind::Counter,
     labels: &["from", "to", "reason"],
-    help: "Times that an LLM provider was asked in place of one that failed, by the kind of error",
+    help: "Times that a request went on to another LLM provider, by the kind of error of the one before",
     buckets: &[],
 };
 /// Attempts that a budget or limit did not let in.

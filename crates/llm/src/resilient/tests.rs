@@ -26,8 +26,12 @@ const LIMIT: Duration = Duration::from_secs(50);
 const TICK: Duration = Duration::from_millis(2);
 
 fn resilient(provider: Arc<Scripted>) -> Resilient {
+    counted(provider, &Metrics::unregistered())
+}
+
+fn counted(provider: Arc<Scripted>, metrics: &Metrics) -> Resilient {
     let prices = Arc::new(Prices::shipped().unwrap());
-    Resilient::new(provider, Metrics::unregistered(), prices, LIMIT, Backoff::default())
+    Resilient::new(provider, metrics.clone(), prices, LIMIT, Backoff::default())
 }
 
 /// Providers with these scripts in a row, none of which may be asked while its breaker is open.
@@ -260,4 +264,27 @@ async fn a_provider_that_is_down_is_asked_a_few_times_and_then_left_alone() {
     assert_eq!(first.alone().name(), ProviderName::Claude);
     assert!(crate::complete(&*first.alone(), &request(3, 20)).await.is_err());
     assert_eq!((first.health().state, second.health().state), (BreakerState::Open, BreakerState::Closed));
+}
+
+/// Also while its breaker keeps a provider from being asked at all.
+#[tokio::test(start_paused = true)]
+async fn every_request_that_goes_on_to_another_provider_is_counted() {
+    let metrics = Metrics::unregistered();
+    let down = Arc::new(Scripted::choosing(|| Act::Fail(ErrorKind::Overloaded, None)).observed());
+    let well = Arc::new(Scripted::choosing(|| Act::Answer).named(NAMES[1]).observed());
+    let (first, second) = (counted(down, &metrics), counted(well, &metrics));
+    let provider = first.or(&[second]);
+    for _ in 0..30 {
+        assert!(answered(Arc::clone(&provider), request(3, 20)).await);
+    }
+    assert_eq!(first.health().state, BreakerState::Open);
+    let shown = metrics.render();
+    let count = |reason: &str| -> u32 {
+        let line =
+            format!(r#"bookstore_llm_fallbacks_total{{from="claude",reason="{reason}",to="openai"}} "#);
+        let value = shown.lines().find_map(|shown| shown.strip_prefix(&line));
+        value.unwrap_or_else(|| panic!("{line} is missing in\n{shown}")).parse().unwrap()
+    };
+    // Before the breaker opened, and after.
+    assert_eq!(count("overloaded") + count("unavailable"), 30, "{shown}");
 }
