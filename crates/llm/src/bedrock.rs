@@ -2,14 +2,14 @@
 //! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>).
 //!
 //! Owns the request and how the SDK is set up; what an answer says is in [`said`], what a refusal says
-//! in [`refusal`], what only the HTTP exchange shows in [`exchange`], credentials in [`keys`].
+//! in [`refusal`], what only the HTTP exchange shows in [`exchange`], how it is connected to in
+//! [`connection`], credentials in [`keys`].
 //!
 //! The SDK reads the standard variables `AWS_*` and the shared configuration files itself, as everything
 //! that speaks to AWS does: credentials, region, `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`,
 //! `AWS_BEARER_TOKEN_BEDROCK`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -20,7 +20,6 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::retry::RetryConfig;
-use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
 use aws_sdk_bedrockruntime::config::{Builder, StalledStreamProtectionConfig};
 use aws_sdk_bedrockruntime::types::{
     ContentBlock, ConversationRole, InferenceConfiguration, Message, SystemContentBlock,
@@ -28,7 +27,6 @@ use aws_sdk_bedrockruntime::types::{
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::timeout_at;
 
 use self::exchange::Exchange;
 use self::keys::Keys;
@@ -39,6 +37,7 @@ use crate::{
     Beginning, CompletionStream, Delivery, ErrorKind, LlmError, LlmProvider, Prompt, ProviderName, Request,
 };
 
+mod connection;
 mod exchange;
 mod keys;
 mod refusal;
@@ -48,10 +47,6 @@ mod said;
 const WHO: &str = "Bedrock";
 /// Where it is asked unless a setting says otherwise.
 const REGION: &str = "us-east-1";
-/// Longest wait for a connection.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// Longest wait for the head of an answer, and longest silence within one.
-const SILENCE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Bedrock in a region, and a model or an inference profile there.
 #[derive(Clone)]
@@ -112,11 +107,9 @@ impl Bedrock {
     /// One request a call; and silence is measured here, where a model may think for as long as other
     /// providers' do: the SDK's protection against stalled streams has twenty seconds.
     fn of(config: Builder, model: &str) -> Self {
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(CONNECT_DEADLINE).read_timeout(SILENCE_DEADLINE).build();
         let config = config
+            .http_client(connection::client())
             .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Self { client: Client::from_conf(config), model: Arc::from(model) }
@@ -173,10 +166,7 @@ impl LlmProvider for Bedrock {
 
     async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError> {
         let exchange = Exchange::new(request.prompt.max_output_tokens);
-        let asked = timeout_at(request.deadline, self.ask(request, &exchange)).await.unwrap_or_else(|_| {
-            let detail = format!("{WHO} at {} did not answer in time; ask again", exchange.seen().place);
-            Err(LlmError::new(ErrorKind::Timeout, detail))
-        });
+        let asked = self.ask(request, &exchange).await;
         let seen = exchange.seen();
         let frames = match asked {
             Ok(frames) => frames,

@@ -16,13 +16,13 @@ use tokio::time::{Instant, timeout_at};
 use crate::{Beginning, ErrorKind, LlmError, ProviderName};
 
 /// Longest wait for a connection.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Longest silence within an answer; loading a model can take this long.
-const SILENCE_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const SILENCE_DEADLINE: Duration = Duration::from_secs(60);
 /// Longest wait for the body of a refusal, whose status is known already.
-const REFUSAL_DEADLINE: Duration = Duration::from_secs(3);
+pub(crate) const REFUSAL_DEADLINE: Duration = Duration::from_secs(3);
 /// Bytes of a refusal's body that are read.
-const LONGEST_REFUSAL: usize = 16 << 10;
+pub(crate) const LONGEST_REFUSAL: usize = 16 << 10;
 /// Characters of a provider's own words in an error.
 const LONGEST_QUOTE: usize = 300;
 /// Longest wait that a provider can ask for.
@@ -57,7 +57,7 @@ pub(crate) fn client(base_url: &str, setting: &str) -> Result<(Client, Url), Llm
 }
 
 /// Whether an address is this machine's own.
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"

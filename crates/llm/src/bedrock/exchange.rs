@@ -22,16 +22,12 @@ use http_body::{Body, Frame};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Sleep;
 
-use crate::endpoint::{SIMULATED_HEADER, request_id, retry_after};
+use crate::endpoint::{LONGEST_REFUSAL, REFUSAL_DEADLINE, SIMULATED_HEADER, request_id, retry_after};
 
 /// Bytes of an answer at most, whatever is asked for.
 const SHORTEST_BOUND: usize = 1 << 20;
 /// Bytes of an answer that a token takes at most: an event with its padding.
 const BYTES_A_TOKEN: usize = 1 << 10;
-/// Bytes of a refusal's body that are read.
-const LONGEST_REFUSAL: usize = 16 << 10;
-/// Longest wait for the body of a refusal, whose status is known already.
-const REFUSAL_DEADLINE: Duration = Duration::from_secs(3);
 /// The header that names the exception (AWS `restJson1` protocol, "Operation error serialization").
 const EXCEPTION_HEADER: &str = "x-amzn-errortype";
 

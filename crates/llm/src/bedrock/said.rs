@@ -17,7 +17,8 @@ use aws_sdk_bedrockruntime::types::{
 use futures::StreamExt;
 use tokio::time::timeout;
 
-use super::{Frames, SILENCE_DEADLINE, WHO, refusal};
+use super::{Frames, WHO, refusal};
+use crate::endpoint::SILENCE_DEADLINE;
 use crate::{Chunk, Cost, Ending, ErrorKind, LlmError, StopReason, TokenUsage, answer};
 
 /// A piece of an answer, as the SDK has read it.

@@ -36,6 +36,7 @@ macro_rules! contract {
             dropping_an_answer_ends_the_call,
             noise_is_survived,
             a_server_that_is_not_there_is_unavailable,
+            no_proxy_is_asked_for_what_is_on_this_machine,
         );
     };
     ($wire:expr => $($test:ident),* $(,)?) => {
@@ -138,6 +139,21 @@ pub async fn samples_are_understood(wire: &Wire) {
         answer.simulated = true;
         asking.check(marked).await;
     }
+}
+
+/// Whatever proxy the environment names: this file's own test passes with one that is not there. It is
+/// another process, for an environment belongs to all of one.
+pub async fn no_proxy_is_asked_for_what_is_on_this_machine(wire: &Wire) {
+    let proxy = "http://127.0.0.1:9";
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", &format!("{}::samples_are_understood", wire.name)]);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        child.env(name, proxy).env(name.to_ascii_lowercase(), proxy);
+    }
+    child.env_remove("NO_PROXY").env_remove("no_proxy");
+    let ran = child.kill_on_drop(true).output().await.unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{}: {said}", wire.name);
 }
 
 /// The provider's own cases.
