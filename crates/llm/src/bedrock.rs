@@ -261,6 +261,28 @@ mod tests {
         }
     }
 
+    /// Nobody accepts here, and no more connections fit into the queue of those who wait for it.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_not_made_in_time_is_unavailable_and_asked_nothing() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..8 {
+            let connecting = tokio::net::TcpStream::connect(address);
+            waiting.extend(tokio::time::timeout(Duration::from_millis(200), connecting).await);
+        }
+        assert!(waiting.len() < 8, "the queue takes all");
+        let bedrock =
+            Bedrock::with_keys(&format!("http://{address}"), "us-east-1", "id", &"key".into(), None, "m");
+        for delivery in [Delivery::Streamed, Delivery::Whole] {
+            let error = ask(&bedrock, delivery).await;
+            assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+            assert!(error.detail.contains("cannot be reached (no connection in time)"), "{error}");
+        }
+    }
+
     #[tokio::test]
     async fn what_cannot_be_asked_is_a_bad_request() {
         let error = ask(

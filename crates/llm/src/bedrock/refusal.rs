@@ -82,7 +82,7 @@ where
         SdkError::TimeoutError(_) => {
             LlmError::new(ErrorKind::Timeout, format!("{WHO}{place} did not answer in time; ask again"))
         }
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+        SdkError::DispatchFailure(failure) if failure.is_timeout() && !is_connecting(error) => {
             LlmError::new(ErrorKind::Timeout, format!("{WHO}{place} did not answer in time; ask again"))
         }
         SdkError::ConstructionFailure(_) => {
@@ -96,7 +96,8 @@ where
             LlmError::new(ErrorKind::BadRequest, detail)
         }
         _ => {
-            let why = quote(&innermost(error), None);
+            let why = if is_connecting(error) { "no connection in time" } else { &innermost(error) };
+            let why = quote(why, None);
             let detail = format!(
                 "{WHO}{place} cannot be reached ({why}); check AWS_REGION, \
                  AWS_ENDPOINT_URL_BEDROCK_RUNTIME and the network"
@@ -179,6 +180,12 @@ fn said(kind: ErrorKind, code: &str, status: Option<u16>, message: &str, model: 
         }
     };
     LlmError::new(kind, detail)
+}
+
+/// Whether time was up before there was a connection, so that nothing was asked. The SDK says that in
+/// words alone: its own type for it is private (`aws-smithy-http-client`, `HttpTimeoutError`).
+fn is_connecting(error: &dyn Error) -> bool {
+    error.to_string().starts_with("HTTP connect timeout") || error.source().is_some_and(is_connecting)
 }
 
 /// The innermost reason. It has addresses in it, no headers.
