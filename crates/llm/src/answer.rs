@@ -1,7 +1,7 @@
 //! An answer as it comes: frames in, chunks out, by what a protocol makes of each frame.
 //!
 //! Owns what holds of every answer: it opens with its beginning, closes with its end, has text, is
-//! bounded, and a failure says whose it was and what was used up. Must not know a provider's JSON.
+//! bounded, names a model, and a failure says whose it was and what was used up. Must not know a provider's JSON.
 
 use std::borrow::Borrow;
 use std::collections::VecDeque;
@@ -19,6 +19,8 @@ const LONGEST_ANSWER: usize = 16 << 20;
 /// How long the end of a body is waited for after the last frame. Its connection can then be used
 /// again; it has come by then nearly always.
 const LINGER: Duration = Duration::from_millis(5);
+/// Longest name of a model that is kept.
+const LONGEST_NAME: usize = 200;
 /// A count of tokens above this is none.
 const MOST_TOKENS: u64 = 1 << 40;
 
@@ -33,6 +35,7 @@ pub(crate) trait Reader<F: ?Sized = str>: Send + 'static {
 
 struct Answer<R, O> {
     who: &'static str,
+    requested_model: String,
     request_id: Option<String>,
     frames: BoxStream<'static, Result<O, LlmError>>,
     reader: R,
@@ -47,9 +50,9 @@ pub(crate) fn answer<F: ?Sized + 'static, O: Borrow<F> + Send + 'static>(
     frames: BoxStream<'static, Result<O, LlmError>>,
     reader: impl Reader<F>,
 ) -> CompletionStream {
-    let request_id = beginning.request_id.clone();
+    let (requested_model, request_id) = (beginning.requested_model.clone(), beginning.request_id.clone());
     let chunks = VecDeque::from([Chunk::Begun(beginning)]);
-    let answer = Answer { who, request_id, frames, reader, chunks, length: 0 };
+    let answer = Answer { who, requested_model, request_id, frames, reader, chunks, length: 0 };
     futures::stream::unfold(Some(answer), |answer| async move {
         let mut answer = answer?;
         match answer.next::<F>().await {
@@ -77,9 +80,12 @@ impl<R, O> Answer<R, O> {
                     }
                     return Ok(Chunk::Text(text));
                 }
-                Some(Chunk::End(ending)) => {
+                Some(Chunk::End(mut ending)) => {
                     if self.length == 0 {
                         return Err(self.silent(&ending));
+                    }
+                    if !is_name(&ending.model) {
+                        ending.model.clone_from(&self.requested_model);
                     }
                     let _ = timeout(LINGER, self.frames.next()).await;
                     return Ok(Chunk::End(ending));
@@ -127,6 +133,12 @@ impl<R, O> Answer<R, O> {
     }
 }
 
+/// Whether a model can have this name. It is what a server says, and gets into answers, the store and
+/// spans.
+fn is_name(model: &str) -> bool {
+    !model.trim().is_empty() && model.len() <= LONGEST_NAME && !model.chars().any(char::is_control)
+}
+
 /// A frame that is not its protocol's JSON. What it says is not repeated: it can be anything.
 pub(crate) fn malformed(who: &str, error: &serde_json::Error) -> LlmError {
     let (line, column) = (error.line(), error.column());
@@ -147,7 +159,7 @@ mod tests {
 
     use futures::StreamExt;
 
-    use super::{LONGEST_ANSWER, Reader, answer};
+    use super::{LONGEST_ANSWER, LONGEST_NAME, Reader, answer, is_name};
     use crate::{Beginning, Chunk, Cost, Ending, ErrorKind, LlmError, ProviderName, StopReason, TokenUsage};
 
     /// Frames are the text; an empty one is the end, a full stop the end of all tokens.
@@ -177,7 +189,7 @@ mod tests {
     async fn ask(frames: Vec<&str>) -> Vec<Result<Chunk, LlmError>> {
         let beginning = Beginning {
             provider: ProviderName::Claude,
-            requested_model: String::new(),
+            requested_model: "asked".to_owned(),
             request_id: Some("req_1".to_owned()),
             simulated: false,
         };
@@ -190,7 +202,18 @@ mod tests {
         let said = ask(vec!["a", "b", "", "c"]).await;
         assert_eq!(said.len(), 4);
         assert!(matches!(&said[0], Ok(Chunk::Begun(_))));
-        assert!(matches!(&said[3], Ok(Chunk::End(_))));
+        assert!(matches!(&said[3], Ok(Chunk::End(ending)) if ending.model == "asked"), "{said:?}");
+    }
+
+    #[test]
+    fn names_of_models_are_short_and_printable() {
+        let longest = "a".repeat(LONGEST_NAME);
+        for name in ["llama3.2", "openai/gpt-oss 20b", "模型", &longest] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", " ", "a\n", "\u{1b}[31m", "a\u{85}", &format!("{longest}a")] {
+            assert!(!is_name(name), "{name:?}");
+        }
     }
 
     #[tokio::test]

@@ -184,7 +184,8 @@ pub struct Beginning {
 /// What a provider says at the end of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ending {
-    /// The model that really answered, as the provider names it.
+    /// The model that really answered, as the provider names it; the one that was asked where it names
+    /// none, or one that no model can have.
     pub model: String,
     /// Tokens, if the provider reported them; [`crate::Observed`] estimates them otherwise.
     pub usage: Option<TokenUsage>,

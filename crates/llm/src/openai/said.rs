@@ -17,8 +17,6 @@ use crate::{Chunk, Cost, Ending, ErrorKind, LlmError, StopReason, TokenUsage};
 
 /// What a stream ends with.
 const DONE: &str = "[DONE]";
-/// Longest name of a model that is kept.
-const LONGEST_NAME: usize = 200;
 
 /// A chunk or a whole answer: they differ in where a choice has its text.
 #[derive(Deserialize)]
@@ -143,7 +141,7 @@ impl Reader {
                 return Err(LlmError::new(ErrorKind::BadAnswer, detail));
             }
         };
-        let model = self.model.take().unwrap_or_else(|| self.place.model.clone());
+        let model = self.model.take().unwrap_or_default();
         chunks.push_back(Chunk::End(Ending { model, usage: self.usage, stop, cost: Cost::UNKNOWN }));
         Ok(())
     }
@@ -162,8 +160,7 @@ impl answer::Reader for Reader {
             };
             return Err(self.place.failed(&error, None));
         }
-        let fits = |model: &String| !model.is_empty() && model.len() <= LONGEST_NAME;
-        self.model = frame.model.filter(fits).or_else(|| self.model.take());
+        self.model = frame.model.filter(|model| !model.is_empty()).or_else(|| self.model.take());
         // Those that come with every chunk are totals so far; the last ones count.
         let usage = frame.usage.and_then(|usage| serde_json::from_value::<Usage>(usage).ok());
         self.usage = usage.as_ref().and_then(Usage::total).or(self.usage);

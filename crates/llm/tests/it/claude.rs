@@ -385,6 +385,15 @@ fn unusual() -> Vec<Case> {
         let body = message(&json!([{"type": "text", "text": TEXT}]), reason);
         cases.push(Case::answer(reason, Delivery::Whole, whole(&body), answer));
     }
+    for model in [json!(""), json!("\u{1b}[2J"), json!("a".repeat(300_000))] {
+        let mut events = vec![start(), text(TEXT), delta("end_turn"), stop()];
+        events[0]["message"]["model"] = model.clone();
+        let mut body = message(&json!([{"type": "text", "text": TEXT}]), "end_turn");
+        body["model"] = model;
+        let answer = Answer { model: WIRE.model.to_owned(), ..good() };
+        cases.push(streamed("a name that no model has", &events, answer.clone()));
+        cases.push(Case::answer("a name that no model has", Delivery::Whole, whole(&body), answer));
+    }
     let others = [
         json!({"type": "thinking", "thinking": "Hm", "signature": "EqQB"}),
         json!({"type": "redacted_thinking", "data": "EmwK"}),

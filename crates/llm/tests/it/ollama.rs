@@ -262,7 +262,7 @@ fn unusual() -> Vec<Case> {
         both(&format!("figures {figures}"), &last, Answer { usage, ..good() });
     }
     let bare = json!({"message": {"content": TEXT}, "done": true, "done_reason": "stop", "new": [1]});
-    both("little said", &bare, Answer { usage: None, model: String::new(), ..good() });
+    both("little said", &bare, Answer { usage: None, ..good() });
     let mut thought = last(TEXT);
     thought["message"]["thinking"] = json!("not this");
     thought["message"]["tool_calls"] = json!([{"function": {}}]);
