@@ -71,13 +71,21 @@ impl Bound {
         let hosted = host == "api.openai.com"
             || [".api.openai.com", ".openai.azure.com"].iter().any(|end| host.ends_with(end));
         let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
-        let series = ["o1", "o3", "o4", "gpt-5"];
-        let reasons = series.iter().any(|series| {
-            let rest = name.strip_prefix(series);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
-        });
-        if hosted || reasons { Self::Completion } else { Self::Tokens }
+        if hosted || reasons(&name) { Self::Completion } else { Self::Tokens }
     }
+}
+
+/// Whether this is a model of the series that reason: o1 and whatever follows it, gpt-5 and whatever
+/// follows it. Those to come are taken for what their predecessors were.
+fn reasons(name: &str) -> bool {
+    let series = |opening: &str, first: u32| {
+        let Some(rest) = name.strip_prefix(opening) else { return false };
+        let end = rest.find(|next: char| !next.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, rest) = rest.split_at(end);
+        number.parse().is_ok_and(|number: u32| number >= first)
+            && (rest.is_empty() || rest.starts_with(['-', '.']))
+    };
+    series("o", 1) || series("gpt-", 5)
 }
 
 impl OpenAi {
@@ -197,8 +205,29 @@ mod tests {
             ("gateway", "openai/o3-mini", Bound::Completion),
             ("gateway", "o1", Bound::Completion),
             ("gateway", "GPT-5.1-mini", Bound::Completion),
+            ("gateway", "gpt-6-sol", Bound::Completion),
+            ("gateway", "gpt-10", Bound::Completion),
+            ("gateway", "gpt-50b-instruct", Bound::Tokens),
+            ("gateway", "gpt-5o", Bound::Tokens),
+            ("gateway", "gpt-3.5-turbo", Bound::Tokens),
+            ("gateway", "o12-mini", Bound::Completion),
+            ("gateway", "o", Bound::Tokens),
         ] {
             assert_eq!(Bound::of(host, model), bound, "{host} {model}");
+        }
+    }
+
+    /// All that the file of prices sells, so that a series that is new there is thought of here.
+    #[test]
+    fn models_that_are_sold_have_the_name_of_their_series() {
+        let file: serde_json::Value = serde_json::from_str(include_str!("prices.json")).unwrap();
+        let rows = file["prices"].as_array().unwrap().iter();
+        let models: Vec<_> =
+            rows.filter(|row| row["provider"] == "openai").filter_map(|row| row["model"].as_str()).collect();
+        assert!(models.len() > 20, "{models:?}");
+        for model in models {
+            let bound = if model.starts_with("gpt-4") { Bound::Tokens } else { Bound::Completion };
+            assert_eq!(Bound::of("gateway", model), bound, "{model}");
         }
     }
 
