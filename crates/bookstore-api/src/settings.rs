@@ -460,6 +460,8 @@ impl Checked {
             self.mistake(format!("{name}: holds a user name or password, which it may not"));
         } else if !sound {
             self.mistake(format!("{name}: {url:?} is not a URL such as http://127.0.0.1:11434"));
+        } else if url.contains(['?', '#']) {
+            self.mistake(format!("{name}: {url:?} has a ? or # in it, after which no path can follow"));
         }
         url
     }
@@ -560,5 +562,16 @@ mod tests {
         let url = "rediss://user:canary@cache.example:6380/2";
         let settings = check(&["--redis-url", url], None).unwrap();
         assert!(settings.redis_url.is_some() && !format!("{settings:?}").contains("canary"));
+    }
+
+    #[test]
+    fn an_address_that_no_path_can_follow_is_refused() {
+        for flag in ["--ollama-base-url", "--openai-base-url", "--anthropic-base-url"] {
+            for url in ["http://h/openai?api-version=2025-01-01", "http://h/v1#a", "http://h/v1?"] {
+                let mistakes = check(&[&format!("{flag}={url}")], None).unwrap_err();
+                assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+                assert!(mistakes[0].contains("BASE_URL") && mistakes[0].contains("? or #"), "{mistakes:?}");
+            }
+        }
     }
 }

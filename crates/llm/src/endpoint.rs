@@ -44,6 +44,10 @@ pub(crate) fn client(base_url: &str, setting: &str) -> Result<(Client, Url), Llm
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(invalid());
     }
+    if url.query().is_some() || url.fragment().is_some() {
+        let detail = format!("{setting} has a ? or # in it, after which no path can follow; leave it out");
+        return Err(LlmError::new(ErrorKind::BadRequest, detail));
+    }
     let builder = Client::builder()
         .connect_timeout(CONNECT_DEADLINE)
         .read_timeout(SILENCE_DEADLINE)
@@ -387,7 +391,9 @@ mod tests {
             assert_eq!(at(base).url("/v1/messages"), url);
         }
         assert_eq!(at("https://me:pass@h/a/").shown(), "https://h/a");
-        for base in ["", "h", "ftp://h", "unix:/a", "http://"] {
+        for base in
+            ["", "h", "ftp://h", "unix:/a", "http://", "http://h/a?api-version=1", "http://h?", "http://h/#a"]
+        {
             assert_eq!(client(base, "X").unwrap_err().kind, ErrorKind::BadRequest, "{base}");
         }
     }
