@@ -574,4 +574,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn each_provider_that_may_be_asked_needs_an_attempt() {
+        let fallback = "--llm-fallback=simulated";
+        let mistakes = check(&["--llm-attempts=1", fallback], None).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].contains("LLM_ATTEMPTS") && mistakes[0].contains("LLM_FALLBACK"), "{mistakes:?}");
+        assert_eq!(check(&["--llm-attempts=2", fallback], None).unwrap().llm.attempts, 2);
+        assert_eq!(check(&["--llm-attempts=1"], None).unwrap().llm.attempts, 1);
+        for wrong in ["--llm-attempts=0", "--llm-attempts=many"] {
+            assert_eq!(check(&[wrong, fallback], None).unwrap_err().len(), 1, "it is told once");
+        }
+    }
 }

@@ -33,7 +33,7 @@ pub(super) struct LlmOptions {
     /// Seconds for an answer, all attempts in all; at most 54, so that it still fits its request.
     #[arg(long, global = true, env = "LLM_DEADLINE_SECONDS", default_value = "50", hide_env_values = true)]
     llm_deadline_seconds: String,
-    /// Attempts for an answer at most, over all providers.
+    /// Attempts for an answer at most, over all providers; one at least for each that may be asked.
     #[arg(long, global = true, env = "LLM_ATTEMPTS", default_value = "3", hide_env_values = true)]
     llm_attempts: String,
     /// Ask providers to stream even where the client wants the answer in one piece: it is how the time
@@ -230,6 +230,7 @@ impl LlmSettings {
             checked.mistake(format!("LLM_PRICES_FILE: {error}"));
             Prices::none()
         });
+        let attempts = checked.attempts(&options.llm_attempts, fallback.len());
         let mut settings = Self {
             provider,
             fallback,
@@ -239,8 +240,7 @@ impl LlmSettings {
                 1,
                 54,
             )),
-            attempts: u32::try_from(checked.number("LLM_ATTEMPTS", &options.llm_attempts, 1, 20))
-                .unwrap_or(1),
+            attempts,
             delivery: if checked.flag("LLM_STREAM_UPSTREAM", &options.llm_stream_upstream, true) {
                 Delivery::Streamed
             } else {
@@ -311,6 +311,20 @@ impl Checked {
             self.mistake(format!("{name}: {text:?} is none of {names}"));
         }
         provider
+    }
+
+    /// Attempts for an answer, one at least for each of those who may be asked: whoever has none left is
+    /// never asked.
+    fn attempts(&mut self, text: &str, fallbacks: usize) -> u32 {
+        let attempts = self.number("LLM_ATTEMPTS", text, 1, 20);
+        let needed = 1 + fallbacks as u64;
+        if attempts < needed && text.trim() == attempts.to_string() {
+            self.mistake(format!(
+                "LLM_ATTEMPTS: {attempts} is too little for LLM_PROVIDER and {fallbacks} in LLM_FALLBACK, \
+                 who need an attempt each; set {needed} or more, or name fewer"
+            ));
+        }
+        u32::try_from(attempts).unwrap_or(1)
     }
 
     fn model(&mut self, name: &str, text: &str, example: &str) -> String {
