@@ -39,13 +39,12 @@ pub struct Route {
 }
 
 impl Providers {
-    /// Providers by name; `default` is asked first, and when it fails those of `fallback` that are there.
-    pub fn new(own: Vec<Resilient>, default: &Resilient, fallback: &[ProviderName]) -> Self {
+    /// Providers by name; `default` is asked first, and the `others` of them when it fails.
+    pub fn new(own: Vec<Resilient>, default: &Resilient, others: &[Resilient]) -> Self {
         let alone = own.iter().map(|one| ((one.name(), one.model().to_owned()), one.alone())).collect();
         let own: BTreeMap<_, _> = own.into_iter().map(|one| (one.name(), one)).collect();
-        let others: Vec<Resilient> = fallback.iter().filter_map(|name| own.get(name).cloned()).collect();
         let order = std::iter::once(default.name()).chain(others.iter().map(Resilient::name)).collect();
-        Self { own, order, default: default.or(&others), alone }
+        Self { own, order, default: default.or(others), alone }
     }
 
     /// The same, with another model of a provider, for experiments.

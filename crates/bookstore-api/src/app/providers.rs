@@ -15,7 +15,7 @@ use crate::settings::{HostedSettings, LlmSettings};
 /// The providers that the settings name.
 ///
 /// # Errors
-/// When an adapter cannot be set up.
+/// When an adapter cannot be set up, or one that is to answer has no settings.
 pub(super) async fn assemble(settings: &LlmSettings, metrics: &Metrics) -> Result<Providers, LlmError> {
     let bedrock = match &settings.bedrock_model {
         Some(model) => Some(Bedrock::from_environment(model).await),
@@ -26,11 +26,16 @@ pub(super) async fn assemble(settings: &LlmSettings, metrics: &Metrics) -> Resul
     for name in ProviderName::ALL {
         own.extend(assembly.provider(name, None)?);
     }
-    let default = own.iter().find(|provider| provider.name() == settings.provider).cloned();
-    let default = default.ok_or_else(|| {
-        LlmError::new(ErrorKind::BadRequest, format!("LLM_PROVIDER: {} is not set up", settings.provider))
-    })?;
-    let mut providers = Providers::new(own, &default, &settings.fallback);
+    let set_up = |setting: &str, name: ProviderName| {
+        own.iter()
+            .find(|provider| provider.name() == name)
+            .cloned()
+            .ok_or_else(|| LlmError::new(ErrorKind::BadRequest, format!("{setting}: {name} is not set up")))
+    };
+    let default = set_up("LLM_PROVIDER", settings.provider)?;
+    let others: Result<Vec<_>, _> =
+        settings.fallback.iter().map(|name| set_up("LLM_FALLBACK", *name)).collect();
+    let mut providers = Providers::new(own, &default, &others?);
     for variant in settings.experiments.iter().flat_map(|experiment| &experiment.variants) {
         // A model that is there already keeps its one breaker.
         if providers.of_variant(variant).is_none()
@@ -83,5 +88,34 @@ impl Assembly<'_> {
     fn wrapped(&self, adapter: impl LlmProvider + 'static) -> Resilient {
         let (metrics, prices) = (self.metrics.clone(), Arc::clone(&self.prices));
         Resilient::new(adapter, metrics, prices, self.settings.deadline, Backoff::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use llm::{ErrorKind, ProviderName};
+    use telemetry::Metrics;
+
+    use super::assemble;
+    use crate::settings::{CommandLine, Settings};
+
+    #[tokio::test]
+    async fn who_is_to_answer_and_is_not_set_up_is_an_error() {
+        let line = ["bookstore-api", "--llm-provider=simulated", "--llm-fallback=", "--bedrock-model="];
+        let (_, settings) = Settings::read(CommandLine::try_parse_from(line).unwrap()).unwrap();
+        let metrics = Metrics::unregistered();
+        assert!(assemble(&settings.llm, &metrics).await.is_ok());
+        // The settings refuse both already; whoever comes to differ from them must not answer silently.
+        for (setting, provider, fallback) in [
+            ("LLM_PROVIDER", ProviderName::Bedrock, vec![]),
+            ("LLM_FALLBACK", ProviderName::Simulated, vec![ProviderName::Ollama, ProviderName::Bedrock]),
+        ] {
+            let mut settings = settings.llm.clone();
+            (settings.provider, settings.fallback) = (provider, fallback);
+            let Err(error) = assemble(&settings, &metrics).await else { panic!("{setting} is passed over") };
+            assert_eq!(error.kind, ErrorKind::BadRequest);
+            assert_eq!(error.detail, format!("{setting}: bedrock is not set up"));
+        }
     }
 }
