@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use wiremock::{Request, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
 
 use crate::service::{Service, Start};
 use crate::upstream::{Upstream, answer};
@@ -111,4 +111,106 @@ async fn the_next_provider_answers_when_the_default_fails_and_never_for_one_that
     service.summarise(&book, "?provider=ollama").await.problem(503, "llm_unavailable");
     let ollama = provider(&service, "", "ollama").await;
     assert_eq!(ollama["lastError"]["kind"], "unavailable");
+}
+
+/// A model of Bedrock's that has a price, and its place in an address.
+const BEDROCK: (&str, &str) = ("anthropic.claude-sonnet-4-6", "/model/anthropic.claude-sonnet-4-6");
+
+/// A Bedrock that answers Converse, and ends what is streamed with a refusal of access.
+async fn bedrock() -> MockServer {
+    let server = MockServer::start().await;
+    let (_, place) = BEDROCK;
+    let said = json!({
+        "output": { "message": { "role": "assistant", "content": [{ "text": "Bedrock tells of a whale." }] } },
+        "stopReason": "end_turn",
+        "usage": { "inputTokens": 100, "outputTokens": 10, "totalTokens": 110 },
+        "metrics": { "latencyMs": 7 },
+    });
+    let refusal = ResponseTemplate::new(403)
+        .insert_header("x-amzn-errortype", "AccessDeniedException")
+        .set_body_json(json!({ "message": "You don't have access to the model." }));
+    let answer = ResponseTemplate::new(200).set_body_json(said);
+    for (action, reply) in [("converse", answer), ("converse-stream", refusal)] {
+        Mock::given(matchers::method("POST"))
+            .and(matchers::path(format!("{place}/{action}")))
+            .and(matchers::header_regex("authorization", "^AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"))
+            .respond_with(reply)
+            .mount(&server)
+            .await;
+    }
+    server
+}
+
+/// A service with that Bedrock beside an Ollama, and a proxy in its environment that is not there.
+fn with_bedrock(server: &MockServer, ollama: &str) -> Start {
+    Start::new(ollama)
+        .environment("BEDROCK_MODEL", BEDROCK.0)
+        .environment("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &server.uri())
+        .environment("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        .environment("AWS_SECRET_ACCESS_KEY", "a-canary-of-a-secret-key")
+        .environment("AWS_EC2_METADATA_DISABLED", "true")
+        .environment("HTTP_PROXY", "http://127.0.0.1:9")
+        .environment("LLM_STREAM_UPSTREAM", "false")
+}
+
+fn told_by_bedrock(made: &Value) {
+    assert_eq!(made["summary"], "Bedrock tells of a whale.", "{made}");
+    assert_eq!(
+        (&made["provider"], &made["model"], &made["simulated"], &made["cached"]),
+        (&json!("bedrock"), &json!(BEDROCK.0), &json!(false), &json!(false))
+    );
+    // 100 tokens at $3 and 10 at $15 a million.
+    assert_eq!((&made["usage"]["source"], &made["costUsd"]), (&json!("reported"), &json!(0.00045)), "{made}");
+}
+
+#[tokio::test]
+async fn bedrock_is_asked_as_the_default_by_its_name_and_for_an_arm() {
+    let server = bedrock().await;
+    let start = with_bedrock(&server, "http://127.0.0.1:9").environment("LLM_PROVIDER", "bedrock");
+    let arms = json!([{ "name": "whale", "weight": 1, "provider": "bedrock", "model": BEDROCK.0 }]);
+    let file = json!({ "version": 1, "experiments": [{ "name": "models", "sticky": "book", "arms": arms }] });
+    let file = start.file("experiments.json", file.to_string());
+    let in_experiment = start.environment("EXPERIMENTS_FILE", file.to_str().unwrap()).serve();
+    let book = in_experiment.book("Moby-Dick").await;
+    let made = in_experiment.summarise(&book, "").await.expect(200);
+    told_by_bedrock(&made);
+    assert_eq!(made["arm"], "whale", "{made}");
+    drop(in_experiment);
+
+    let service = with_bedrock(&server, "http://127.0.0.1:9").environment("LLM_PROVIDER", "bedrock").serve();
+    let one = provider(&service, "", "bedrock").await;
+    assert_eq!((&one["configured"], &one["default"]), (&json!(true), &json!(true)), "{one}");
+    let book = service.book("Moby-Dick").await;
+    told_by_bedrock(&service.summarise(&book, "").await.expect(200));
+    told_by_bedrock(&service.summarise(&book, "?provider=bedrock&refresh=true").await.expect(200));
+    let asked = server.received_requests().await.unwrap();
+    assert_eq!(asked.len(), 3, "each was one request");
+    for request in &asked {
+        let body: Value = request.body_json().unwrap();
+        assert!(body["messages"][0]["content"][0]["text"].as_str().unwrap().contains("Moby-Dick"), "{body}");
+    }
+    assert!(service.stop().iter().all(|line| !line.contains("canary")));
+}
+
+#[tokio::test]
+async fn bedrock_answers_where_another_fails_and_says_so_where_it_refuses() {
+    let ollama = Upstream::with(|_: &Request| ResponseTemplate::new(500)).await;
+    let server = bedrock().await;
+    let start = || with_bedrock(&server, &ollama.url()).environment("LLM_ATTEMPTS", "2");
+    let service = start().environment("LLM_FALLBACK", "bedrock").serve();
+    let book = service.book("Moby-Dick").await;
+    told_by_bedrock(&service.summarise(&book, "").await.expect(200));
+    assert_eq!((ollama.calls().await, server.received_requests().await.unwrap().len()), (1, 1));
+    drop(service);
+
+    // Streamed, it refuses.
+    let service =
+        start().environment("LLM_PROVIDER", "bedrock").environment("LLM_STREAM_UPSTREAM", "true").serve();
+    let book = service.book("Moby-Dick").await;
+    let problem = service.summarise(&book, "").await.problem(502, "llm_unauthorized");
+    assert!(problem["detail"].as_str().unwrap().contains(BEDROCK.0), "{problem}");
+    let asked = server.received_requests().await.unwrap();
+    assert_eq!(asked.len(), 2, "no other answers in its place, and it is not asked again");
+    assert!(asked[1].url.path().ends_with("/converse-stream"), "{}", asked[1].url);
+    assert_eq!(provider(&service, "", "bedrock").await["lastError"]["kind"], "unauthorized");
 }
