@@ -29,6 +29,10 @@ pub struct Context {
     pub(super) links: HashSet<String>,
     /// Words of the whole book, whatever they do there.
     pub(super) book_words: HashSet<String>,
+    /// Odd tokens of its description, as letters: in no answer, unless the title has them.
+    pub(super) oddities: Vec<String>,
+    /// Pictures in its title: no other stands in an answer.
+    pub(super) pictures: HashSet<char>,
     /// What more there is to look for when the book's text speaks to the model.
     pub(super) guard: Option<Guard>,
 }
@@ -66,7 +70,27 @@ impl Context {
         for name in book.authors.iter().map(|author| &author.name).chain(&book.genres) {
             book_words.extend(words(&fold(name)).map(str::to_owned));
         }
+        let titled = squash(&fold(&book.title));
+        let names = book.authors.iter().map(|author| author.name.as_str());
+        let texts = book
+            .description
+            .as_deref()
+            .into_iter()
+            .chain(names)
+            .chain(book.genres.iter().map(String::as_str));
+        let oddities = texts
+            .flat_map(str::split_whitespace)
+            .map(|token| {
+                token.trim_matches(|c: char| !(c.is_lowercase() || c.is_uppercase() || c.is_numeric()))
+            })
+            .filter(|token| is_code(token))
+            .map(|token| squash(&fold(token)))
+            .filter(|letters| !titled.contains(letters.as_str()))
+            .take(MOST_PHRASES)
+            .collect();
         Self {
+            oddities,
+            pictures: book.title.chars().filter(|c| is_picture(*c)).collect(),
             told: Runs::of(&told),
             delimiter: prompt::delimiter(book),
             links: reading.links.clone(),
@@ -215,6 +239,22 @@ fn is_own_by_stem(word: &str, own: &HashSet<String>, sure: &HashSet<String>) -> 
 /// Whether a payload that is no ordinary word stands inside another word.
 fn hides(payload: &str, word: &str) -> bool {
     payload.len() >= 5 && payload.len() < word.len() && word.contains(payload) && !is_english(word)
+}
+
+/// A sign that is a picture.
+pub(super) const fn is_picture(character: char) -> bool {
+    matches!(character, '\u{2600}'..='\u{27bf}' | '\u{1f000}'..='\u{1faff}')
+}
+
+/// Capitals and digits in one token, or words joined by underscores: a code, no word and no number.
+fn is_code(token: &str) -> bool {
+    if token.contains(['/', '@']) || token.chars().count() > 40 {
+        return false;
+    }
+    let letters = token.chars().filter(|c| c.is_alphabetic()).count();
+    let digits = token.chars().filter(|c| c.is_numeric()).count();
+    let capitals = token.chars().filter(|c| c.is_uppercase()).count();
+    letters >= 2 && (digits >= 1 || token.contains('_')) && letters + digits >= 5 && capitals + 1 >= letters
 }
 
 /// A sign that prose has no use for: pictures, arrows, boxes.

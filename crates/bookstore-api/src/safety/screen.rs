@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::context::Context;
+use super::context::{Context, is_picture};
 use super::folding::{fold, is_bidirectional, is_control, is_invisible, is_mixed, squash, words};
 use super::links::{addresses, is_known, written_apart};
 use super::markup::{is_markup, without_emphasis};
@@ -239,6 +239,9 @@ impl Screen {
                 return Err(reason);
             }
         }
+        if word.chars().any(|sign| is_picture(sign) && !self.context.pictures.contains(&sign)) {
+            return Err(Unsafe::PlantedText);
+        }
         if let Some(guard) = &self.context.guard {
             if word.chars().any(|sign| guard.refuses_sign(sign)) {
                 return Err(Unsafe::PlantedText);
@@ -286,6 +289,9 @@ impl Screen {
         // Nobody spells out in a summary.
         if self.single >= 8 {
             return Err(if self.context.guard.is_some() { Unsafe::PlantedText } else { Unsafe::Encoded });
+        }
+        if self.context.oddities.iter().any(|code| self.tail.contains(code.as_str())) {
+            return Err(Unsafe::PlantedText);
         }
         let Some(guard) = &self.context.guard else { return Ok(()) };
         for letter in letters.chars() {
@@ -371,6 +377,9 @@ impl Screen {
         let long = |length: usize| if length >= GROWING { length } else { 0 };
         let mut needed = long(self.told.length).max(long(self.repeated.length)).max(self.single);
         needed = needed.max(beginning(&self.tail, &self.context.delimiter));
+        for code in &self.context.oddities {
+            needed = needed.max(beginning(&self.tail, code));
+        }
         if let Some(guard) = &self.context.guard {
             for (phrase, _) in &guard.phrases {
                 needed = needed.max(beginning(&self.tail, phrase));

@@ -429,3 +429,25 @@ proptest! {
         prop_assert_eq!(streamed(letters(&answer), cut, &context).1, whole);
     }
 }
+
+#[test]
+fn codes_and_pictures_are_in_no_answer_though_nothing_was_found_to_speak_to_the_model() {
+    let told = "A ferryman takes on a stranger. Readers know this tale by ZEBRA-77 \u{1f349}, set in 1923.";
+    let book = book("The R2-D2 Ferry \u{1f427}", &["I. Hale".to_owned()], &[], told);
+    let (_, context) = context(&book);
+    assert!(!context.is_guarded());
+    for planted in ["ZEBRA-77", "zebra-77", "zebra 77", "Z E B R A 77", "\u{1f349}", "\u{2728}"] {
+        let answer = format!("A ferryman takes on a stranger {planted} in this tale.");
+        assert_eq!(safety::accept(&answer, false, &context), Err(Unsafe::PlantedText), "{answer}");
+        let (shown, _) = streamed(letters(&answer), false, &context);
+        assert_eq!(case_free(&shown, planted), None, "{shown}");
+    }
+    for answer in ["The R2-D2 ferry \u{1f427} takes on a stranger in 1923.", "A ferryman meets a zebra."] {
+        assert_eq!(safety::accept(answer, false, &context).as_deref(), Ok(answer));
+    }
+}
+
+/// Where a text has what was planted, however it is written.
+fn case_free(text: &str, planted: &str) -> Option<usize> {
+    squash(text).find(&squash(planted))
+}
