@@ -39,11 +39,18 @@ pub(crate) fn is_common(word: &str) -> bool {
 
 /// A word of the language.
 pub(crate) fn is_english(word: &str) -> bool {
-    has(word, |word| COMMON.contains(word) || TELLING.contains(word) || ENGLISH.contains(word))
+    let listed = |word: &str| COMMON.contains(word) || TELLING.contains(word) || ENGLISH.contains(word);
+    // Joined of two, as "bookbinder" and "grandmasters" are.
+    has(word, listed)
+        || word.is_ascii()
+            && word.len() >= 8
+            && (4..=word.len() - 4).any(|at| {
+                word.split_at_checked(at).is_some_and(|(head, tail)| listed(head) && has(tail, listed))
+            })
 }
 
 fn has(word: &str, known: impl Fn(&str) -> bool) -> bool {
-    known(word) || stems(word).any(|stem| known(&stem))
+    known(word) || stems(word).any(|stem| known(&stem) || stems(&stem).any(|stem| known(&stem)))
 }
 
 /// What the word may be an inflection of.
