@@ -119,6 +119,13 @@ impl Guard {
         let mut hostile = String::new();
         let mut hostile_words = HashSet::new();
         for text in &reading.hostile {
+            let doubted = reading.doubted.contains(text);
+            if doubted {
+                // What it wants said is looked for all the same; its other words may be said.
+                for token in text.split_whitespace().filter(|token| !is_odd(token)) {
+                    own.extend(words(&fold(token)).map(str::to_owned));
+                }
+            }
             for said in payloads(text) {
                 let odd = is_odd(&said) || said.chars().any(char::is_numeric);
                 let parts: Vec<&str> = words(&said).collect();
@@ -147,6 +154,9 @@ impl Guard {
                 for part in words(&fold(token)).filter(|part| !sure.contains(*part) && !is_function(part)) {
                     own.remove(part);
                 }
+            }
+            if doubted {
+                continue;
             }
             let folded = fold(text);
             hostile_words.extend(words(&folded).map(str::to_owned));

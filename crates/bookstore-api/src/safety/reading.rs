@@ -34,6 +34,8 @@ pub(crate) struct Reading {
     pub(crate) description: String,
     /// What speaks to the model, and what was hidden in it.
     pub(crate) hostile: Vec<String>,
+    /// Those of `hostile` that no single sign gives away: they may be the book's after all.
+    pub(crate) doubted: Vec<String>,
     /// Addresses that a summary may repeat.
     pub(crate) links: HashSet<String>,
 }
@@ -51,6 +53,8 @@ struct Piece {
     field: Field,
     text: String,
     hostile: bool,
+    /// By a sign that needs no other.
+    sure: bool,
     /// It calls to go somewhere: left out, but its words may be said.
     calls: bool,
 }
@@ -74,7 +78,7 @@ impl Reading {
         let mut take = |field: Field, text: &str| {
             hidden.extend(unseen(text));
             for text in split(&plain(text)) {
-                pieces.push(Piece { field, text, hostile: false, calls: false });
+                pieces.push(Piece { field, text, hostile: false, sure: false, calls: false });
             }
         };
         take(Field::Title, &book.title);
@@ -92,6 +96,7 @@ impl Reading {
         for piece in &mut pieces {
             let weight = weigh(&piece.weighed(), english);
             piece.hostile = weight.score >= ENOUGH;
+            piece.sure = weight.certain;
             piece.calls = calls_away(&piece.text);
             hidden.extend(weight.hidden);
         }
@@ -120,6 +125,9 @@ impl Reading {
         let mut reading = Self { hostile: hidden, ..Self::default() };
         for piece in pieces {
             if piece.hostile {
+                if !piece.sure {
+                    reading.doubted.push(piece.text.clone());
+                }
                 reading.hostile.push(piece.text);
                 continue;
             }
@@ -278,7 +286,10 @@ fn rows(pieces: &mut [Piece]) {
                 bare.collect::<Vec<_>>().join(between)
             };
             if is_certain(&text(" ")) || is_certain(&text("")) {
-                row.iter_mut().for_each(|piece| piece.hostile = true);
+                row.iter_mut().for_each(|piece| {
+                    piece.hostile = true;
+                    piece.sure = true;
+                });
             }
         }
     }
@@ -286,6 +297,7 @@ fn rows(pieces: &mut [Piece]) {
 
 /// What stands beside a piece that speaks to the model is trusted less.
 fn neighbours(pieces: &mut [Piece]) {
+    let sure = pieces.iter().any(|piece| piece.sure);
     let marks: Vec<bool> = pieces.iter().map(|piece| piece.hostile).collect();
     let near = |at: usize, marks: &[bool]| {
         (at.saturating_sub(2)..=at + 2).any(|other| other != at && marks.get(other).copied().unwrap_or(false))
@@ -298,6 +310,7 @@ fn neighbours(pieces: &mut [Piece]) {
         }
         if goes_on(&piece.text) {
             piece.hostile = true;
+            piece.sure = sure;
             if let Some(mark) = marks.get_mut(at) {
                 *mark = true;
             }
