@@ -18,6 +18,7 @@ mod lexicon;
 mod links;
 mod markup;
 pub(crate) mod reading;
+mod retelling;
 mod runs;
 mod screen;
 mod words;

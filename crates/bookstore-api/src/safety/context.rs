@@ -9,6 +9,7 @@ use super::Unsafe;
 use super::decoding::{shifted, unleet};
 use super::folding::{fold, squash, words};
 use super::injection::{is_odd, payloads};
+use super::links::addresses;
 use super::reading::Reading;
 use super::runs::Runs;
 use super::words::{is_common, is_english, is_function, stems};
@@ -25,8 +26,9 @@ pub struct Context {
     pub(super) told: Runs,
     /// What delimits the book in the prompt: in no answer.
     pub(super) delimiter: String,
-    /// Addresses that the answer may have.
-    pub(super) links: HashSet<String>,
+    /// Hosts that are in the title or an author's name: the only addresses that an answer may have.
+    /// A summary needs no others, and who could write one into a book could send its readers anywhere.
+    pub(super) hosts: HashSet<String>,
     /// Words of the whole book, whatever they do there.
     pub(super) book_words: HashSet<String>,
     /// Odd tokens of its description, as letters: in no answer, unless the title has them.
@@ -49,6 +51,11 @@ pub(super) struct Guard {
     /// What speaks to the model, and its decodings, as letters.
     pub(super) hostile: Runs,
     hostile_words: HashSet<String>,
+    /// What speaks of the text about the book, as letters: fewer of them in a row are refused.
+    pub(super) asides: Runs,
+    /// Whether something speaks to the model in another manner, so that every word has to be the
+    /// book's or an ordinary one; otherwise a name may be, which translations bring.
+    strict: bool,
     /// Words that the model was told to say.
     payload: HashSet<String>,
     /// Phrases that the model was told to say, as letters; true: wherever they stand.
@@ -76,7 +83,7 @@ impl Context {
             .description
             .as_deref()
             .into_iter()
-            .chain(names)
+            .chain(names.clone())
             .chain(book.genres.iter().map(String::as_str));
         let oddities = texts
             .flat_map(str::split_whitespace)
@@ -93,7 +100,11 @@ impl Context {
             pictures: book.title.chars().filter(|c| is_picture(*c)).collect(),
             told: Runs::of(&told),
             delimiter: prompt::delimiter(book),
-            links: reading.links.clone(),
+            hosts: names
+                .chain([book.title.as_str()])
+                .flat_map(addresses)
+                .filter(|address| !address.contains(['/', '@', ':', '?', '#']))
+                .collect(),
             book_words,
             guard: reading.is_guarded().then(|| Guard::of(book, &reading)),
         }
@@ -183,7 +194,23 @@ impl Guard {
         let own_letters = squash(&fold(&told));
         phrases.retain(|(phrase, _)| !own_letters.contains(phrase.as_str()));
         own.extend(sure);
+        let mut asides = String::new();
+        for text in &reading.asides {
+            asides.push_str(&squash(&fold(text)));
+            asides.push('\u{1}');
+        }
+        // First letters of sentences may make a word.
+        let description = book.description.as_deref().unwrap_or_default();
+        for ends in [&['.', '!', '?', '\n'][..], &['.', '!', '?', '\n', ',', ';', ':']] {
+            let initials = description
+                .split(ends)
+                .filter_map(|sentence| fold(sentence).chars().find(|c| c.is_alphanumeric()));
+            hostile.extend(initials);
+            hostile.push('\u{1}');
+        }
         Self {
+            asides: Runs::of(&asides),
+            strict: reading.hostile.len() > reading.asides.len(),
             own,
             own_letters: Runs::of(&own_letters),
             signs: told.chars().filter(|c| is_sign(*c)).collect(),
@@ -194,8 +221,9 @@ impl Guard {
         }
     }
 
-    /// Why this folded word may not stand in the answer. `capitals`: it was written in capitals.
-    pub(super) fn refuses(&self, word: &str, capitals: bool) -> Option<Unsafe> {
+    /// Why this folded word may not stand in the answer. `capitals`: it was written in capitals; `name`:
+    /// as a name is.
+    pub(super) fn refuses(&self, word: &str, capitals: bool, name: bool) -> Option<Unsafe> {
         let length = word.chars().count();
         if self.payload.contains(word) || self.payload.iter().any(|payload| hides(payload, word)) {
             return Some(Unsafe::PlantedText);
@@ -208,7 +236,7 @@ impl Guard {
             return if planted {
                 Some(Unsafe::PlantedText)
             } else {
-                (length > 4).then_some(Unsafe::Unfounded)
+                (length > 4 && self.strict).then_some(Unsafe::Unfounded)
             };
         }
         if !is_common(word) {
@@ -228,7 +256,7 @@ impl Guard {
             && word.get(..6).is_some_and(|head| {
                 self.own.iter().any(|own| own.starts_with(head) && own.len().abs_diff(word.len()) <= 4)
             });
-        if related || length == 1 { None } else { Some(Unsafe::Unfounded) }
+        if related || length == 1 || name && !self.strict { None } else { Some(Unsafe::Unfounded) }
     }
 
     /// Whether a sign that is no punctuation stands in what tells of the book.

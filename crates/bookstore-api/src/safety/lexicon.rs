@@ -37,42 +37,35 @@ pub(crate) struct Found {
     pub(crate) end: usize,
 }
 
-struct Entry {
-    role: Role,
-    language: usize,
-    open: bool,
-}
-
-struct Finder {
+/// Phrases to be found as whole words.
+#[derive(Debug)]
+pub(crate) struct Phrases {
     automaton: AhoCorasick,
-    entries: Vec<Entry>,
+    /// Whether each may go on.
+    open: Vec<bool>,
 }
 
-#[expect(clippy::expect_used, reason = "built of constants, which a test does")]
-static FINDER: LazyLock<Finder> = LazyLock::new(|| {
-    let (mut phrases, mut entries) = (Vec::new(), Vec::new());
-    for (language, (_, roles)) in LANGUAGES.iter().enumerate() {
-        for (role, list) in *roles {
-            for phrase in list.split('|').map(str::trim).filter(|phrase| !phrase.is_empty()) {
-                let open = phrase.ends_with('*');
-                phrases.push(fold(phrase.trim_end_matches('*')));
-                entries.push(Entry { role: *role, language, open });
-            }
+impl Phrases {
+    /// Of phrases as they are written in lists. A list that is too long to be searched finds nothing.
+    #[expect(clippy::expect_used, reason = "built of constants, which a test does")]
+    pub(crate) fn new(listed: &[&str]) -> Self {
+        let phrases = listed.iter().map(|phrase| fold(phrase.trim_end_matches('*')));
+        Self {
+            automaton: AhoCorasick::builder()
+                .match_kind(MatchKind::Standard)
+                .build(phrases)
+                .expect("constant phrases"),
+            open: listed.iter().map(|phrase| phrase.ends_with('*')).collect(),
         }
     }
-    let automaton =
-        AhoCorasick::builder().match_kind(MatchKind::Standard).build(&phrases).expect("constant phrases");
-    Finder { automaton, entries }
-});
 
-/// The phrases in a folded text, in the order in which they end.
-pub(crate) fn find(folded: &str) -> Vec<Found> {
-    let finder = &*FINDER;
-    finder
-        .automaton
-        .find_overlapping_iter(folded)
-        .filter_map(|found| {
-            let entry = finder.entries.get(found.pattern().as_usize())?;
+    /// Where they stand in a folded text, by number, start and end, in the order in which they end.
+    pub(crate) fn find<'text>(
+        &'text self,
+        folded: &'text str,
+    ) -> impl Iterator<Item = (usize, usize, usize)> + 'text {
+        self.automaton.find_overlapping_iter(folded).filter_map(move |found| {
+            let number = found.pattern().as_usize();
             let (before, rest) = folded.split_at_checked(found.start())?;
             let (phrase, after) = rest.split_at_checked(found.len())?;
             let inside = |a: Option<char>, b: Option<char>| {
@@ -81,13 +74,39 @@ pub(crate) fn find(folded: &str) -> Vec<Found> {
                 })
             };
             let begins = !inside(before.chars().next_back(), phrase.chars().next());
-            let ends = entry.open || !inside(phrase.chars().next_back(), after.chars().next());
-            (begins && ends).then_some(Found {
-                role: entry.role,
-                language: entry.language,
-                start: found.start(),
-                end: found.end(),
-            })
+            let ends = self.open.get(number).copied().unwrap_or(false)
+                || !inside(phrase.chars().next_back(), after.chars().next());
+            (begins && ends).then_some((number, found.start(), found.end()))
+        })
+    }
+}
+
+struct Finder {
+    phrases: Phrases,
+    entries: Vec<(Role, usize)>,
+}
+
+static FINDER: LazyLock<Finder> = LazyLock::new(|| {
+    let (mut phrases, mut entries) = (Vec::new(), Vec::new());
+    for (language, (_, roles)) in LANGUAGES.iter().enumerate() {
+        for (role, list) in *roles {
+            for phrase in list.split('|').map(str::trim).filter(|phrase| !phrase.is_empty()) {
+                phrases.push(phrase);
+                entries.push((*role, language));
+            }
+        }
+    }
+    Finder { phrases: Phrases::new(&phrases), entries }
+});
+
+/// The phrases in a folded text, in the order in which they end.
+pub(crate) fn find(folded: &str) -> Vec<Found> {
+    let finder = &*FINDER;
+    let found = finder.phrases.find(folded);
+    found
+        .filter_map(|(number, start, end)| {
+            let (role, language) = finder.entries.get(number).copied()?;
+            Some(Found { role, language, start, end })
         })
         .collect()
 }

@@ -3,17 +3,17 @@
 //! Takes apart what `injection` weighs. Must not know how a prompt is worded or an answer judged.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
 use super::decoding::{decodings, unseen};
-use super::folding::{fold, squash, visible, words};
+use super::folding::{fold, is_latin, squash, visible, words};
 use super::injection::{ENOUGH, is_certain, is_odd, runs_together, weigh};
 use super::lexicon::{self, Role};
-use super::links::addresses;
-use super::words::english_share;
+use super::links::without_addresses;
+use super::retelling::is_about_the_telling;
+use super::words::{english_share, is_common, is_function};
 use crate::book::Book;
 
 /// Longest piece that is weighed as one, in characters.
@@ -36,8 +36,8 @@ pub(crate) struct Reading {
     pub(crate) hostile: Vec<String>,
     /// Those of `hostile` that no single sign gives away: they may be the book's after all.
     pub(crate) doubted: Vec<String>,
-    /// Addresses that a summary may repeat.
-    pub(crate) links: HashSet<String>,
+    /// Those of `hostile` that speak of the text about the book: nothing of them is to be said.
+    pub(crate) asides: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +52,19 @@ enum Field {
 struct Piece {
     field: Field,
     text: String,
-    hostile: bool,
-    /// By a sign that needs no other.
-    sure: bool,
-    /// It calls to go somewhere: left out, but its words may be said.
-    calls: bool,
+    /// Why it is not believed to tell of the book.
+    mark: Option<Mark>,
+}
+
+/// How a piece was found to speak to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// Signs that together make it likely.
+    Likely,
+    /// It speaks of the text about the book.
+    Aside,
+    /// A sign that needs no other.
+    Sure,
 }
 
 impl Piece {
@@ -78,7 +86,7 @@ impl Reading {
         let mut take = |field: Field, text: &str| {
             hidden.extend(unseen(text));
             for text in split(&plain(text)) {
-                pieces.push(Piece { field, text, hostile: false, sure: false, calls: false });
+                pieces.push(Piece { field, text, mark: None });
             }
         };
         take(Field::Title, &book.title);
@@ -95,9 +103,14 @@ impl Reading {
         let english = known * 10 >= all * 6;
         for piece in &mut pieces {
             let weight = weigh(&piece.weighed(), english);
-            piece.hostile = weight.score >= ENOUGH;
-            piece.sure = weight.certain;
-            piece.calls = calls_away(&piece.text);
+            let alone = piece.field == Field::Description;
+            piece.mark = if weight.certain {
+                Some(Mark::Sure)
+            } else if is_about_the_telling(&fold(&piece.text), alone) || !english && has_island(&piece.text) {
+                Some(Mark::Aside)
+            } else {
+                (weight.score >= ENOUGH).then_some(Mark::Likely)
+            };
             hidden.extend(weight.hidden);
         }
         rows(&mut pieces);
@@ -105,12 +118,12 @@ impl Reading {
             decodings(&whole).hidden.into_iter().filter(|text| !hidden.contains(text)).collect::<Vec<_>>();
         if !over.is_empty() {
             for piece in pieces.iter_mut().filter(|piece| strange(&piece.text)) {
-                piece.hostile = true;
+                piece.mark = piece.mark.or(Some(Mark::Likely));
             }
             hidden.extend(over);
         }
-        if runs_together(&squash(&folded)) && !pieces.iter().any(|piece| piece.hostile) {
-            pieces.iter_mut().for_each(|piece| piece.hostile = true);
+        if runs_together(&squash(&folded)) && !pieces.iter().any(|piece| piece.mark.is_some()) {
+            pieces.iter_mut().for_each(|piece| piece.mark = Some(Mark::Likely));
         }
         neighbours(&mut pieces);
         Self::gather(pieces, hidden)
@@ -124,26 +137,21 @@ impl Reading {
     fn gather(pieces: Vec<Piece>, hidden: Vec<String>) -> Self {
         let mut reading = Self { hostile: hidden, ..Self::default() };
         for piece in pieces {
-            if piece.hostile {
-                if !piece.sure {
-                    reading.doubted.push(piece.text.clone());
+            if let Some(mark) = piece.mark {
+                match mark {
+                    Mark::Likely => reading.doubted.push(piece.text.clone()),
+                    Mark::Aside => reading.asides.push(piece.text.clone()),
+                    Mark::Sure => {}
                 }
                 reading.hostile.push(piece.text);
                 continue;
             }
-            if piece.calls {
-                continue;
-            }
-            reading.links.extend(addresses(&piece.text));
             match piece.field {
                 Field::Title => join(&mut reading.title, &piece.text),
                 Field::Author => reading.authors.push(piece.text),
                 Field::Genre => reading.genres.push(piece.text),
-                Field::Description => join(&mut reading.description, &piece.text),
+                Field::Description => join(&mut reading.description, &without_addresses(&piece.text)),
             }
-        }
-        if reading.is_guarded() {
-            reading.links.clear();
         }
         reading
     }
@@ -277,7 +285,7 @@ fn rows(pieces: &mut [Piece]) {
         for at in 0..pieces.len().saturating_sub(size - 1) {
             let Some(row) = pieces.get_mut(at..at + size) else { continue };
             let length: usize = row.iter().map(|piece| piece.text.chars().count()).sum();
-            if length > LONGEST_ROW || row.iter().any(|piece| piece.hostile) {
+            if length > LONGEST_ROW || row.iter().any(|piece| piece.mark.is_some()) {
                 continue;
             }
             let text = |between: &str| {
@@ -286,31 +294,26 @@ fn rows(pieces: &mut [Piece]) {
                 bare.collect::<Vec<_>>().join(between)
             };
             if is_certain(&text(" ")) || is_certain(&text("")) {
-                row.iter_mut().for_each(|piece| {
-                    piece.hostile = true;
-                    piece.sure = true;
-                });
+                row.iter_mut().for_each(|piece| piece.mark = Some(Mark::Sure));
             }
         }
     }
 }
 
-/// What stands beside a piece that speaks to the model is trusted less.
+/// What stands beside a piece that surely speaks to the model is trusted less.
 fn neighbours(pieces: &mut [Piece]) {
-    let sure = pieces.iter().any(|piece| piece.sure);
-    let marks: Vec<bool> = pieces.iter().map(|piece| piece.hostile).collect();
+    let mut marks: Vec<bool> = pieces.iter().map(|piece| piece.mark.is_some()).collect();
     let near = |at: usize, marks: &[bool]| {
         (at.saturating_sub(2)..=at + 2).any(|other| other != at && marks.get(other).copied().unwrap_or(false))
     };
-    let mut marks = marks;
+    let sure = pieces.iter().any(|piece| piece.mark == Some(Mark::Sure));
     for at in (0..pieces.len()).chain((0..pieces.len()).rev()) {
         let Some(piece) = pieces.get_mut(at) else { continue };
-        if piece.hostile || piece.field != Field::Description || !near(at, &marks) {
+        if piece.mark.is_some() || piece.field != Field::Description || !near(at, &marks) {
             continue;
         }
         if goes_on(&piece.text) {
-            piece.hostile = true;
-            piece.sure = sure;
+            piece.mark = Some(if sure { Mark::Sure } else { Mark::Likely });
             if let Some(mark) = marks.get_mut(at) {
                 *mark = true;
             }
@@ -365,42 +368,34 @@ fn goes_on(text: &str) -> bool {
         })
 }
 
-/// Whether a piece calls its reader to go to an address.
-fn calls_away(text: &str) -> bool {
-    !addresses(text).is_empty()
-        && words(&fold(text)).any(|word| {
-            matches!(
-                word,
-                "click"
-                    | "claim"
-                    | "buy"
-                    | "order"
-                    | "download"
-                    | "subscribe"
-                    | "win"
-                    | "prize"
-                    | "free"
-                    | "discount"
-                    | "coupon"
-                    | "offer"
-                    | "login"
-                    | "signup"
-                    | "register"
-                    | "verify"
-                    | "password"
-                    | "now"
-                    | "redeem"
-                    | "bitcoin"
-                    | "crypto"
-                    | "casino"
-                    | "wallet"
-                    | "gift"
-                    | "bonus"
-                    | "cash"
-                    | "visit"
-                    | "scan"
-            )
-        })
+/// Whether words of English stand in a text of another language: three in a row, or in a text of
+/// another script one. Names and capitals aside, they are there to be repeated in an English summary.
+fn has_island(text: &str) -> bool {
+    let small = |token: &&str| token.chars().all(|c| !c.is_uppercase());
+    let mut row = 0;
+    let mut told = false;
+    let latin = text.chars().filter(char::is_ascii_alphabetic).count();
+    let foreign = text.chars().filter(|c| c.is_alphabetic() && !is_latin(*c)).count() > latin;
+    for token in text.split(|c: char| c.is_whitespace() || foreign && c.is_alphabetic() && !is_latin(c)) {
+        let word = token.trim_matches(|c: char| !c.is_alphanumeric());
+        if word.is_empty() && token.is_empty() {
+            continue;
+        }
+        let english = word.chars().all(|c| c.is_ascii_alphabetic()) && is_common(&word.to_lowercase());
+        if english && (small(&word) || row == 0 || word.len() > 1) && !word.is_empty() {
+            row += 1;
+            told |= small(&word) && !is_function(&word.to_lowercase());
+            if foreign && word.len() >= 4 && small(&word) {
+                return true;
+            }
+        } else {
+            (row, told) = (0, false);
+        }
+        if row >= 3 && told {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether hardly a word of it is one.
@@ -460,8 +455,7 @@ mod tests {
         assert!(!reading.is_guarded(), "{reading:?}");
         assert_eq!(
             reading.description,
-            "Dr. Hale & her crew “Run!” he cries. See https://hale.example/a for more; it ends."
+            "Dr. Hale & her crew “Run!” he cries. See for more; it ends."
         );
-        assert!(reading.links.contains("hale.example/a"));
     }
 }

@@ -8,15 +8,19 @@ use std::sync::Arc;
 
 use super::context::{Context, is_picture};
 use super::folding::{fold, is_bidirectional, is_control, is_invisible, is_mixed, squash, words};
-use super::links::{addresses, is_known, written_apart};
+use super::links::{addresses, written_apart};
 use super::markup::{is_markup, without_emphasis};
 use super::runs::Place;
+use super::words::is_function;
 use super::{LONGEST_ANSWER, Unsafe};
 
 /// Letters in a row that the answer may have in common with what the model was told, less one.
 const ECHO: usize = 24;
 /// Letters in a row that it may have in common with what speaks to the model, less one.
 const REPEAT: usize = 20;
+/// Letters in a row that it may have in common with what speaks of the text about the book, less one,
+/// where they hold a word that says something.
+const ASIDE: usize = 10;
 /// A row of common letters from this length on is held back.
 const GROWING: usize = 8;
 /// Words that are always held back: an address may be written apart.
@@ -52,6 +56,7 @@ pub struct Screen {
     capitals: bool,
     told: Place,
     repeated: Place,
+    aside: Place,
     /// The last letters, and for each word in them how many there are.
     tail: String,
     tail_words: VecDeque<usize>,
@@ -94,6 +99,7 @@ impl Screen {
             capitals: false,
             told: Place::default(),
             repeated: Place::default(),
+            aside: Place::default(),
             tail: String::new(),
             tail_words: VecDeque::new(),
             single: 0,
@@ -194,7 +200,7 @@ impl Screen {
         if stacks_marks(&word) {
             return Err(Unsafe::Invisible);
         }
-        if addresses(&word).iter().any(|address| !is_known(address, &self.context.links)) {
+        if addresses(&word).iter().any(|address| !self.context.hosts.contains(address)) {
             return Err(Unsafe::Link);
         }
         self.last_words.push_back(word.clone());
@@ -226,6 +232,8 @@ impl Screen {
             letters > 0 && !word.chars().any(char::is_lowercase) && word.chars().any(char::is_uppercase);
         self.small_letters |= word.chars().any(|c| c.is_alphabetic() && !c.is_uppercase());
         self.capitals |= capitals && letters > 1;
+        let name = !capitals
+            && word.chars().find(|c| c.is_alphabetic()).is_some_and(char::is_uppercase);
         for part in words(folded) {
             let digits = part.chars().filter(|c| c.is_numeric()).count();
             let others = part.chars().count() - digits;
@@ -235,7 +243,7 @@ impl Screen {
                 return Err(Unsafe::Unfounded);
             }
             let guard = self.context.guard.as_ref();
-            if let Some(reason) = guard.and_then(|guard| guard.refuses(part, capitals)) {
+            if let Some(reason) = guard.and_then(|guard| guard.refuses(part, capitals, name)) {
                 return Err(reason);
             }
         }
@@ -294,11 +302,17 @@ impl Screen {
             return Err(Unsafe::PlantedText);
         }
         let Some(guard) = &self.context.guard else { return Ok(()) };
+        let mut after = letters.chars().count();
         for letter in letters.chars() {
+            after -= 1;
             self.repeated = guard.hostile.step(self.repeated, letter);
-            if self.repeated.length >= REPEAT {
-                let from = self.tail.chars().count().saturating_sub(self.repeated.length);
-                let run: String = self.tail.chars().skip(from).collect();
+            self.aside = guard.asides.step(self.aside, letter);
+            let repeats = self.repeated.length >= REPEAT
+                || self.aside.length >= ASIDE && self.tells(self.aside.length, after);
+            if repeats {
+                let length = self.repeated.length.max(self.aside.length);
+                let from = self.tail.chars().count().saturating_sub(after + length);
+                let run: String = self.tail.chars().skip(from).take(length).collect();
                 if !guard.is_own_run(&run) {
                     return Err(Unsafe::PlantedText);
                 }
@@ -308,7 +322,7 @@ impl Screen {
         if self.single >= 4 {
             let from = self.tail.chars().count().saturating_sub(self.single);
             let spelled: String = self.tail.chars().skip(from).collect();
-            if guard.refuses(&spelled, false) == Some(Unsafe::PlantedText) || self.single >= 7 {
+            if guard.refuses(&spelled, false, false) == Some(Unsafe::PlantedText) || self.single >= 7 {
                 return Err(Unsafe::PlantedText);
             }
         }
@@ -330,6 +344,21 @@ impl Screen {
             }
         }
         Ok(())
+    }
+
+    /// Whether a whole word that says something is among so many of the last letters, those `after`
+    /// them aside.
+    fn tells(&self, length: usize, after: usize) -> bool {
+        let letters: Vec<char> = self.tail.chars().collect();
+        let mut end = letters.len();
+        let (until, from) = (end.saturating_sub(after), end.saturating_sub(after + length));
+        self.tail_words.iter().rev().any(|count| {
+            let start = end.saturating_sub(*count);
+            let whole = start >= from && end <= until && *count > 1;
+            let word: String = letters.get(start..end).unwrap_or_default().iter().collect();
+            end = start;
+            whole && !is_function(&word)
+        })
     }
 
     fn accept_word(&mut self, word: &str) {
@@ -375,7 +404,7 @@ impl Screen {
     /// How many of the last letters may be the beginning of something unsafe.
     fn growing(&self) -> usize {
         let long = |length: usize| if length >= GROWING { length } else { 0 };
-        let mut needed = long(self.told.length).max(long(self.repeated.length)).max(self.single);
+        let mut needed = long(self.told.length).max(long(self.repeated.length)).max(long(self.aside.length)).max(self.single);
         needed = needed.max(beginning(&self.tail, &self.context.delimiter));
         for code in &self.context.oddities {
             needed = needed.max(beginning(&self.tail, code));
