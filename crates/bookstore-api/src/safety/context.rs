@@ -9,8 +9,8 @@ use super::Unsafe;
 use super::decoding::{shifted, unleet};
 use super::folding::{fold, squash, words};
 use super::injection::{is_odd, payloads};
-use super::links::addresses;
-use super::reading::Reading;
+use super::links::{addresses, without_addresses};
+use super::reading::{Reading, islands};
 use super::runs::Runs;
 use super::words::{is_common, is_english, is_function, stems};
 use crate::book::Book;
@@ -31,6 +31,8 @@ pub struct Context {
     pub(super) hosts: HashSet<String>,
     /// Words of the whole book, whatever they do there.
     pub(super) book_words: HashSet<String>,
+    /// Their letters, in a row.
+    pub(super) book_letters: String,
     /// Odd tokens of its description, as letters: in no answer, unless the title has them.
     pub(super) oddities: Vec<String>,
     /// Pictures in its title: no other stands in an answer.
@@ -53,9 +55,11 @@ pub(super) struct Guard {
     hostile_words: HashSet<String>,
     /// What speaks of the text about the book, as letters: fewer of them in a row are refused.
     pub(super) asides: Runs,
-    /// Whether something speaks to the model in another manner, so that every word has to be the
-    /// book's or an ordinary one; otherwise a name may be, which translations bring.
+    /// Whether every word has to be the book's or an ordinary one: something speaks to the model in
+    /// another manner.
     strict: bool,
+    /// Whether the book's text is English; if not, an answer may have names that it has not.
+    english: bool,
     /// Words that the model was told to say.
     payload: HashSet<String>,
     /// Phrases that the model was told to say, as letters; true: wherever they stand.
@@ -77,6 +81,13 @@ impl Context {
         for name in book.authors.iter().map(|author| &author.name).chain(&book.genres) {
             book_words.extend(words(&fold(name)).map(str::to_owned));
         }
+        let book_letters = squash(&fold(&format!(
+            "{} {} {} {}",
+            book.title,
+            book.authors.iter().map(|author| author.name.as_str()).collect::<Vec<_>>().join(" "),
+            book.genres.join(" "),
+            book.description.as_deref().unwrap_or_default()
+        )));
         let titled = squash(&fold(&book.title));
         let names = book.authors.iter().map(|author| author.name.as_str());
         let texts = book
@@ -106,6 +117,7 @@ impl Context {
                 .filter(|address| !address.contains(['/', '@', ':', '?', '#']))
                 .collect(),
             book_words,
+            book_letters,
             guard: reading.is_guarded().then(|| Guard::of(book, &reading)),
         }
     }
@@ -137,6 +149,17 @@ impl Guard {
                     own.extend(words(&fold(token)).map(str::to_owned));
                 }
             }
+            // An aside has no addresses that an answer could; and the words of an English phrase in it
+            // may be those of a translation: the phrase is looked for whole.
+            let mut text = text.clone();
+            if reading.asides.contains(&text) {
+                text = without_addresses(&text);
+                let islands = if reading.english { Vec::new() } else { islands(&text) };
+                for island in islands.iter().filter(|island| island.contains(' ')) {
+                    text = text.replace(island.as_str(), "");
+                }
+            }
+            let text = text.as_str();
             for said in payloads(text) {
                 let odd = is_odd(&said) || said.chars().any(char::is_numeric);
                 let parts: Vec<&str> = words(&said).collect();
@@ -210,7 +233,8 @@ impl Guard {
         }
         Self {
             asides: Runs::of(&asides),
-            strict: reading.hostile.len() > reading.asides.len(),
+            strict: reading.english && reading.hostile.len() > reading.asides.len(),
+            english: reading.english,
             own,
             own_letters: Runs::of(&own_letters),
             signs: told.chars().filter(|c| is_sign(*c)).collect(),
@@ -244,7 +268,13 @@ impl Guard {
                 if length >= 4 { self.hostile.contain(word) } else { self.hostile_words.contains(word) };
             let stem = stems(word)
                 .any(|stem| stem.len() >= 4 && self.hostile_words.contains(&stem) && !is_common(&stem));
-            if (known || stem) && !is_function(word) {
+            let inner: String = word.chars().skip(1).take(length.saturating_sub(2)).collect();
+            let disguised = length >= 6
+                && !is_english(word)
+                && !is_common(&inner)
+                && self.hostile.contain(&inner)
+                && !self.own_letters.contain(&inner);
+            if (known || stem || disguised) && !is_function(word) {
                 return Some(Unsafe::PlantedText);
             }
         }
@@ -256,7 +286,7 @@ impl Guard {
             && word.get(..6).is_some_and(|head| {
                 self.own.iter().any(|own| own.starts_with(head) && own.len().abs_diff(word.len()) <= 4)
             });
-        if related || length == 1 || name && !self.strict { None } else { Some(Unsafe::Unfounded) }
+        if related || length == 1 || (name && !self.english) || !(self.strict || capitals) { None } else { Some(Unsafe::Unfounded) }
     }
 
     /// Whether a sign that is no punctuation stands in what tells of the book.
@@ -285,8 +315,8 @@ pub(super) const fn is_picture(character: char) -> bool {
 }
 
 /// Capitals and digits in one token, or words joined by underscores: a code, no word and no number.
-fn is_code(token: &str) -> bool {
-    if token.contains(['/', '@']) || token.chars().count() > 40 {
+pub(super) fn is_code(token: &str) -> bool {
+    if token.contains('@') || token.matches('/').count() == 1 || token.chars().count() > 40 {
         return false;
     }
     let letters = token.chars().filter(|c| c.is_alphabetic()).count();

@@ -41,7 +41,10 @@ static STRUCTURE: LazyLock<RegexSet> = LazyLock::new(|| {
         r"(?m)^\W{0,8}(?:system|assistant|developer|sysadmin|administrator|system prompt|system message|chatgpt|instructions?|new instructions?|important instructions?|role)\s*[:>\]=]+\s*\S",
         r"(?m)[-=*_#]{3,}\s*(?:end|begin|start|system|new|stop|instruction|eof)\b",
         r#""(?:role|instructions?|system|content|prompt|command|action|tool_calls?|function)"\s*:\s*["\[{]"#,
+        // A key of a record with its value.
+        r"(?m)^\s*[\w-]*\pL_\pL\w*\s*[:=]\s*\S",
         // Markup that no description needs.
+        r"<\s*/?\s*[a-z][a-z0-9]*\s[^>]*(?:style|class|hidden|aria-[a-z]+|id)\s*=?",
         r"<\s*/?\s*(?:script|img|iframe|svg|style|form|object|embed|link|meta|video|audio|body|html|head|input|button|a|base|math|template|xml|title|textarea|marquee)\b[^>]*>?",
         r"\bon(?:error|load|click|mouseover|focus)\s*=|javascript\s*:|vbscript\s*:|data\s*:\s*[a-z]+/[a-z0-9.+-]+",
         r"<!--|-->|<!\[cdata|<!doctype|<\?xml|<%|%>",
@@ -124,10 +127,11 @@ fn signs(text: &str, folded: &str, english: bool) -> (u32, bool) {
     }
     let found = lexicon::find(folded);
     let has = |role: Role| found.iter().any(move |found| found.role == role);
-    if has(Role::Strong) || sets_aside(folded, &found) {
+    let strong = found.iter().any(|found| found.role == Role::Strong && !tells(folded, found));
+    if strong || sets_aside(folded, &found) {
         return (ENOUGH, true);
     }
-    let odd = text.split_whitespace().any(|token| is_odd(token) && !shouts(text));
+    let odd = text.split_whitespace().any(|token| is_odd(token) && !shouts(text) && !is_shouted_word(token));
     let quote = folded.contains('"') || folded.contains('\'') && quoted(folded);
     let mut score = 0;
     if has(Role::Persona) {
@@ -165,6 +169,17 @@ fn signs(text: &str, folded: &str, english: bool) -> (u32, bool) {
         score += ENOUGH;
     }
     (score, false)
+}
+
+/// Whether a phrase that begins with a verb tells of somebody who does it: "a model may ignore all
+/// previous instructions".
+fn tells(folded: &str, found: &Found) -> bool {
+    found.language == ENGLISH
+        && matches!(
+            words(folded.get(..found.start).unwrap_or("")).last(),
+            Some("may" | "might" | "can" | "could" | "would" | "will" | "sometimes" | "often")
+        )
+        && matches!(whole_word(folded, found.start), "ignore" | "disregard" | "forget" | "override")
 }
 
 /// "Ignore … instructions": the two near each other, in one language.
@@ -492,6 +507,12 @@ pub(crate) fn is_odd(token: &str) -> bool {
         && inner >= 2
         && inner + 2 < letters
         && token.chars().next().is_some_and(char::is_alphanumeric)
+}
+
+/// Whether a token is nothing but a word of English in capitals.
+fn is_shouted_word(token: &str) -> bool {
+    let folded = fold(token);
+    token.chars().all(|c| !c.is_numeric() && c != '_') && words(&folded).all(is_english)
 }
 
 const KNOWN_CAPITALS: [&str; 30] = [

@@ -13,7 +13,7 @@ use super::injection::{ENOUGH, is_certain, is_odd, runs_together, weigh};
 use super::lexicon::{self, Role};
 use super::links::without_addresses;
 use super::retelling::is_about_the_telling;
-use super::words::{english_share, is_common, is_function};
+use super::words::{english_share, is_common, is_english, is_function};
 use crate::book::Book;
 
 /// Longest piece that is weighed as one, in characters.
@@ -30,6 +30,8 @@ pub(crate) struct Reading {
     pub(crate) authors: Vec<String>,
     /// Those of the genres that are genres.
     pub(crate) genres: Vec<String>,
+    /// Whether it is in English, mostly.
+    pub(crate) english: bool,
     /// The description without what speaks to the model.
     pub(crate) description: String,
     /// What speaks to the model, and what was hidden in it.
@@ -106,12 +108,22 @@ impl Reading {
             let alone = piece.field == Field::Description;
             piece.mark = if weight.certain {
                 Some(Mark::Sure)
-            } else if is_about_the_telling(&fold(&piece.text), alone) || !english && has_island(&piece.text) {
+            } else if is_about_the_telling(&fold(&piece.text), alone) || !english && !islands(&piece.text).is_empty() {
                 Some(Mark::Aside)
             } else {
                 (weight.score >= ENOUGH).then_some(Mark::Likely)
             };
             hidden.extend(weight.hidden);
+        }
+        // What was cut off before a word that opens sentences, but follows no end of one.
+        let mut open = false;
+        for piece in &mut pieces {
+            if open && piece.mark.is_none() {
+                piece.mark = Some(Mark::Aside);
+            }
+            open = piece.mark == Some(Mark::Aside)
+                && piece.field == Field::Description
+                && piece.text.ends_with(char::is_alphanumeric);
         }
         rows(&mut pieces);
         let over =
@@ -126,7 +138,7 @@ impl Reading {
             pieces.iter_mut().for_each(|piece| piece.mark = Some(Mark::Likely));
         }
         neighbours(&mut pieces);
-        Self::gather(pieces, hidden)
+        Self { english, ..Self::gather(pieces, hidden) }
     }
 
     /// Whether something in the book speaks to the model.
@@ -300,9 +312,9 @@ fn rows(pieces: &mut [Piece]) {
     }
 }
 
-/// What stands beside a piece that surely speaks to the model is trusted less.
+/// What stands beside a piece that speaks to the model is trusted less.
 fn neighbours(pieces: &mut [Piece]) {
-    let mut marks: Vec<bool> = pieces.iter().map(|piece| piece.mark.is_some()).collect();
+    let mut marks: Vec<bool> = pieces.iter().map(|piece| piece.mark.is_some_and(|mark| mark != Mark::Aside)).collect();
     let near = |at: usize, marks: &[bool]| {
         (at.saturating_sub(2)..=at + 2).any(|other| other != at && marks.get(other).copied().unwrap_or(false))
     };
@@ -313,7 +325,8 @@ fn neighbours(pieces: &mut [Piece]) {
             continue;
         }
         if goes_on(&piece.text) {
-            piece.mark = Some(if sure { Mark::Sure } else { Mark::Likely });
+            let short = words(&fold(&piece.text)).count() <= 3;
+            piece.mark = Some(if short && sure { Mark::Sure } else { Mark::Likely });
             if let Some(mark) = marks.get_mut(at) {
                 *mark = true;
             }
@@ -368,34 +381,38 @@ fn goes_on(text: &str) -> bool {
         })
 }
 
-/// Whether words of English stand in a text of another language: three in a row, or in a text of
-/// another script one. Names and capitals aside, they are there to be repeated in an English summary.
-fn has_island(text: &str) -> bool {
-    let small = |token: &&str| token.chars().all(|c| !c.is_uppercase());
-    let mut row = 0;
-    let mut told = false;
+/// English in a text of another language: three words in a row, or in another script one. Names and
+/// capitals aside, they are there to be repeated in an English summary.
+pub(crate) fn islands(text: &str) -> Vec<String> {
+    let is_small = |token: &str| token.chars().all(|c| !c.is_uppercase());
     let latin = text.chars().filter(char::is_ascii_alphabetic).count();
-    let foreign = text.chars().filter(|c| c.is_alphabetic() && !is_latin(*c)).count() > latin;
-    for token in text.split(|c: char| c.is_whitespace() || foreign && c.is_alphabetic() && !is_latin(c)) {
+    let strange = |c: char| c.is_alphabetic() && !is_latin(c);
+    let foreign = text.chars().filter(|c| strange(*c)).count() > latin;
+    let mut found = Vec::new();
+    let mut row: Vec<&str> = Vec::new();
+    let mut end = |row: &mut Vec<&str>| {
+        let says = row.iter().any(|word| is_small(word) && !is_function(word));
+        let long = row.len() >= 3 || foreign && row.iter().any(|word| word.len() >= 4 && is_small(word));
+        if says && long {
+            found.push(row.join(" "));
+        }
+        row.clear();
+    };
+    for token in text.split(|c: char| c.is_whitespace() || foreign && strange(c)) {
         let word = token.trim_matches(|c: char| !c.is_alphanumeric());
-        if word.is_empty() && token.is_empty() {
-            continue;
-        }
-        let english = word.chars().all(|c| c.is_ascii_alphabetic()) && is_common(&word.to_lowercase());
-        if english && (small(&word) || row == 0 || word.len() > 1) && !word.is_empty() {
-            row += 1;
-            told |= small(&word) && !is_function(&word.to_lowercase());
-            if foreign && word.len() >= 4 && small(&word) {
-                return true;
+        let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic());
+        let lower = word.to_lowercase();
+        if plain && (is_common(&lower) || foreign && is_english(&lower)) {
+            row.push(word);
+            if !token.ends_with(char::is_alphanumeric) {
+                end(&mut row);
             }
-        } else {
-            (row, told) = (0, false);
-        }
-        if row >= 3 && told {
-            return true;
+        } else if !token.is_empty() {
+            end(&mut row);
         }
     }
-    false
+    end(&mut row);
+    found
 }
 
 /// Whether hardly a word of it is one.

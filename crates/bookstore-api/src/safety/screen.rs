@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::context::{Context, is_picture};
+use super::context::{Context, is_code, is_picture};
 use super::folding::{fold, is_bidirectional, is_control, is_invisible, is_mixed, squash, words};
 use super::links::{addresses, written_apart};
 use super::markup::{is_markup, without_emphasis};
@@ -247,6 +247,10 @@ impl Screen {
                 return Err(reason);
             }
         }
+        let code = word.trim_matches(|c: char| !c.is_alphanumeric());
+        if is_code(code) && !self.context.book_letters.contains(&squash(folded)) && squash(folded) != "covid19" {
+            return Err(Unsafe::Unfounded);
+        }
         if word.chars().any(|sign| is_picture(sign) && !self.context.pictures.contains(&sign)) {
             return Err(Unsafe::PlantedText);
         }
@@ -346,7 +350,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Whether a whole word that says something is among so many of the last letters, those `after`
+    /// Whether a word that says something is among so many of the last letters, those `after`
     /// them aside.
     fn tells(&self, length: usize, after: usize) -> bool {
         let letters: Vec<char> = self.tail.chars().collect();
@@ -354,10 +358,12 @@ impl Screen {
         let (until, from) = (end.saturating_sub(after), end.saturating_sub(after + length));
         self.tail_words.iter().rev().any(|count| {
             let start = end.saturating_sub(*count);
-            let whole = start >= from && end <= until && *count > 1;
-            let word: String = letters.get(start..end).unwrap_or_default().iter().collect();
+            let (first, last) = (start.max(from), end.min(until));
+            // Of a word that goes on four letters are enough.
+            let whole = first == start && last == end && *count > 1;
+            let part: String = letters.get(first..last).unwrap_or_default().iter().collect();
             end = start;
-            whole && !is_function(&word)
+            (whole || last.saturating_sub(first) >= 4) && !is_function(&part)
         })
     }
 
