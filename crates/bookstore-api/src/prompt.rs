@@ -8,7 +8,7 @@ use std::fmt::Write;
 use llm::Prompt;
 
 use crate::book::Book;
-use crate::safety::reading::Reading;
+use crate::safety::reading::{LONGEST_DESCRIPTION, Reading};
 
 /// The version whose words are the default's. Grows whenever they change, so that older summaries
 /// count as made by another prompt. ("1" gave whole descriptions between delimiters known to all.)
@@ -18,8 +18,6 @@ pub const VERSIONS: &[&str] = &[VERSION, "3"];
 
 /// Longest answer in tokens.
 const MAX_OUTPUT_TOKENS: u32 = 300;
-/// Longest description that goes into the prompt, in characters.
-const LONGEST_DESCRIPTION: usize = 4_000;
 /// Longest title, and longest row of genres.
 const LONGEST_TITLE: usize = 500;
 /// Longest row of authors.

@@ -39,14 +39,21 @@ pub(crate) fn visible(text: &str) -> String {
 /// The text for comparing: compatibility forms, accents, case and look-alikes taken away.
 pub(crate) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
-    for character in text.nfkd() {
-        if is_combining_mark(character) || is_invisible(character) || is_bidirectional(character) {
+    for character in text.chars() {
+        // Most of most texts.
+        if character.is_ascii() {
+            folded.push(character.to_ascii_lowercase());
             continue;
         }
-        for lower in character.to_lowercase() {
-            // Lower case may bring marks of its own (İ).
-            if !is_combining_mark(lower) {
-                look_alike(lower, &mut folded);
+        for part in std::iter::once(character).nfkd() {
+            if is_combining_mark(part) || is_invisible(part) || is_bidirectional(part) {
+                continue;
+            }
+            for lower in part.to_lowercase() {
+                // Lower case may bring marks of its own (İ).
+                if !is_combining_mark(lower) {
+                    look_alike(lower, &mut folded);
+                }
             }
         }
     }

@@ -87,7 +87,8 @@ pub(crate) fn runs_together(squashed: &str) -> bool {
 
 /// Whether a text speaks to the model by a single sign, as it stands.
 pub(crate) fn is_certain(text: &str) -> bool {
-    signs(text, &fold(text), false).1
+    let folded = fold(text);
+    certain(text, &folded, &lexicon::find(&folded))
 }
 
 /// Weighs a text of which everything can be seen. `english` says that what stands around it is.
@@ -120,17 +121,22 @@ fn weigh_at(text: &str, english: bool, depth: usize, weight: &mut Weight) {
     }
 }
 
+/// Whether a single sign is enough.
+fn certain(text: &str, folded: &str, found: &[Found]) -> bool {
+    found.iter().any(|found| found.role == Role::Strong && !tells(folded, found))
+        || sets_aside(folded, found)
+        || STRUCTURE.is_match(folded)
+        || runs_together(&squash(folded))
+        || blob(text)
+}
+
 /// The score of the text as it stands, and whether a single sign is enough.
 fn signs(text: &str, folded: &str, english: bool) -> (u32, bool) {
-    if STRUCTURE.is_match(folded) || runs_together(&squash(folded)) || blob(text) {
-        return (ENOUGH, true);
-    }
     let found = lexicon::find(folded);
-    let has = |role: Role| found.iter().any(move |found| found.role == role);
-    let strong = found.iter().any(|found| found.role == Role::Strong && !tells(folded, found));
-    if strong || sets_aside(folded, &found) {
+    if certain(text, folded, &found) {
         return (ENOUGH, true);
     }
+    let has = |role: Role| found.iter().any(move |found| found.role == role);
     let odd = text.split_whitespace().any(|token| is_odd(token) && !shouts(text) && !is_shouted_word(token));
     let quote = folded.contains('"') || folded.contains('\'') && quoted(folded);
     let mut score = 0;

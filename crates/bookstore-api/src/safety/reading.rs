@@ -16,6 +16,8 @@ use super::retelling::is_about_the_telling;
 use super::words::{english_share, is_common, is_english, is_function};
 use crate::book::Book;
 
+/// How much of a description is read, in characters: more does not go into a prompt.
+pub(crate) const LONGEST_DESCRIPTION: usize = 4_000;
 /// Longest piece that is weighed as one, in characters.
 const LONGEST_PIECE: usize = 500;
 /// Longest row of pieces that is weighed together, in characters.
@@ -98,7 +100,13 @@ impl Reading {
         for genre in &book.genres {
             take(Field::Genre, genre);
         }
-        take(Field::Description, book.description.as_deref().unwrap_or_default());
+        let description = book.description.as_deref().unwrap_or_default();
+        let told: String = description.chars().take(LONGEST_DESCRIPTION).collect();
+        take(Field::Description, &told);
+        if told.len() < description.len() {
+            // A sentence that is cut may have been harmless only so.
+            pieces.pop();
+        }
         let whole = pieces.iter().map(|piece| piece.text.as_str()).collect::<Vec<_>>().join(" ");
         let folded = fold(&whole);
         let (known, all) = english_share(words(&folded));
@@ -297,7 +305,11 @@ fn rows(pieces: &mut [Piece]) {
         for at in 0..pieces.len().saturating_sub(size - 1) {
             let Some(row) = pieces.get_mut(at..at + size) else { continue };
             let length: usize = row.iter().map(|piece| piece.text.chars().count()).sum();
-            if length > LONGEST_ROW || row.iter().any(|piece| piece.mark.is_some()) {
+            // Whole sentences of one field do not go on in one another.
+            let broken = row.iter().zip(row.iter().skip(1)).any(|(piece, next)| {
+                piece.field != next.field || !piece.text.ends_with(['.', '!', '?', '"', '”', '。', ';'])
+            }) || row.iter().any(|piece| piece.text.split_whitespace().count() <= 4);
+            if length > LONGEST_ROW || !broken || row.iter().any(|piece| piece.mark.is_some()) {
                 continue;
             }
             let text = |between: &str| {
