@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use super::folding::words;
-use super::lexicon::{Phrases, unspaced};
+use super::lexicon::{ENGLISH, Phrases, listed};
 use super::words::{english_share, is_english};
 
 /// What a phrase of `words/retelling.txt` does.
@@ -21,18 +21,13 @@ enum Class {
 }
 
 struct Entry {
-    english: bool,
     language: usize,
     class: Class,
 }
 
 static PHRASES: LazyLock<(Phrases, Vec<Entry>)> = LazyLock::new(|| {
-    let (mut phrases, mut entries, mut languages) = (Vec::new(), Vec::new(), Vec::new());
-    for line in include_str!("words/retelling.txt").lines().filter(|line| !line.starts_with('#')) {
-        let mut parts = line.splitn(3, ' ');
-        let (Some(language), Some(class), Some(list)) = (parts.next(), parts.next(), parts.next()) else {
-            continue;
-        };
+    let (mut phrases, mut entries) = (Vec::new(), Vec::new());
+    for (language, class, phrase) in listed(include_str!("words/retelling.txt")) {
         let class = match class {
             "only" => Class::Only,
             "telling" => Class::Telling,
@@ -41,13 +36,8 @@ static PHRASES: LazyLock<(Phrases, Vec<Entry>)> = LazyLock::new(|| {
             "asked" => Class::Asked,
             _ => Class::Writer,
         };
-        if languages.last() != Some(&language) {
-            languages.push(language);
-        }
-        for phrase in list.split('|') {
-            phrases.push(phrase);
-            entries.push(Entry { english: language == "en", language: languages.len(), class });
-        }
+        phrases.push(phrase);
+        entries.push(Entry { language, class });
     }
     (Phrases::new(&phrases), entries)
 });
@@ -64,8 +54,8 @@ pub(crate) fn is_about_the_telling(folded: &str, alone: bool) -> bool {
         .filter(|(entry, start, end)| {
             // A word that is an English one as well says nothing in an English sentence.
             let phrase = folded.get(*start..*end).unwrap_or("");
-            entry.english == english
-                || entry.english && entry.class == Class::Only
+            (entry.language == ENGLISH) == english
+                || entry.language == ENGLISH && entry.class == Class::Only
                 || english && !words(phrase).all(is_english)
         })
         .collect();
