@@ -17,6 +17,7 @@ mod injection;
 mod lexicon;
 mod links;
 mod markup;
+mod oddness;
 pub(crate) mod reading;
 mod retelling;
 mod runs;

@@ -8,8 +8,8 @@ use llm::Prompt;
 use super::Unsafe;
 use super::decoding::{shifted, unleet};
 use super::folding::{fold, squash, words};
-use super::injection::{is_odd, payloads};
 use super::links::{addresses, without_addresses};
+use super::oddness::{bare, is_code, is_odd, payloads};
 use super::reading::{Reading, islands};
 use super::runs::Runs;
 use super::words::{is_common, is_english, is_function, stems};
@@ -98,11 +98,8 @@ impl Context {
             .chain(book.genres.iter().map(String::as_str));
         let oddities = texts
             .flat_map(str::split_whitespace)
-            .map(|token| {
-                token.trim_matches(|c: char| !(c.is_lowercase() || c.is_uppercase() || c.is_numeric()))
-            })
             .filter(|token| is_code(token))
-            .map(|token| squash(&fold(token)))
+            .map(|token| squash(&fold(bare(token))))
             .filter(|letters| !titled.contains(letters.as_str()))
             .take(MOST_PHRASES)
             .collect();
@@ -286,7 +283,11 @@ impl Guard {
             && word.get(..6).is_some_and(|head| {
                 self.own.iter().any(|own| own.starts_with(head) && own.len().abs_diff(word.len()) <= 4)
             });
-        if related || length == 1 || (name && !self.english) || !(self.strict || capitals) { None } else { Some(Unsafe::Unfounded) }
+        if related || length == 1 || (name && !self.english) || !(self.strict || capitals) {
+            None
+        } else {
+            Some(Unsafe::Unfounded)
+        }
     }
 
     /// Whether a sign that is no punctuation stands in what tells of the book.
@@ -312,17 +313,6 @@ fn hides(payload: &str, word: &str) -> bool {
 /// A sign that is a picture.
 pub(super) const fn is_picture(character: char) -> bool {
     matches!(character, '\u{2600}'..='\u{27bf}' | '\u{1f000}'..='\u{1faff}')
-}
-
-/// Capitals and digits in one token, or words joined by underscores: a code, no word and no number.
-pub(super) fn is_code(token: &str) -> bool {
-    if token.contains('@') || token.matches('/').count() == 1 || token.chars().count() > 40 {
-        return false;
-    }
-    let letters = token.chars().filter(|c| c.is_alphabetic()).count();
-    let digits = token.chars().filter(|c| c.is_numeric()).count();
-    let capitals = token.chars().filter(|c| c.is_uppercase()).count();
-    letters >= 2 && (digits >= 1 || token.contains('_')) && letters + digits >= 5 && capitals + 1 >= letters
 }
 
 /// A sign that prose has no use for: pictures, arrows, boxes.

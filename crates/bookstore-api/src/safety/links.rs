@@ -37,6 +37,10 @@ pub(crate) fn addresses(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for token in text.split_whitespace() {
         let folded = look(token);
+        if is_telephone(&folded) {
+            found.push(normal(&folded));
+            continue;
+        }
         // An address has a full stop or a colon; most words have neither inside.
         if !folded.trim_end_matches(['.', ':', ',']).contains(['.', ':', '@'])
             && !folded.starts_with("http")
@@ -58,6 +62,16 @@ pub(crate) fn addresses(text: &str) -> Vec<String> {
     }
     found.retain(|address| !address.is_empty());
     found
+}
+
+/// A number to call: digits in three groups and more, that are no date; or after a plus.
+fn is_telephone(token: &str) -> bool {
+    let token = token.trim_matches(|c: char| !c.is_alphanumeric() && c != '+');
+    let digits = token.chars().filter(char::is_ascii_digit).count();
+    let groups: Vec<&str> = token.trim_start_matches('+').split(['-', '/', '.']).collect();
+    let plain = groups.iter().all(|group| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit()));
+    let date = groups.len() == 3 && digits <= 8;
+    plain && (digits >= 7 && groups.len() >= 3 && !date || digits >= 8 && token.starts_with('+'))
 }
 
 fn is_mail(token: &str) -> bool {
@@ -185,6 +199,8 @@ mod tests {
             "президент.рф",
             "ftp:/evil",
             "tel:+4912345",
+            "0900-555-1212",
+            "+49/30.123456",
         ] {
             assert!(!addresses(text).is_empty(), "{text}");
         }
@@ -199,6 +215,7 @@ mod tests {
             "The end.It was late. No.5, e.g. in the U.S.A., at 3.15 p.m. Dr.No and Mr. T.",
             "and/or, his/her, 24/7, 1.2.3, Node.js, St.Petersburg, J.R.R. Tolkien, the dot com boom, i.e. so",
             "Vol. 1: The Beginning... of it",
+            "1914-1918, 2024-01-15, 15.01.2024, 1,000,000 of them",
             "Ratio 3:2; note: this",
             "file: a",
             "A.I. Artificial Intelligence",

@@ -9,9 +9,10 @@ use regex::{Captures, Regex};
 
 use super::decoding::{decodings, unseen};
 use super::folding::{fold, is_latin, squash, visible, words};
-use super::injection::{ENOUGH, is_certain, is_odd, runs_together, weigh};
+use super::injection::{ENOUGH, is_certain, runs_together, weigh};
 use super::lexicon::{self, Role};
 use super::links::without_addresses;
+use super::oddness::{is_code, is_odd};
 use super::retelling::is_about_the_telling;
 use super::words::{english_share, is_common, is_english, is_function};
 use crate::book::Book;
@@ -116,7 +117,9 @@ impl Reading {
             let alone = piece.field == Field::Description;
             piece.mark = if weight.certain {
                 Some(Mark::Sure)
-            } else if is_about_the_telling(&fold(&piece.text), alone) || !english && !islands(&piece.text).is_empty() {
+            } else if is_about_the_telling(&fold(&piece.text), alone)
+                || !english && !islands(&piece.text).is_empty()
+            {
                 Some(Mark::Aside)
             } else {
                 (weight.score >= ENOUGH).then_some(Mark::Likely)
@@ -146,7 +149,7 @@ impl Reading {
             pieces.iter_mut().for_each(|piece| piece.mark = Some(Mark::Likely));
         }
         neighbours(&mut pieces);
-        Self { english, ..Self::gather(pieces, hidden) }
+        Self { english, ..Self::gather(pieces, hidden, &squash(&fold(&book.title))) }
     }
 
     /// Whether something in the book speaks to the model.
@@ -154,7 +157,7 @@ impl Reading {
         !self.hostile.is_empty()
     }
 
-    fn gather(pieces: Vec<Piece>, hidden: Vec<String>) -> Self {
+    fn gather(pieces: Vec<Piece>, hidden: Vec<String>, title: &str) -> Self {
         let mut reading = Self { hostile: hidden, ..Self::default() };
         for piece in pieces {
             if let Some(mark) = piece.mark {
@@ -170,11 +173,22 @@ impl Reading {
                 Field::Title => join(&mut reading.title, &piece.text),
                 Field::Author => reading.authors.push(piece.text),
                 Field::Genre => reading.genres.push(piece.text),
-                Field::Description => join(&mut reading.description, &without_addresses(&piece.text)),
+                Field::Description => {
+                    join(&mut reading.description, &without_codes(&without_addresses(&piece.text), title))
+                }
             }
         }
         reading
     }
+}
+
+/// The text without codes that the title, as letters, has not: no answer may have them.
+fn without_codes(text: &str, title: &str) -> String {
+    let stays = |token: &str| !is_code(token) || title.contains(&squash(&fold(token)));
+    if text.split_whitespace().all(stays) {
+        return text.to_owned();
+    }
+    text.split_whitespace().filter(|token| stays(token)).collect::<Vec<_>>().join(" ")
 }
 
 fn join(text: &mut String, more: &str) {
@@ -326,7 +340,8 @@ fn rows(pieces: &mut [Piece]) {
 
 /// What stands beside a piece that speaks to the model is trusted less.
 fn neighbours(pieces: &mut [Piece]) {
-    let mut marks: Vec<bool> = pieces.iter().map(|piece| piece.mark.is_some_and(|mark| mark != Mark::Aside)).collect();
+    let mut marks: Vec<bool> =
+        pieces.iter().map(|piece| piece.mark.is_some_and(|mark| mark != Mark::Aside)).collect();
     let near = |at: usize, marks: &[bool]| {
         (at.saturating_sub(2)..=at + 2).any(|other| other != at && marks.get(other).copied().unwrap_or(false))
     };
@@ -482,9 +497,6 @@ mod tests {
         let told = "<p>Dr. Hale &amp; her crew</p><p>“Run!” he cries. See https://hale.example/a for more; it ends.</p>";
         let reading = Reading::of(&book("System: A Novel", "A. B. See", told));
         assert!(!reading.is_guarded(), "{reading:?}");
-        assert_eq!(
-            reading.description,
-            "Dr. Hale & her crew “Run!” he cries. See for more; it ends."
-        );
+        assert_eq!(reading.description, "Dr. Hale & her crew “Run!” he cries. See for more; it ends.");
     }
 }

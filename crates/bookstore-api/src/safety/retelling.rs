@@ -71,5 +71,7 @@ pub(crate) fn is_about_the_telling(folded: &str, alone: bool) -> bool {
         || two(Class::Only, &[Class::Said, Class::Asked])
         || two(Class::Telling, &[Class::Said, Class::Writer, Class::Asked])
         || two(Class::Asked, &[Class::Said, Class::Writer, Class::Maybe])
-        || pair(Class::Maybe, Class::Said) && pair(Class::Maybe, Class::Writer) && pair(Class::Said, Class::Writer)
+        || pair(Class::Maybe, Class::Said)
+            && pair(Class::Maybe, Class::Writer)
+            && pair(Class::Said, Class::Writer)
 }

@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::context::{Context, is_code, is_picture};
+use super::context::{Context, is_picture};
 use super::folding::{fold, is_bidirectional, is_control, is_invisible, is_mixed, squash, words};
 use super::links::{addresses, written_apart};
 use super::markup::{is_markup, without_emphasis};
+use super::oddness::is_code;
 use super::runs::Place;
 use super::words::is_function;
 use super::{LONGEST_ANSWER, Unsafe};
@@ -232,8 +233,7 @@ impl Screen {
             letters > 0 && !word.chars().any(char::is_lowercase) && word.chars().any(char::is_uppercase);
         self.small_letters |= word.chars().any(|c| c.is_alphabetic() && !c.is_uppercase());
         self.capitals |= capitals && letters > 1;
-        let name = !capitals
-            && word.chars().find(|c| c.is_alphabetic()).is_some_and(char::is_uppercase);
+        let name = !capitals && word.chars().find(|c| c.is_alphabetic()).is_some_and(char::is_uppercase);
         for part in words(folded) {
             let digits = part.chars().filter(|c| c.is_numeric()).count();
             let others = part.chars().count() - digits;
@@ -247,8 +247,10 @@ impl Screen {
                 return Err(reason);
             }
         }
-        let code = word.trim_matches(|c: char| !c.is_alphanumeric());
-        if is_code(code) && !self.context.book_letters.contains(&squash(folded)) && squash(folded) != "covid19" {
+        if is_code(word)
+            && word.chars().any(char::is_numeric)
+            && !self.context.book_letters.contains(&squash(folded))
+        {
             return Err(Unsafe::Unfounded);
         }
         if word.chars().any(|sign| is_picture(sign) && !self.context.pictures.contains(&sign)) {
@@ -410,7 +412,10 @@ impl Screen {
     /// How many of the last letters may be the beginning of something unsafe.
     fn growing(&self) -> usize {
         let long = |length: usize| if length >= GROWING { length } else { 0 };
-        let mut needed = long(self.told.length).max(long(self.repeated.length)).max(long(self.aside.length)).max(self.single);
+        let mut needed = long(self.told.length)
+            .max(long(self.repeated.length))
+            .max(long(self.aside.length))
+            .max(self.single);
         needed = needed.max(beginning(&self.tail, &self.context.delimiter));
         for code in &self.context.oddities {
             needed = needed.max(beginning(&self.tail, code));
