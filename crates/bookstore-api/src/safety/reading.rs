@@ -174,7 +174,7 @@ impl Reading {
                 Field::Author => reading.authors.push(piece.text),
                 Field::Genre => reading.genres.push(piece.text),
                 Field::Description => {
-                    join(&mut reading.description, &without_codes(&without_addresses(&piece.text), title))
+                    join(&mut reading.description, &without_codes(&without_addresses(&piece.text), title));
                 }
             }
         }
