@@ -86,9 +86,14 @@ pub const DEPENDENCY_WALLS: &[DependencyWall] = &[
         allowed: For::Only(&["telemetry"]),
     },
     DependencyWall {
-        wall: "only an adapter knows its technology: stores and caches are bookstore-api's",
-        dependencies: &["rusqlite", "moka", "mongodb", "redis"],
+        wall: "only an adapter knows its technology: documents and caches are bookstore-api's",
+        dependencies: &["moka", "mongodb"],
         allowed: For::Only(&["bookstore-api"]),
+    },
+    DependencyWall {
+        wall: "only an adapter knows its technology: the services keep and share things",
+        dependencies: &["rusqlite", "redis"],
+        allowed: For::Only(&["bookstore-api", "perf-service"]),
     },
     DependencyWall {
         wall: "only perf-service speaks to Docker",
@@ -160,8 +165,9 @@ pub const SOURCE_WALLS: &[SourceWall] = &[
             "bookstore-api/src/redis_link*",
             "bookstore-api/src/cache/redis*",
             "bookstore-api/src/leases/redis*",
+            "perf-service/src/neighbours/redis*",
         ],
-        words: &["use mongodb", "use redis"],
+        words: &["use mongodb", "use redis", "use ::redis"],
         harmless: &[],
     },
     SourceWall {
@@ -201,7 +207,9 @@ pub const SOURCE_WALLS: &[SourceWall] = &[
             "local::",
             "LocalEngine",
             "files::",
-            "FileLedger",
+            "sqlite::",
+            "SqliteLedger",
+            "RedisNeighbours",
         ],
         harmless: &[],
     },
