@@ -91,7 +91,9 @@ function text(scenario, settings, data) {
   if (requests === 0) {
     lines.push('  Nothing was measured, so the thresholds below say nothing.');
   }
-  lines.push(row('k6 was late', `p(95) ${ms(value('generator_lag_ms', [], 'p(95)'))}   max ${ms(value('generator_lag_ms', [], 'max'))}`));
+  if (data.metrics.generator_lag_ms && value('generator_lag_ms', [], 'count') > 0) {
+    lines.push(row('k6 was late', `p(95) ${ms(value('generator_lag_ms', [], 'p(95)'))}   max ${ms(value('generator_lag_ms', [], 'max'))}`));
+  }
   lines.push(row('dropped', `${count(dropped)} iterations${dropped > 0 ? ': k6 fell behind, do not trust the figures' : ''}`), '', 'thresholds');
   for (const [name, metric] of Object.entries(data.metrics).sort()) {
     /** @type {[string, {ok: boolean}][]} */

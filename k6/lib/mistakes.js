@@ -92,7 +92,7 @@ const MISTAKES = [
  * @param {number} thinkMs
  */
 export function visitWithMistakes(settings, catalogue, thinkMs) {
-  arrive(settings);
+  arrive();
   const { iterationInTest, name } = exec.scenario;
   const random = randomStream(settings.seed, 'mistakes', name, iterationInTest);
   // In turn, so that each is made in the shortest run, too. One that needs what is not there is left out.

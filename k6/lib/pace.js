@@ -4,33 +4,35 @@ import { sleep } from 'k6';
 import exec from 'k6/execution';
 import { Trend } from 'k6/metrics';
 
+import { UNIT_SECONDS } from './phases.js';
+
 // How much later than due k6 went on: a generator that has too much to do under-reports latency.
 const lag = new Trend('generator_lag_ms', true);
 const LONGEST_THOUGHT = 10;
 
 /**
- * At the beginning of a visit under constant arrival: it was due at its own time.
- *
- * @param {import('./types').Settings} settings
+ * At the beginning of a visit: under constant arrival it was due at a time of its own.
  */
-export function arrive({ rate }) {
-  if (rate !== undefined && isConstant()) {
+export function arrive() {
+  const distance = distanceMs();
+  if (distance > 0) {
     const { startTime, iterationInTest } = exec.scenario;
-    lag.add(Math.max(0, Date.now() - startTime - (iterationInTest * 1000) / rate));
+    lag.add(Math.max(0, Date.now() - startTime - iterationInTest * distance));
   }
 }
 
-/** @type {Record<string, boolean>} */
-const constant = {};
+/** @type {Record<string, number>} */
+const distances = {};
 
-/** Whether visits are due at equal distances; in a burst they are not. */
-function isConstant() {
+/** Milliseconds between the beginnings of visits; 0 where they are not due at equal distances. */
+function distanceMs() {
   const { name } = exec.scenario;
-  if (constant[name] === undefined) {
+  if (distances[name] === undefined) {
     const scenario = (exec.test.options.scenarios || {})[name];
-    constant[name] = scenario !== undefined && scenario.executor === 'constant-arrival-rate';
+    const arrivals = scenario !== undefined && scenario.executor === 'constant-arrival-rate' ? scenario : undefined;
+    distances[name] = arrivals ? (UNIT_SECONDS * 1000) / arrivals.rate : 0;
   }
-  return constant[name];
+  return distances[name];
 }
 
 /**

@@ -96,7 +96,7 @@ export function sequence(settings, parts) {
   /** @type {Record<string, import('k6/options').Scenario>} */
   const scenarios = {
     warmup: {
-      ...constant({ ...settings, users: 1, rate: undefined }, warmUp),
+      ...constant(partOf(settings, first.users / most), warmUp),
       exec: first.exec,
       tags: { phase: 'warmup', part: first.name },
     },
@@ -104,10 +104,8 @@ export function sequence(settings, parts) {
   let at = warmUp;
   for (const { name, exec, users, share } of parts) {
     const seconds = Math.max(1, (settings.seconds * share) / all);
-    // The most crowded part has the users that were asked for, the others their share of them.
-    const load = { ...settings, users: Math.max(1, Math.round((users * settings.users) / most)), rate: undefined };
     scenarios[name] = {
-      ...constant(load, seconds),
+      ...constant(partOf(settings, users / most), seconds),
       exec,
       startTime: milliseconds(at),
       tags: { phase: 'measured', part: name },
@@ -115,6 +113,17 @@ export function sequence(settings, parts) {
     at += seconds;
   }
   return scenarios;
+}
+
+/**
+ * The most crowded part has the load that was asked for, the others their share of it.
+ *
+ * @param {import('./types').Settings} settings
+ * @param {number} share
+ */
+function partOf(settings, share) {
+  const { users, rate } = settings;
+  return { ...settings, users: Math.max(1, Math.round(users * share)), rate: rate === undefined ? undefined : rate * share };
 }
 
 /**
@@ -153,8 +162,8 @@ function pool(users) {
   return { preAllocatedVUs: users, maxVUs: users };
 }
 
-// k6 takes whole rates only, so they are given by the 1,000 seconds.
-const UNIT_SECONDS = 1000;
+/** k6 takes whole rates only, so they are given by as many seconds. */
+export const UNIT_SECONDS = 1000;
 
 /** @param {number} rate */
 function perUnit(rate) {

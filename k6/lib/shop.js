@@ -26,7 +26,7 @@ const MIX = [
  * @param {number} thinkMs
  */
 export function visit(settings, catalogue, thinkMs) {
-  arrive(settings);
+  arrive();
   // By iteration, not by user: which user k6 gives the next iteration to is a matter of timing.
   const random = randomStream(settings.seed, exec.scenario.name, exec.scenario.iterationInTest);
   random.weighted(MIX)(settings, catalogue, random);

@@ -32,7 +32,7 @@ const THEMES = ['harbour', 'winter', 'orchard', 'lighthouse', 'railway', 'island
  * @param {number} thinkMs
  */
 export function visitForSummaries(settings, catalogue, thinkMs) {
-  arrive(settings);
+  arrive();
   const random = randomStream(settings.seed, 'summaries', exec.scenario.name, exec.scenario.iterationInTest);
   random.weighted(MIX)(settings, catalogue, random);
   think(settings, random, thinkMs);
