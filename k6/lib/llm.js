@@ -44,6 +44,8 @@ export function countSummary(answer) {
     model: answer.model,
     cached: String(answer.cached === true),
     simulated: String(answer.simulated === true),
+    // Who counted the tokens: the provider, or the API by the text.
+    usage: answer.usage.source,
   };
   const input = answer.usage.inputTokens || 0;
   const output = answer.usage.outputTokens || 0;

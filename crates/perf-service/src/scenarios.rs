@@ -189,7 +189,11 @@ mod tests {
             ("stress-arrivals", 900, 30, Some(60.0), true),
         ] {
             let said = (scenarios.seconds(name), scenarios.users(name), scenarios.rate(name));
-            assert_eq!((said, scenarios.spends(name)), ((Some(seconds), Some(users), rate), spends), "{name}");
+            assert_eq!(
+                (said, scenarios.spends(name)),
+                ((Some(seconds), Some(users), rate), spends),
+                "{name}"
+            );
             // What the head says is what the script does.
             let text = String::from_utf8_lossy(&scenarios.script(name).unwrap().content).into_owned();
             let rate = rate.map_or_else(String::new, |rate| format!("rate: {rate}, "));
@@ -206,8 +210,12 @@ mod tests {
 
     #[test]
     fn a_head_that_says_nothing_or_nonsense() {
-        let scenarios = Scenarios::of(vec![file("scenarios/odd.js", "// users: many\n// rate: -\n// spends: no")]);
-        assert_eq!((scenarios.users("odd"), scenarios.rate("odd"), scenarios.seconds("odd")), (None, None, None));
+        let scenarios =
+            Scenarios::of(vec![file("scenarios/odd.js", "// users: many\n// rate: -\n// spends: no")]);
+        assert_eq!(
+            (scenarios.users("odd"), scenarios.rate("odd"), scenarios.seconds("odd")),
+            (None, None, None)
+        );
         // Who is not sure that nothing is spent takes it that something is.
         assert!(scenarios.spends("odd") && scenarios.spends("absent"));
     }

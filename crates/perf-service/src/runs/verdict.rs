@@ -175,11 +175,9 @@ mod tests {
             }}})
             .to_string()
         };
-        for (lag, failed, outcome) in [
-            (&crossed, &held, Inconclusive),
-            (&crossed, &crossed, Inconclusive),
-            (&held, &crossed, Failed),
-        ] {
+        for (lag, failed, outcome) in
+            [(&crossed, &held, Inconclusive), (&crossed, &crossed, Inconclusive), (&held, &crossed, Failed)]
+        {
             both.push(summary(lag, failed).as_bytes());
             let Verdict::Result(got, reason) = judge(Exit::Code(99), &both, &[]) else { panic!("no result") };
             assert_eq!(got, outcome, "{reason:?}");

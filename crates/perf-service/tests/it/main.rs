@@ -5,7 +5,11 @@
 
 #![cfg(test)]
 
+#[cfg(feature = "integration")]
+mod backend;
 mod command_line;
+#[cfg(feature = "integration")]
+mod counts;
 #[cfg(feature = "integration")]
 mod docker;
 mod k6;
