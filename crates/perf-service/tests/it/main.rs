@@ -14,6 +14,8 @@ mod counts;
 mod docker;
 mod k6;
 mod odd_k6;
+mod plain_k6;
 mod runs;
 mod service;
 mod shop;
+mod stall;
