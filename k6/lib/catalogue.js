@@ -71,8 +71,8 @@ function warm(settings, catalogue) {
 }
 
 /**
- * Which providers a run may ask by name: the one that it was told, or those that are set up. Without a
- * limit in dollars only what is free by its price, and the default one, which is asked anyway.
+ * Which providers a run may ask by name: the one that it was told, or those that are set up and have a
+ * price. Without a limit in dollars only what is free by it, and the default one, which is asked anyway.
  *
  * @param {import('./types').Settings} settings
  * @returns {string[]}
@@ -84,20 +84,21 @@ export function readProviders(settings) {
   const ask = /** @type {const} */ ({ route: 'GET /api/v1/llm/providers', path: '/api/v1/llm/providers', status: 200, phase: 'setup' });
   const { body } = send(settings, ask, { 'is a list': (list) => Array.isArray(list.items) });
   /** @type {any[]} */
-  const configured = ((body && body.items) || []).filter((/** @type {any} */ provider) => provider.configured);
-  const may = configured.filter((provider) => settings.maxCostUsd !== undefined || provider.default || isFree(provider));
+  const items = (body && body.items) || [];
+  // One answer without a price, as the in-process provider gives, and the price of the run is not known.
+  const usable = items.filter((provider) => provider.configured && (provider.default || provider.price));
+  const may = usable.filter((provider) => settings.maxCostUsd !== undefined || provider.default || isFree(provider.price));
   const names = may.map((provider) => provider.name);
-  const left = configured.map((provider) => provider.name).filter((name) => !names.includes(name));
+  const left = usable.map((provider) => provider.name).filter((name) => !names.includes(name));
   if (left.length > 0) {
     console.info(`${left.join(', ')} may bill and will not be asked: set MAX_COST_USD to ask them, too`);
   }
   return names;
 }
 
-/** @param {any} provider */
-function isFree(provider) {
-  const { simulated, price } = provider;
-  return simulated === true || (price !== undefined && Number(price.input) === 0 && Number(price.output) === 0);
+/** @param {{input: string, output: string}} price */
+function isFree(price) {
+  return Number(price.input) === 0 && Number(price.output) === 0;
 }
 
 /**
