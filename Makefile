@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -35,6 +35,27 @@ health-check: status ## The same; exits non-zero when a service is down
 perf-smoke: build ## 1 user, 2 minutes (DURATION=15s shortens it): figures, report, exit code by thresholds
 	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run smoke
 
+perf-load: build ## 10 users, 10 minutes: an ordinary day (perf-load-arrivals: 20 visits a second)
+	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run load
+
+perf-stress: build ## 30 users, 15 minutes: more than an ordinary day brings
+	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run stress
+
+perf-spike: build ## A burst to 50 users and back, 5 minutes
+	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run spike
+
+perf-errors: build ## Every mistake a visitor can make, 2 minutes
+	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run errors
+
+perf-ai: build ## LLM summaries: cold, cached, stored, streamed, per provider, without money; 5 minutes
+	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run ai
+
+perf-comprehensive: build ## All of them, one after another, 39 minutes
+	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run comprehensive
+
+perf-load-arrivals perf-stress-arrivals perf-spike-arrivals: perf-%: build
+	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run $*
+
 k6: ## Find or fetch a local k6 and print its path
 	@$(PYTHON) .make/k6.py
 
@@ -54,10 +75,11 @@ soak-runs: ## On each engine 20 times kill -9 of perf-service over a run's life:
 soak-history: ## 100,000 reads and writes over two instances that share Redis: none may be stale
 	@$(PYTHON) .make/integration.py --only redis $(CARGO) test -p bookstore-api --features bookstore-api/soak --test it -- --nocapture --exact history::instances::a_hundred_thousand_operations
 
-lint: ## rustfmt, clippy without warnings, the k6 scripts, the Python scripts
+lint: ## rustfmt, clippy without warnings, the k6 scripts and their types, the Python scripts
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	$(PYTHON) -m compileall -q .make
+	@$(PYTHON) .make/k6_types.py
 	@$(LOCAL_K6) && for script in k6/scenarios/*.js; do "$$K6_BIN" inspect "$$script" >/dev/null || exit 1; done
 
 fmt: ## Format the Rust code

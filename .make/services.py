@@ -28,6 +28,8 @@ READY_SECONDS = 20
 STOP_SECONDS = 15
 # The services are here: a proxy for the outside world has no part in it.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# Who has nothing left after a first call: the scenario `ai` looks at what such a one is told.
+TENANTS = {"version": 1, "tenants": [{"id": "load-test-spent", "tokensPerMinute": 1}]}
 MODEL = os.environ.get("OLLAMA_MODEL", "llama3.2")
 
 
@@ -100,7 +102,7 @@ class Services:
             time.sleep(0.05)
         say(f"{name:15} http://127.0.0.1:{port}   log {log.relative_to(ROOT)}")
 
-    def start_all(self, data):
+    def start_all(self, data, settings=None):
         given = os.environ.get("OLLAMA_BASE_URL")
         ollama = given or "http://127.0.0.1:11434"
         if has_model(ollama):
@@ -113,7 +115,7 @@ class Services:
             self.start("llm-simulator", {})
             ollama = f"http://127.0.0.1:{PORTS['llm-simulator']}"
         self.start("bookstore-api", {"DATA_DIR": str(data / "bookstore-api"), "OLLAMA_BASE_URL": ollama,
-                                     "OLLAMA_MODEL": MODEL})
+                                     "OLLAMA_MODEL": MODEL, **(settings or {})})
         self.start("perf-service", {"DATA_DIR": str(RUN / "perf-service")})
 
     def stop(self):
@@ -211,17 +213,24 @@ def run(scenario):
     os.environ.pop("API_TOKEN", None)
     arguments = ["run", scenario]
     for option, variable in (("--duration", "DURATION"), ("--users", "USERS"), ("--provider", "PROVIDER"),
-                             ("--max-p95-ms", "MAX_P95_MS"), ("--engine", "K6_ENGINE")):
+                             ("--max-p95-ms", "MAX_P95_MS"), ("--engine", "K6_ENGINE"), ("--rate", "RATE"),
+                             ("--max-cost-usd", "MAX_COST_USD")):
         if os.environ.get(variable):
             arguments += [option, os.environ[variable]]
     environment = dict(os.environ)
     # The scenario's own variables go by option alone.
-    for variable in ("DURATION", "USERS", "PROVIDER", "MAX_P95_MS"):
+    for variable in ("DURATION", "USERS", "PROVIDER", "MAX_P95_MS", "RATE", "MAX_COST_USD"):
         environment.pop(variable, None)
     environment["DATA_DIR"] = str(RUN / "perf-service")
+    settings = {}
+    # Whoever has tenants of their own keeps them.
+    if not os.environ.get("TENANTS_FILE"):
+        tenants = folder / "tenants.json"
+        tenants.write_text(json.dumps(TENANTS))
+        settings = {"TENANTS_FILE": str(tenants), "TRUSTED_PEERS": "127.0.0.1"}
     process = None
     try:
-        services.start_all(folder)
+        services.start_all(folder, settings)
         process = subprocess.Popen([binary("perf-service"), *arguments], cwd=ROOT, env=environment,
                                    start_new_session=True)
         return process.wait()

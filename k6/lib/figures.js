@@ -21,10 +21,19 @@ export const figures = Object.fromEntries(
     `llm_cost_unknown{${MEASURED}}`,
     `llm_first_chunk_ms{${MEASURED}}`,
     `llm_generation_ms{${MEASURED}}`,
-  ].map((name) => [name, []]),
+    `llm_tokens_per_request{${MEASURED}}`,
+    `llm_list_cost_usd_per_request{${MEASURED}}`,
+    `generator_lag_ms{${MEASURED}}`,
+  ].map((name) => [name, /** @type {string[]} */ ([])]),
 );
 
-/** What handleSummary is to return: where k6 writes which text. */
+/**
+ * What handleSummary is to return: where k6 writes which text.
+ *
+ * @param {string} scenario
+ * @param {import('./types').Settings} settings
+ * @param {any} data
+ */
 export function showSummary(scenario, settings, data) {
   if (settings.summary === 'json') {
     // Without the catalogue, which can be 5,000 ids long.
@@ -34,7 +43,13 @@ export function showSummary(scenario, settings, data) {
   return { stdout: text(scenario, settings, data) };
 }
 
+/**
+ * @param {string} scenario
+ * @param {import('./types').Settings} settings
+ * @param {any} data
+ */
 function text(scenario, settings, data) {
+  /** @type {Value} */
   const value = (name, tags, figure) => {
     const metric = data.metrics[`${name}{${[MEASURED, ...tags].join(',')}}`];
     return metric && metric.values[figure] !== undefined ? metric.values[figure] : 0;
@@ -44,11 +59,11 @@ function text(scenario, settings, data) {
   const asked = value('llm_summaries', [], 'count');
   const simulated = value('llm_summaries', ['simulated:true'], 'count');
   const dropped = data.metrics.dropped_iterations ? data.metrics.dropped_iterations.values.count : 0;
-  const times = (tags) =>
+  const times = (/** @type {string[]} */ tags) =>
     ['med', 'p(90)', 'p(95)', 'p(99)', 'max'].map((f) => `${f} ${ms(value('http_req_duration', tags, f))}`).join('   ');
 
   const lines = [
-    `${scenario} against ${settings.baseUrl}, ${settings.users} ${settings.users === 1 ? 'user' : 'users'}, ${settings.seconds} s measured`,
+    `${scenario} against ${settings.baseUrl}, ${load(settings)}, ${settings.seconds} s measured`,
     '',
     row('requests', `${count(requests)}   ${(requests / settings.seconds).toFixed(1)} a second`),
     row('failed', `${count(failed)}   ${percent(failed, requests)}`),
@@ -66,6 +81,7 @@ function text(scenario, settings, data) {
       row('  with LLM', times(['llm:true'])),
       row('summaries', `${count(asked)}   ${percent(cached, asked)} from cache or store`),
       row('tokens', `${count(value('llm_input_tokens', [], 'count'))} in   ${count(value('llm_output_tokens', [], 'count'))} out`),
+      row('  a summary', `med ${count(value('llm_tokens_per_request', [], 'med'))} tokens   p(95) ${count(value('llm_tokens_per_request', [], 'p(95)'))}   list price p(95) ${dollars(value('llm_list_cost_usd_per_request', [], 'p(95)'))}`),
       row('dollars', cost(asked, value) + (simulated > 0 ? `   ${count(simulated)} of ${count(asked)} simulated` : '')),
     );
     if (asked > cached) {
@@ -75,16 +91,33 @@ function text(scenario, settings, data) {
   if (requests === 0) {
     lines.push('  Nothing was measured, so the thresholds below say nothing.');
   }
+  if (data.metrics.generator_lag_ms && value('generator_lag_ms', [], 'count') > 0) {
+    lines.push(row('k6 was late', `p(95) ${ms(value('generator_lag_ms', [], 'p(95)'))}   max ${ms(value('generator_lag_ms', [], 'max'))}`));
+  }
   lines.push(row('dropped', `${count(dropped)} iterations${dropped > 0 ? ': k6 fell behind, do not trust the figures' : ''}`), '', 'thresholds');
   for (const [name, metric] of Object.entries(data.metrics).sort()) {
-    for (const [expression, { ok }] of Object.entries(metric.thresholds || {})) {
+    /** @type {[string, {ok: boolean}][]} */
+    const thresholds = Object.entries(metric.thresholds || {});
+    for (const [expression, { ok }] of thresholds) {
       lines.push(`  ${ok ? 'held  ' : 'BROKEN'}  ${name}: ${expression}`);
     }
   }
   return `\n${lines.join('\n')}\n\n`;
 }
 
-// An unknown price is unknown, never zero.
+/** @param {import('./types').Settings} settings */
+function load({ users, rate }) {
+  const crowd = `${users} ${users === 1 ? 'user' : 'users'}`;
+  return rate === undefined ? crowd : `${rate} visits a second, ${crowd} at most`;
+}
+
+/**
+ * An unknown price is unknown, never zero.
+ *
+ * @typedef {(name: string, tags: string[], figure: string) => number} Value
+ * @param {number} asked
+ * @param {Value} value
+ */
 function cost(asked, value) {
   const unknown = value('llm_cost_unknown', [], 'count');
   if (unknown >= asked) {
@@ -94,22 +127,33 @@ function cost(asked, value) {
   return unknown > 0 ? `at least ${billed}   price of ${count(unknown)} of ${count(asked)} not known` : billed;
 }
 
+/**
+ * @param {string} name
+ * @param {string} value
+ */
 function row(name, value) {
   return `  ${name.padEnd(15)}${value}`;
 }
 
+/** @param {number} value */
 function ms(value) {
   return value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 10 ? 2 : 0)} ms`;
 }
 
+/** @param {number} value */
 function count(value) {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
+/**
+ * @param {number} part
+ * @param {number} whole
+ */
 function percent(part, whole) {
   return whole > 0 ? `${((100 * part) / whole).toFixed(2)} %` : 'none asked for';
 }
 
+/** @param {number} value */
 function dollars(value) {
   return `$${value === 0 || value >= 1 ? value.toFixed(2) : value.toFixed(6)}`;
 }

@@ -1,7 +1,12 @@
 // Chance that can be repeated: the same words of seed give the same numbers on every machine.
 // Must not know what is drawn for.
 
-/** A stream of random numbers that follows from `seeds` alone. */
+/**
+ * A stream of random numbers that follows from `seeds` alone.
+ *
+ * @param {...(string | number)} seeds
+ * @returns {import('./types').Random}
+ */
 export function randomStream(...seeds) {
   let state = hash(seeds.join('/'));
   // mulberry32 (Tommy Ettinger, public domain): 32 bits of state are plenty for one visit.
@@ -12,17 +17,11 @@ export function randomStream(...seeds) {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
   };
   return {
-    /** From 0 up to but not including 1. */
     next,
-    /** A whole number from 0 up to but not including `count`. */
     below: (count) => Math.floor(next() * count),
-    /** True with the given probability. */
     chance: (probability) => next() < probability,
-    /** Exponentially distributed around `mean`. */
     exponential: (mean) => -Math.log(1 - next()) * mean,
-    /** A rank from 0 up to but not including `count`; rank r is drawn in proportion to 1 / (r + 1). */
     zipf: (count) => rankAt(next(), count),
-    /** One of `choices`, a list of [weight, value]. */
     weighted: (choices) => {
       let left = next() * choices.reduce((sum, [weight]) => sum + weight, 0);
       for (const [weight, value] of choices) {
@@ -36,7 +35,14 @@ export function randomStream(...seeds) {
   };
 }
 
-/** `items` in another order (Fisher-Yates). */
+/**
+ * `items` in another order (Fisher-Yates).
+ *
+ * @template Item
+ * @param {Item[]} items
+ * @param {import('./types').Random} random
+ * @returns {Item[]}
+ */
 export function shuffled(items, random) {
   const order = items.slice();
   for (let last = order.length - 1; last > 0; last--) {
@@ -46,7 +52,11 @@ export function shuffled(items, random) {
   return order;
 }
 
-/** `length` random hexadecimal digits, different in every run. */
+/**
+ * `length` random hexadecimal digits, different in every run.
+ *
+ * @param {number} length
+ */
 export function freshHex(length) {
   let digits = '';
   while (digits.length < length) {
@@ -55,7 +65,11 @@ export function freshHex(length) {
   return digits.slice(0, length);
 }
 
-// FNV-1a, then murmur3's finaliser: neighbouring iteration numbers must not draw alike.
+/**
+ * FNV-1a, then murmur3's finaliser: neighbouring iteration numbers must not draw alike.
+ *
+ * @param {string} text
+ */
 function hash(text) {
   let value = 0x811c9dc5;
   for (let at = 0; at < text.length; at++) {
@@ -66,8 +80,13 @@ function hash(text) {
   return (value ^ (value >>> 16)) >>> 0;
 }
 
+/** @type {Record<number, Float64Array>} */
 const cumulative = {};
 
+/**
+ * @param {number} share
+ * @param {number} count
+ */
 function rankAt(share, count) {
   if (!cumulative[count]) {
     let sum = 0;

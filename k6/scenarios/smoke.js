@@ -1,11 +1,14 @@
 // description: 1 user for 2 minutes: does everything work, and is it quick enough when nobody else is there
 // duration: 2m
+// users: 1
+// spends: summaries
 //
 // Owns the size of the load, its limits and its pace. Must not know what a visitor does
 // (lib/shop.js) nor how figures are shown (lib/figures.js). Runs as it is: k6 run k6/scenarios/smoke.js
 import { readCatalogue, removeLeftovers } from '../lib/catalogue.js';
 import { figures, showSummary } from '../lib/figures.js';
-import { phases } from '../lib/phases.js';
+import { perSummary, standing } from '../lib/limits.js';
+import { common, steady } from '../lib/phases.js';
 import { readSettings } from '../lib/settings.js';
 import { visit } from '../lib/shop.js';
 
@@ -14,10 +17,14 @@ const settings = readSettings({ seconds: 120, users: 1, p95Ms: 500 });
 // Short, so that even 15 seconds give hundreds of requests.
 const THINK_TIME_MS = 50;
 
+/** @type {import('k6/options').Options} */
 export const options = {
-  ...phases(settings),
+  ...common,
+  scenarios: steady(settings),
   thresholds: {
     ...figures,
+    ...standing(settings),
+    ...perSummary({ tokens: 4000, dollars: 0.05 }),
     'http_req_failed{phase:measured}': ['rate<0.01'],
     'checks{phase:measured}': ['rate>0.99'],
     'http_req_duration{phase:measured,llm:false}': [`p(95)<${settings.p95Ms}`],
@@ -30,14 +37,17 @@ export function setup() {
   return readCatalogue(settings);
 }
 
+/** @param {import('../lib/types').Catalogue} catalogue */
 export default function (catalogue) {
   visit(settings, catalogue, THINK_TIME_MS);
 }
 
+/** @param {import('../lib/types').Catalogue} catalogue */
 export function teardown(catalogue) {
   removeLeftovers(settings, catalogue);
 }
 
+/** @param {unknown} data */
 export function handleSummary(data) {
   return showSummary('smoke', settings, data);
 }

@@ -84,6 +84,27 @@ impl Scenarios {
         seconds(&text)
     }
 
+    /// Virtual users that the scenario has by itself, where its head says so (`// users: 10`).
+    #[must_use]
+    pub fn users(&self, name: &str) -> Option<u32> {
+        head_line(self.script(name)?, "users")?.parse().ok()
+    }
+
+    /// Visits a second that the scenario begins by itself, whatever became of the earlier ones, where
+    /// its head says so (`// rate: 20`).
+    #[must_use]
+    pub fn rate(&self, name: &str) -> Option<f64> {
+        head_line(self.script(name)?, "rate")?.parse().ok()
+    }
+
+    /// Whether the scenario asks for summaries, which cost what the target's provider takes for them:
+    /// all do whose head does not say `// spends: nothing`.
+    #[must_use]
+    pub fn spends(&self, name: &str) -> bool {
+        let said = self.script(name).and_then(|script| head_line(script, "spends"));
+        said.as_deref() != Some("nothing")
+    }
+
     /// Every file, scenarios and what they import.
     #[must_use]
     pub fn files(&self) -> &[ScriptFile] {
@@ -153,11 +174,50 @@ mod tests {
     }
 
     #[test]
-    fn smoke_is_carried_and_described() {
+    fn all_scenarios_are_carried_and_described() {
         let scenarios = Scenarios::embedded();
-        let smoke = scenarios.list().into_iter().find(|scenario| scenario.name == "smoke").unwrap();
-        assert!(!smoke.description.is_empty());
+        for (name, seconds, users, rate, spends) in [
+            ("ai", 300, 10, None, true),
+            ("comprehensive", 39 * 60, 50, None, true),
+            ("errors", 120, 5, None, false),
+            ("load", 600, 10, None, true),
+            ("load-arrivals", 600, 10, Some(20.0), true),
+            ("smoke", 120, 1, None, true),
+            ("spike", 300, 50, None, true),
+            ("spike-arrivals", 300, 50, Some(60.0), true),
+            ("stress", 900, 30, None, true),
+            ("stress-arrivals", 900, 30, Some(60.0), true),
+        ] {
+            let said = (scenarios.seconds(name), scenarios.users(name), scenarios.rate(name));
+            assert_eq!(
+                (said, scenarios.spends(name)),
+                ((Some(seconds), Some(users), rate), spends),
+                "{name}"
+            );
+            // What the head says is what the script does.
+            let text = String::from_utf8_lossy(&scenarios.script(name).unwrap().content).into_owned();
+            let rate = rate.map_or_else(String::new, |rate| format!("rate: {rate}, "));
+            let seconds = if name == "comprehensive" { "39 * 60".to_owned() } else { seconds.to_string() };
+            let defaults = format!("readSettings({{ seconds: {seconds}, users: {users}, {rate}p95Ms: ");
+            assert!(text.contains(&defaults), "{name} does not say {defaults}");
+            assert_eq!(text.contains("lib/shop.js'") || text.contains("lib/summaries.js'"), spends, "{name}");
+        }
+        assert_eq!(scenarios.list().len(), 10);
+        assert!(scenarios.list().iter().all(|scenario| !scenario.description.is_empty()));
         assert!(scenarios.files().iter().any(|file| file.path.starts_with("lib/")));
+        assert!(scenarios.files().iter().all(|file| file.path.ends_with(".js")));
+    }
+
+    #[test]
+    fn a_head_that_says_nothing_or_nonsense() {
+        let scenarios =
+            Scenarios::of(vec![file("scenarios/odd.js", "// users: many\n// rate: -\n// spends: no")]);
+        assert_eq!(
+            (scenarios.users("odd"), scenarios.rate("odd"), scenarios.seconds("odd")),
+            (None, None, None)
+        );
+        // Who is not sure that nothing is spent takes it that something is.
+        assert!(scenarios.spends("odd") && scenarios.spends("absent"));
     }
 
     #[test]

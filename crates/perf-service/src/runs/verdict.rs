@@ -21,6 +21,8 @@ mod code {
 }
 
 const SIGKILL: i32 = 9;
+/// What the name of a metric begins with that judges k6 and not the target (`k6/lib/limits.js`).
+const OF_THE_GENERATOR: &str = "generator_";
 
 /// What became of a run that nobody stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,8 @@ pub fn judge(exit: Exit, figures: &Aggregate, errors: &[String]) -> Verdict {
 }
 
 fn result(code: i32, figures: &Aggregate, crossed: &[&str]) -> Verdict {
+    let (of_k6, crossed): (Vec<&str>, Vec<&str>) =
+        crossed.iter().copied().partition(|name| name.starts_with(OF_THE_GENERATOR));
     let crossed_text = (!crossed.is_empty()).then(|| {
         let plural = if crossed.len() == 1 { "threshold" } else { "thresholds" };
         format!("{plural} crossed: {}", crossed.join("; "))
@@ -80,6 +84,11 @@ fn result(code: i32, figures: &Aggregate, crossed: &[&str]) -> Verdict {
         Some(format!(
             "{} iterations could not be started in time, so latency is under-reported",
             figures.dropped_iterations()
+        ))
+    } else if !of_k6.is_empty() {
+        Some(format!(
+            "k6 had too much to do, so latency is under-reported ({}): use fewer users, or a machine with less to do",
+            of_k6.join("; ")
         ))
     } else if figures.measured_requests() == 0 {
         Some("no request was measured: make the run longer".to_owned())
@@ -158,6 +167,30 @@ mod tests {
             let reason = reason.unwrap_or_default();
             assert_eq!(reason.is_empty(), words.is_empty(), "{reason}");
             assert!(words.iter().all(|word| reason.contains(word)), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_generator_with_too_much_to_do_proves_nothing() {
+        let mut both = figures(3, 0, None);
+        let held = serde_json::json!({"ok": true});
+        let crossed = serde_json::json!({"ok": false});
+        let summary = |lag: &serde_json::Value, failed: &serde_json::Value| {
+            serde_json::json!({"type": "Summary", "data": {"metrics": {
+                "generator_lag_ms{phase:measured}": {"thresholds": {"p(95)<250": lag}},
+                "http_req_failed{phase:measured}": {"thresholds": {"rate<0.01": failed}},
+            }}})
+            .to_string()
+        };
+        for (lag, failed, outcome) in
+            [(&crossed, &held, Inconclusive), (&crossed, &crossed, Inconclusive), (&held, &crossed, Failed)]
+        {
+            both.push(summary(lag, failed).as_bytes());
+            let Verdict::Result(got, reason) = judge(Exit::Code(99), &both, &[]) else { panic!("no result") };
+            assert_eq!(got, outcome, "{reason:?}");
+            let reason = reason.unwrap_or_default();
+            assert_eq!(reason.contains("too much to do"), outcome == Inconclusive, "{reason}");
+            assert_eq!(reason.contains("rate<0.01"), std::ptr::eq(failed, &crossed), "{reason}");
         }
     }
 

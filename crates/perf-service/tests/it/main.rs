@@ -5,14 +5,20 @@
 
 #![cfg(test)]
 
+#[cfg(feature = "integration")]
+mod backend;
 mod command_line;
+#[cfg(feature = "integration")]
+mod counts;
 #[cfg(feature = "integration")]
 mod docker;
 mod k6;
 #[cfg(feature = "integration")]
 mod neighbours;
 mod odd_k6;
+mod plain_k6;
 mod runs;
 mod service;
 mod shop;
 mod survival;
+mod stall;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -29,6 +30,10 @@ struct Shelves {
     requests: AtomicU64,
     summaries: AtomicU64,
     made: Mutex<BTreeMap<String, Value>>,
+    /// Held for reading by whoever is let in; for writing, nobody is.
+    door: tokio::sync::RwLock<()>,
+    /// Dollars that a summary of a provider is billed with.
+    billing: Mutex<f64>,
 }
 
 impl Shop {
@@ -49,7 +54,11 @@ impl Shop {
             .with_state(Arc::clone(&shelves))
             .layer(middleware::from_fn(move |request, next: middleware::Next| {
                 counted.requests.fetch_add(1, Ordering::Relaxed);
-                next.run(request)
+                let shelves = Arc::clone(&counted);
+                async move {
+                    drop(shelves.door.read().await);
+                    next.run(request).await
+                }
             }));
         let token = token.map(|token| http_server::ApiToken::given(token.to_owned().into()));
         let router = http_server::require_token(router, token);
@@ -73,9 +82,29 @@ impl Shop {
         format!("local=http://{}", self.address)
     }
 
+    /// Answers nothing for so long; from when to when, in microseconds since 1970.
+    pub async fn stall(&self, long: Duration) -> (i64, i64) {
+        let closed = self.shelves.door.write().await;
+        let from = chrono::Utc::now().timestamp_micros();
+        tokio::time::sleep(long).await;
+        let to = chrono::Utc::now().timestamp_micros();
+        drop(closed);
+        (from, to)
+    }
+
+    /// Takes so many dollars for each summary that a provider writes.
+    pub fn bill(&self, dollars: f64) {
+        *self.shelves.billing.lock().unwrap() = dollars;
+    }
+
     /// Requests so far.
     pub fn requests(&self) -> u64 {
         self.shelves.requests.load(Ordering::Relaxed)
+    }
+
+    /// Books and authors that visitors made and did not take away.
+    pub fn made(&self) -> usize {
+        self.shelves.made.lock().unwrap().len()
     }
 
     /// Summaries so far.
@@ -155,7 +184,7 @@ async fn summary(State(shelves): State<Arc<Shelves>>, Path(id): Path<String>) ->
     let tokens = |count: u64| if cached { 0 } else { count };
     Json(json!({
         "bookId": id, "summary": "A book about something.", "provider": "ollama", "model": "stand-in",
-        "simulated": true, "cached": cached, "costUsd": 0, "listCostUsd": if cached { 0.0 } else { 0.001 },
+        "simulated": true, "cached": cached, "costUsd": if cached { 0.0 } else { *shelves.billing.lock().unwrap() }, "listCostUsd": if cached { 0.0 } else { 0.001 },
         "usage": {"inputTokens": tokens(20), "outputTokens": tokens(10), "cachedInputTokens": 0, "source": "reported"},
         "latencyMs": 1.0, "timeToFirstChunkMs": 0.5, "generatedAt": "2026-01-01T00:00:00Z",
     }))

@@ -1,0 +1,94 @@
+//! The scripts under `k6/` without perf-service: `k6 run k6/scenarios/NAME.js`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::k6;
+use crate::service::run;
+use crate::shop::Shop;
+
+/// k6 with a scenario of the repository, and nothing of the tests' environment.
+fn plain(shop: &Shop, scenario: &str) -> Command {
+    let script: PathBuf =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../k6/scenarios").join(format!("{scenario}.js"));
+    let mut command = Command::new(k6::binary());
+    command
+        .env_clear()
+        .env("HOME", "/nowhere")
+        .env("K6_NO_USAGE_REPORT", "true")
+        .env("BASE_URL", format!("http://{}", shop.address))
+        .args(["run", "--quiet", "--address", ""])
+        .arg(script);
+    command
+}
+
+async fn told(mut command: Command) -> (i32, String, String) {
+    tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scenario_shows_its_figures_to_people() {
+    let shop = Shop::open().await;
+    let mut command = plain(&shop, "load");
+    command.env("DURATION", "2s").env("RATE", "30").env("START", "warm").env("MAX_P95_MS", "60000");
+    let (code, out, err) = told(command).await;
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("30 visits a second"), "{out}");
+    for row in
+        ["requests", "failed", "without LLM", "summaries", "tokens", "dollars", "k6 was late", "dropped"]
+    {
+        assert!(out.contains(row), "no {row} in {out}");
+    }
+    assert!(!out.contains("BROKEN"), "{out}");
+    assert!(err.contains("3 books by 1 authors, the 3 most popular in the cache"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_ends_when_it_has_cost_what_it_may() {
+    let shop = Shop::open().await;
+    shop.bill(0.02);
+    let mut command = plain(&shop, "load");
+    command.env("DURATION", "60s").env("USERS", "4").env("MAX_COST_USD", "0.1");
+    let begin = std::time::Instant::now();
+    let (code, out, err) = told(command).await;
+    assert_eq!(code, 99, "{out}{err}");
+    assert!(out.contains("BROKEN  llm_cost_usd: count<=0.1"), "{out}");
+    // Far from its end, and no user went further than the limit and its last request.
+    assert!(begin.elapsed().as_secs() < 50, "{out}");
+    assert!(shop.summaries() < 60, "{}", shop.summaries());
+    // What it made is gone all the same.
+    assert_eq!(shop.made(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_mistakes_in_the_settings_are_told_at_once() {
+    let shop = Shop::open().await;
+    let mut command = plain(&shop, "smoke");
+    for (name, value) in [
+        ("DURATION", "soon"),
+        ("USERS", "0"),
+        ("RATE", "-1"),
+        ("MAX_COST_USD", "lots"),
+        ("START", "cold"),
+        ("PROVIDER", "a b"),
+        ("SPENT_TENANT", "a/b"),
+        ("MAX_P95_MS", "NaN"),
+    ] {
+        command.env(name, value);
+    }
+    let (code, out, err) = told(command).await;
+    assert_eq!(code, 107, "{out}{err}");
+    for mistake in [
+        "DURATION=soon",
+        "USERS=0",
+        "RATE=-1",
+        "MAX_COST_USD=lots",
+        "START=cold",
+        "PROVIDER=a b",
+        "a/b",
+        "MAX_P95_MS=NaN",
+    ] {
+        assert!(err.contains(mistake), "no {mistake} in {err}");
+    }
+    assert_eq!(shop.requests(), 0);
+}
