@@ -25,6 +25,7 @@ use self::conduct::{Conduct, Order};
 use crate::engine::{EngineChoice, EngineError, Engines};
 use crate::ledger::{Artifact, Ledger, LedgerError, Stretch};
 use crate::progress::Progress;
+use crate::report::TraceLinks;
 use crate::run_state::{self, Event};
 use crate::scenarios::Scenarios;
 use crate::targets::Target;
@@ -57,6 +58,8 @@ pub struct RunsParts {
     pub target_api_token: Option<SecretString>,
     /// Where ended runs are counted.
     pub metrics: Metrics,
+    /// Where reports link traces to, if anywhere.
+    pub traces: Option<TraceLinks>,
 }
 
 /// The use cases. Cheap to clone.
