@@ -1,10 +1,12 @@
 //! perf-service from outside: its binary, its API, a real k6.
 //!
-//! `K6_BIN` has to name a k6 (`make k6` prints one). Tests that need a Docker daemon are behind the
-//! feature `integration`, which `make test-integration` turns on.
+//! `K6_BIN` has to name a k6 (`make k6` prints one). Tests that need a Docker daemon or a
+//! browser (`CHROMIUM_BIN`) are behind the feature `integration`, which `make test-integration` turns on.
 
 #![cfg(test)]
 
+#[cfg(feature = "integration")]
+mod browser;
 mod command_line;
 #[cfg(feature = "integration")]
 mod docker;
