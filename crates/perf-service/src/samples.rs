@@ -238,6 +238,17 @@ struct Envelope<'a> {
     data: &'a RawValue,
 }
 
+/// A sample's whole line, read in one go: most lines are samples.
+#[derive(Deserialize)]
+struct PointLine<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    metric: Text<'a>,
+    #[serde(borrow)]
+    data: Point<'a>,
+}
+
 #[derive(Deserialize)]
 struct Point<'a> {
     #[serde(borrow)]
@@ -252,7 +263,7 @@ struct Point<'a> {
 #[derive(Deserialize)]
 struct Metadata<'a> {
     #[serde(default, borrow)]
-    trace_id: Option<Cow<'a, str>>,
+    trace_id: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -297,6 +308,12 @@ pub fn read(line: &[u8]) -> Result<Line<'_>, LineError> {
     if is_of_no_interest(line) {
         return Ok(Line::Other);
     }
+    if line.starts_with(SAMPLE_HEAD)
+        && let Ok(whole) = serde_json::from_slice::<PointLine<'_>>(line)
+        && whole.kind.0 == "Point"
+    {
+        return sample(&whole.metric.0, whole.data);
+    }
     let envelope: Envelope<'_> = serde_json::from_slice(line)?;
     match envelope.kind.as_ref() {
         "Point" => read_point(&envelope),
@@ -339,15 +356,22 @@ fn selectors(definition: Definition) -> Vec<Selector> {
 }
 
 fn read_point<'a>(envelope: &Envelope<'a>) -> Result<Line<'a>, LineError> {
-    let Some(metric) = envelope.metric.as_deref().and_then(Metric::named) else { return Ok(Line::Other) };
-    let point: Point<'a> = serde_json::from_str(envelope.data.get())?;
+    let metric = envelope.metric.as_deref().unwrap_or_default();
+    if Metric::named(metric).is_none() {
+        return Ok(Line::Other);
+    }
+    sample(metric, serde_json::from_str(envelope.data.get())?)
+}
+
+fn sample<'a>(metric: &str, point: Point<'a>) -> Result<Line<'a>, LineError> {
+    let Some(metric) = Metric::named(metric) else { return Ok(Line::Other) };
     let at_us = DateTime::parse_from_rfc3339(&point.time)?.timestamp_micros();
     Ok(Line::Sample(Box::new(Sample {
         metric,
         at_us,
         value: point.value,
         tags: point.tags.unwrap_or_default(),
-        trace_id: point.metadata.and_then(|metadata| metadata.trace_id),
+        trace_id: point.metadata.and_then(|metadata| metadata.trace_id).map(|Text(id)| id),
     })))
 }
 
