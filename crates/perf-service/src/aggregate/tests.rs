@@ -265,8 +265,10 @@ fn the_worst_requests_of_a_broken_threshold_are_those_that_it_counts() {
         let tags = [("name", "GET /b"), ("phase", phase), ("status", "200"), ("llm", llm)];
         let duration = f64::from(u32::try_from((i * 37) % 300).unwrap());
         request(&mut figures, i * 10, duration, &tags, i == 200);
-        let check = [("phase", phase), ("check", "is the book")];
-        figures.push(line("checks", i * 10, if i == 77 { 0.0 } else { 1.0 }, &check).as_bytes());
+        for name in ["is the book", "has a title"] {
+            let check = [("phase", phase), ("check", name)];
+            figures.push(line("checks", i * 10, if i == 77 { 0.0 } else { 1.0 }, &check).as_bytes());
+        }
     }
     ended_with(
         &mut figures,
@@ -296,7 +298,11 @@ fn the_worst_requests_of_a_broken_threshold_are_those_that_it_counts() {
     let failed = &of("http_req_failed").worst;
     assert_eq!((failed.len(), failed[0].trace_id.as_deref()), (1, Some("00000000000000000000000000002000")));
     let checks = &of("checks").worst;
-    assert_eq!((checks.len(), checks[0].what.as_str()), (1, "is the book"));
+    assert_eq!(
+        (checks.len(), checks[0].what.as_str()),
+        (1, "is the book; has a title"),
+        "one request, both checks"
+    );
     assert!(close(checks[0].at, 0.77) && of("unheard_of").worst.is_empty());
 }
 

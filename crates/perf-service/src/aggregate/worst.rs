@@ -109,6 +109,16 @@ impl Watch {
     }
 
     fn keep(&mut self, sample: &Sample<'_>, badness: f64) {
+        // One request can fail several checks; it stays one.
+        let same = |kept: &&mut Kept| {
+            kept.trace_id.is_some() && kept.trace_id.as_deref() == sample.trace_id.as_deref()
+        };
+        if sample.metric == Metric::Check
+            && let Some(kept) = self.kept.iter_mut().find(same)
+        {
+            kept.what = shortened(&format!("{}; {}", kept.what, sample.tags.get("check")));
+            return;
+        }
         let place = self.kept.partition_point(|kept| self.badness_of(kept) >= badness);
         let kept = Kept {
             value: sample.value,
