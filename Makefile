@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -136,6 +136,10 @@ bench-simulator: ## The figures of the simulator: answers a second beside bare a
 bench-llm: ## What adapters and wrappers add to a provider's time, beside a bare client and LiteLLM (LITELLM=no)
 	$(CARGO) build --profile release -p llm --example bench_llm
 	@$(PYTHON) .make/litellm.py $(CARGO) run --quiet --profile release -p llm --example bench_llm -- $(SECTIONS)
+
+bench-perf-service: ## What perf-service costs beside plain k6; memory and report of 10 million samples (CHROMIUM_BIN: its opening)
+	$(CARGO) build -p perf-service -p bookstore-api --bins --profile release
+	@$(LOCAL_K6) && export K6_BIN && $(CARGO) run --profile release -p perf-service --example bench_perf_service -- $(SECTIONS)
 
 clean-data: ## Remove .run: logs, reports and data of local processes
 	rm -rf .run

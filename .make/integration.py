@@ -4,15 +4,17 @@
     integration.py [--only mongo,redis,toxiproxy,ollama,simulator,docker,k6] COMMAND...
 
 The environment names them: MONGODB_URI, REDIS_URL, TOXIPROXY_URL, OLLAMA_BASE_URL, LLM_SIMULATOR_URL,
-DOCKER_HOST, K6_BIN. What it does not name is started by compose (MongoDB, Redis, toxiproxy, Ollama), built
-and started (llm-simulator), found at its usual place (Docker), or fetched (k6). Each test has a database of its own in MongoDB, and drops it. Tests that stop or flush a Redis start one of their own: `redis-server` and `redis-cli`
-must be installed. A server that cannot be had fails the tests; nothing is skipped. Python's standard
-library only.
+DOCKER_HOST, K6_BIN, CHROMIUM_BIN. What it does not name is started by compose (MongoDB, Redis, toxiproxy,
+Ollama), built and started (llm-simulator), found at its usual place (Docker, Chromium), or fetched (k6). Each
+test has a database of its own in MongoDB, and drops it. Tests that stop or flush a Redis start one of their
+own: `redis-server` and `redis-cli` must be installed. A server that cannot be had fails the tests; nothing is
+skipped. Python's standard library only.
 """
 
 import os
 import pathlib
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,7 +84,10 @@ def main(wanted, command):
         if found.returncode:
             sys.exit(found.returncode)
         environment["K6_BIN"] = found.stdout.strip()
-    for name in ("TOXIPROXY_URL", "OLLAMA_BASE_URL", "LLM_SIMULATOR_URL", "DOCKER_HOST", "K6_BIN", "BOOKS_CSV"):
+    if not environment.get("CHROMIUM_BIN"):
+        found = filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser")))
+        environment["CHROMIUM_BIN"] = next(found, "")
+    for name in ("TOXIPROXY_URL", "OLLAMA_BASE_URL", "LLM_SIMULATOR_URL", "DOCKER_HOST", "K6_BIN", "CHROMIUM_BIN", "BOOKS_CSV"):
         say(f"{name} = {environment.get(name, 'not set')}")
     # They may hold a password.
     for name in ("MONGODB_URI", "REDIS_URL"):

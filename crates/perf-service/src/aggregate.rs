@@ -4,24 +4,31 @@
 //! Memory is bounded by the run's length in seconds and by the caps below, never by the number of
 //! samples. Must not know where samples come from nor how figures are shown.
 
+mod latency;
 mod llm;
 mod timeline;
+mod worst;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use common_models::{Outcome, RunSummary, ThresholdResult};
+use common_models::{Outcome, RunState, RunSummary, ThresholdResult};
 use serde::{Deserialize, Serialize};
 use statistics::Quantiles;
 use uuid::Uuid;
 
+use crate::aggregate::latency::Durations;
 use crate::aggregate::llm::Llm;
 use crate::aggregate::timeline::Timeline;
-use crate::results::{Endpoint, ErrorRow, Results, SlowRequest};
+use crate::aggregate::worst::Worst;
+use crate::results::{Endpoint, Environment, ErrorRow, Results, SlowRequest, StatusRow};
 use crate::samples::{Line, Metric, Phase, Sample, read};
 
-/// Request names kept apart; scripts give a handful. The rest are one.
-const MOST_NAMES: usize = 200;
+/// Request names kept apart; scripts give a handful, and each takes up to 140 KiB for durations of up
+/// to a minute. The rest are one.
+const MOST_NAMES: usize = 100;
+/// Statuses of one name kept apart.
+const MOST_STATUSES: usize = 30;
 /// Kinds of failure kept apart.
 const MOST_ERRORS: usize = 200;
 /// Slowest requests kept.
@@ -52,8 +59,12 @@ pub struct Identity {
     pub finished_at: DateTime<Utc>,
     /// The result.
     pub outcome: Outcome,
+    /// The state that the run ends in.
+    pub state: RunState,
     /// Why, where it did not pass.
     pub reason: Option<String>,
+    /// What it was made with.
+    pub environment: Environment,
 }
 
 /// How a run goes, while it goes.
@@ -77,7 +88,7 @@ pub struct Standing {
 #[derive(Clone, Debug, Default)]
 pub struct Aggregate {
     /// Durations of the measured phase.
-    durations: Quantiles,
+    durations: Durations,
     failed: u64,
     /// Durations of the warm-up, for the standing only.
     warm_up: Quantiles,
@@ -87,6 +98,7 @@ pub struct Aggregate {
     endpoints: BTreeMap<String, Name>,
     errors: BTreeMap<(String, String), u64>,
     slowest: Vec<Slow>,
+    worst: Worst,
     timeline: Timeline,
     llm: Llm,
     dropped_iterations: u64,
@@ -98,6 +110,7 @@ pub struct Aggregate {
 struct Name {
     durations: Quantiles,
     failed: u64,
+    statuses: BTreeMap<u16, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -115,6 +128,7 @@ impl Aggregate {
         match read(line) {
             Ok(Line::Sample(sample)) => self.add(&sample),
             Ok(Line::Summary(thresholds)) => self.thresholds = Some(thresholds),
+            Ok(Line::Selectors(metric, selectors)) => self.worst.watch(metric, selectors),
             Ok(Line::Other) => {}
             Err(error) => {
                 self.broken_lines += 1;
@@ -126,6 +140,7 @@ impl Aggregate {
     }
 
     fn add(&mut self, sample: &Sample<'_>) {
+        self.worst.see(sample);
         let phase = sample.tags.phase();
         match sample.metric {
             // Neither carries the phase: k6 itself gives them, not the script.
@@ -136,7 +151,7 @@ impl Aggregate {
             Metric::Failed => self.add_failed(sample, phase),
             Metric::Check => {
                 if phase == Phase::Measured && sample.value < 0.5 {
-                    self.count_error("check", &sample.tags.check);
+                    self.count_error("check", sample.tags.get("check"));
                 }
             }
             _ => {
@@ -154,19 +169,24 @@ impl Aggregate {
             self.warm_up.record(sample.value);
             return;
         }
-        self.durations.record(sample.value);
+        self.durations.record(sample.value, sample.tags.is_llm());
         #[expect(clippy::cast_possible_truncation, reason = "a float-to-int cast saturates")]
         let began_us = sample.at_us.saturating_sub((sample.value * 1_000.0) as i64);
         let (first, last) = self.measured_us.unwrap_or((began_us, sample.at_us));
         self.measured_us = Some((first.min(began_us), last.max(sample.at_us)));
-        name_of(&mut self.endpoints, &sample.tags.name).durations.record(sample.value);
+        let status = sample.tags.status();
+        let name = name_of(&mut self.endpoints, sample.tags.name());
+        name.durations.record(sample.value);
+        if name.statuses.len() < MOST_STATUSES || name.statuses.contains_key(&status) {
+            *name.statuses.entry(status).or_default() += 1;
+        }
         let is_slow = self.slowest.len() < SLOWEST
             || self.slowest.last().is_some_and(|least| sample.value > least.duration_ms);
         if is_slow {
             let slow = Slow {
-                name: shortened(&sample.tags.name),
+                name: shortened(sample.tags.name()),
                 duration_ms: sample.value,
-                status: sample.tags.status.parse().unwrap_or_default(),
+                status,
                 at_us: sample.at_us,
                 trace_id: sample.trace_id.as_deref().map(shortened),
             };
@@ -186,13 +206,9 @@ impl Aggregate {
             return;
         }
         self.failed += 1;
-        name_of(&mut self.endpoints, &sample.tags.name).failed += 1;
-        let what = match sample.tags.status.as_ref() {
-            "" | "0" if sample.tags.error.is_empty() => "no answer".to_owned(),
-            "" | "0" => sample.tags.error.to_string(),
-            status => format!("HTTP {status}"),
-        };
-        self.count_error(&sample.tags.name, &what);
+        name_of(&mut self.endpoints, sample.tags.name()).failed += 1;
+        let what = worst::answer(sample.tags.status(), sample.tags.get("error"));
+        self.count_error(sample.tags.name(), &what);
     }
 
     fn count_error(&mut self, name: &str, what: &str) {
@@ -207,7 +223,7 @@ impl Aggregate {
     #[must_use]
     pub fn standing(&self) -> Standing {
         let measured = self.durations.count();
-        let durations = if measured > 0 { &self.durations } else { &self.warm_up };
+        let durations = if measured > 0 { &self.durations.all() } else { &self.warm_up };
         Standing {
             requests: measured + self.warm_up.count(),
             failed: self.failed + self.warm_up_failed,
@@ -254,9 +270,12 @@ impl Aggregate {
         let base_us = self.timeline.base_us();
         let summary = self.summary();
         let warnings = self.warnings();
-        let mut endpoints: Vec<Endpoint> =
-            self.endpoints.into_iter().map(|(name, figures)| endpoint(name, &figures)).collect();
-        endpoints.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.name.cmp(&b.name)));
+        let mut names: Vec<(String, Name)> = self.endpoints.into_iter().collect();
+        names.sort_by(|(a, ours), (b, theirs)| {
+            theirs.durations.count().cmp(&ours.durations.count()).then_with(|| a.cmp(b))
+        });
+        let statuses = names.iter().flat_map(|(name, figures)| status_rows(name, figures)).collect();
+        let endpoints = names.into_iter().map(|(name, figures)| endpoint(name, &figures)).collect();
         let mut errors: Vec<ErrorRow> =
             self.errors.into_iter().map(|((name, what), count)| ErrorRow { name, what, count }).collect();
         errors
@@ -270,15 +289,21 @@ impl Aggregate {
             started_at: identity.started_at,
             finished_at: identity.finished_at,
             outcome: identity.outcome,
+            state: Some(identity.state),
             reason: identity.reason,
             simulated: self.llm.is_simulated(),
+            latency: self.durations.rows(),
+            histogram: self.durations.histogram(),
+            broken: self.worst.into_broken(&summary.thresholds, base_us),
             summary,
             timeline: self.timeline.into_seconds(),
             endpoints,
+            statuses,
             llm: self.llm.rows(),
             errors,
             slowest: self.slowest.into_iter().map(|slow| slow_request(slow, base_us)).collect(),
             warnings,
+            environment: Some(identity.environment),
         }
     }
 
@@ -286,14 +311,15 @@ impl Aggregate {
         let requests = self.durations.count();
         let spent = self.measured_us.map_or(0.0, |(first, last)| seconds_between(first, last));
         let totals = self.llm.totals();
+        let durations = self.durations.all();
         RunSummary {
             requests,
             failed_rate: share(self.failed, requests).unwrap_or_default(),
             // A single request would give a rate of its own speed.
             rps: float(requests) / spent.max(1.0),
-            p50_ms: self.durations.quantile(0.5),
-            p95_ms: self.durations.quantile(0.95),
-            p99_ms: self.durations.quantile(0.99),
+            p50_ms: durations.quantile(0.5),
+            p95_ms: durations.quantile(0.95),
+            p99_ms: durations.quantile(0.99),
             dropped_iterations: self.dropped_iterations,
             input_tokens: totals.input_tokens,
             output_tokens: totals.output_tokens,
@@ -344,6 +370,11 @@ fn endpoint(name: String, figures: &Name) -> Endpoint {
     }
 }
 
+fn status_rows<'a>(name: &'a str, figures: &'a Name) -> impl Iterator<Item = StatusRow> + 'a {
+    let rows = figures.statuses.iter();
+    rows.map(|(status, requests)| StatusRow { name: name.to_owned(), status: *status, requests: *requests })
+}
+
 fn slow_request(slow: Slow, base_us: i64) -> SlowRequest {
     SlowRequest {
         name: slow.name,
@@ -362,6 +393,11 @@ fn seconds_between(from_us: i64, to_us: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a run's length in microseconds is far below 2^53")]
     let between = to_us.saturating_sub(from_us) as f64;
     between.max(0.0) / MICROSECONDS
+}
+
+/// Three decimals, as fine as k6 measures.
+fn rounded_ms(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
 }
 
 fn share(part: u64, whole: u64) -> Option<f64> {

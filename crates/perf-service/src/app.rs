@@ -236,6 +236,7 @@ fn runs_on(
             retention: settings.retention,
         },
         neighbours,
+        traces: None,
     }))
 }
 

@@ -217,6 +217,7 @@ mod tests {
             started_at: of.created_at,
             finished_at: of.created_at,
             outcome: Outcome::Failed,
+            state: Some(of.state),
             reason: of.reason.clone(),
             simulated: true,
             summary: RunSummary {
@@ -237,8 +238,11 @@ mod tests {
                     ThresholdResult { name: "http_req_duration: p(95)<40".to_owned(), ok: false },
                 ],
             },
+            latency: Vec::new(),
+            histogram: crate::results::Histogram::default(),
             timeline: Vec::new(),
             endpoints: Vec::new(),
+            statuses: Vec::new(),
             llm: vec![LlmRow {
                 provider: "ollama".to_owned(),
                 model: "llama3.2-simulated".to_owned(),
@@ -259,7 +263,9 @@ mod tests {
                 count: 3,
             }],
             slowest: Vec::new(),
+            broken: Vec::new(),
             warnings: vec!["2 lines were broken".to_owned()],
+            environment: None,
         }
     }
 

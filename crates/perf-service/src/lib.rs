@@ -9,6 +9,7 @@ pub mod aggregate;
 pub mod app;
 pub mod console;
 pub mod engine;
+pub mod environment;
 pub mod follow;
 pub mod http;
 pub mod ledger;

@@ -28,6 +28,7 @@ use crate::engine::{EngineChoice, Engines};
 use crate::ledger::{Artifact, Lease, Ledger, LedgerError, Origin, Request, Retention, Stretch};
 use crate::neighbours::{Elsewhere, Moment, Neighbours, NeighboursError};
 use crate::progress::Progress;
+use crate::report::TraceLinks;
 use crate::run_state;
 use crate::scenarios::Scenarios;
 use crate::targets::Target;
@@ -66,6 +67,8 @@ pub struct RunsParts {
     pub policy: Policy,
     /// Other services that the targets are shared with.
     pub neighbours: Option<Arc<dyn Neighbours>>,
+    /// Where reports link traces to, if anywhere.
+    pub traces: Option<TraceLinks>,
 }
 
 /// How many runs there may be, and what is kept of them.

@@ -6,14 +6,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::DateTime;
 use common_models::ThresholdResult;
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+/// As many tags as a request has.
+const USUAL_TAGS: usize = 16;
+
 /// The metrics that figures are made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
     /// Duration of a request in milliseconds; its time is the request's end.
     Duration,
@@ -41,6 +46,10 @@ pub enum Metric {
     FirstChunk,
     /// Time of a provider call in milliseconds, as the API reported it.
     Generation,
+    /// Prompt and answer tokens of one summary.
+    TokensPerRequest,
+    /// Dollars billed for one summary.
+    CostPerRequest,
 }
 
 impl Metric {
@@ -59,6 +68,8 @@ impl Metric {
             "llm_cost_unknown" => Self::CostUnknown,
             "llm_first_chunk_ms" => Self::FirstChunk,
             "llm_generation_ms" => Self::Generation,
+            "llm_tokens_per_request" => Self::TokensPerRequest,
+            "llm_cost_usd_per_request" => Self::CostPerRequest,
             _ => return None,
         })
     }
@@ -76,58 +87,95 @@ pub enum Phase {
     Measured,
 }
 
-/// Tags that figures are made from; absent ones are empty.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+/// Tags of a sample; absent ones are empty.
+#[derive(Clone, Debug, Default)]
 pub struct Tags<'a> {
-    /// Request name, `GET /api/v1/books/{id}`.
-    #[serde(borrow)]
-    pub name: Cow<'a, str>,
-    #[serde(borrow)]
-    phase: Cow<'a, str>,
-    /// HTTP status; `0` where there was no answer.
-    #[serde(borrow)]
-    pub status: Cow<'a, str>,
-    /// Why there was no answer, in k6's words.
-    #[serde(borrow)]
-    pub error: Cow<'a, str>,
-    /// Name of a check.
-    #[serde(borrow)]
-    pub check: Cow<'a, str>,
-    /// LLM provider that answered.
-    #[serde(borrow)]
-    pub provider: Cow<'a, str>,
-    /// LLM model that answered.
-    #[serde(borrow)]
-    pub model: Cow<'a, str>,
-    #[serde(borrow)]
-    cached: Cow<'a, str>,
-    #[serde(borrow)]
-    simulated: Cow<'a, str>,
+    all: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl Tags<'_> {
+    /// The value of a tag.
+    #[must_use]
+    pub fn get(&self, key: &str) -> &str {
+        self.all.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value.as_ref())
+    }
+
+    /// Request name, `GET /api/v1/books/{id}`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.get("name")
+    }
+
     /// Which part of the run it belongs to.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        match self.phase.as_ref() {
+        match self.get("phase") {
             "warmup" => Phase::WarmUp,
             "measured" => Phase::Measured,
             _ => Phase::None,
         }
     }
 
+    /// HTTP status; 0 where there was no answer.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.get("status").parse().unwrap_or_default()
+    }
+
+    /// Whether an LLM may be called for the request.
+    #[must_use]
+    pub fn is_llm(&self) -> bool {
+        self.get("llm") == "true"
+    }
+
     /// Whether a summary needed no provider.
     #[must_use]
     pub fn is_cached(&self) -> bool {
-        self.cached == "true"
+        self.get("cached") == "true"
     }
 
     /// Whether a summary came from a simulator.
     #[must_use]
     pub fn is_simulated(&self) -> bool {
-        self.simulated == "true"
+        self.get("simulated") == "true"
     }
+}
+
+/// A text that is borrowed from its line where no escape stands in it.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Tags<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Tags<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("tags")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::with_capacity(USUAL_TAGS);
+                while let Some((Text(key), Text(value))) = map.next_entry()? {
+                    all.push((key, value));
+                }
+                Ok(Tags { all })
+            }
+        }
+
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// What thresholds of one metric are measured over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selector {
+    /// The metric and its tags as k6 writes them: `http_req_duration{phase:measured}`.
+    pub name: String,
+    /// The tags that a sample must have, all of them.
+    pub tags: Vec<(String, String)>,
 }
 
 /// One sample.
@@ -150,6 +198,8 @@ pub struct Sample<'a> {
 pub enum Line<'a> {
     /// A sample of a metric that counts.
     Sample(Box<Sample<'a>>),
+    /// What the thresholds of a metric are measured over; k6 says it before the metric's first sample.
+    Selectors(Metric, Vec<Selector>),
     /// k6's own summary, from which the thresholds are taken.
     Summary(Vec<ThresholdResult>),
     /// Sound, but without a figure for us.
@@ -188,6 +238,17 @@ struct Envelope<'a> {
     data: &'a RawValue,
 }
 
+/// A sample's whole line, read in one go: most lines are samples.
+#[derive(Deserialize)]
+struct PointLine<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    metric: Text<'a>,
+    #[serde(borrow)]
+    data: Point<'a>,
+}
+
 #[derive(Deserialize)]
 struct Point<'a> {
     #[serde(borrow)]
@@ -202,7 +263,21 @@ struct Point<'a> {
 #[derive(Deserialize)]
 struct Metadata<'a> {
     #[serde(default, borrow)]
-    trace_id: Option<Cow<'a, str>>,
+    trace_id: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Definition {
+    name: String,
+    #[serde(default)]
+    submetrics: Option<Vec<Submetric>>,
+}
+
+#[derive(Deserialize)]
+struct Submetric {
+    name: String,
+    #[serde(default)]
+    tags: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -233,9 +308,20 @@ pub fn read(line: &[u8]) -> Result<Line<'_>, LineError> {
     if is_of_no_interest(line) {
         return Ok(Line::Other);
     }
+    if line.starts_with(SAMPLE_HEAD)
+        && let Ok(whole) = serde_json::from_slice::<PointLine<'_>>(line)
+        && whole.kind.0 == "Point"
+    {
+        return sample(&whole.metric.0, whole.data);
+    }
     let envelope: Envelope<'_> = serde_json::from_slice(line)?;
     match envelope.kind.as_ref() {
         "Point" => read_point(&envelope),
+        "Metric" => {
+            let definition: Definition = serde_json::from_str(envelope.data.get())?;
+            Ok(Metric::named(&definition.name)
+                .map_or(Line::Other, |metric| Line::Selectors(metric, selectors(definition))))
+        }
         "Summary" => {
             let summary: Summary = serde_json::from_str(envelope.data.get())?;
             let thresholds =
@@ -259,16 +345,33 @@ fn is_of_no_interest(line: &[u8]) -> bool {
     name.is_some_and(|name| Metric::named(name).is_none()) && line.ends_with(b"}}")
 }
 
+/// The metric's own thresholds count all of its samples.
+fn selectors(definition: Definition) -> Vec<Selector> {
+    let parts = definition
+        .submetrics
+        .unwrap_or_default()
+        .into_iter()
+        .map(|part| Selector { name: part.name, tags: part.tags.unwrap_or_default().into_iter().collect() });
+    std::iter::once(Selector { name: definition.name, tags: Vec::new() }).chain(parts).collect()
+}
+
 fn read_point<'a>(envelope: &Envelope<'a>) -> Result<Line<'a>, LineError> {
-    let Some(metric) = envelope.metric.as_deref().and_then(Metric::named) else { return Ok(Line::Other) };
-    let point: Point<'a> = serde_json::from_str(envelope.data.get())?;
+    let metric = envelope.metric.as_deref().unwrap_or_default();
+    if Metric::named(metric).is_none() {
+        return Ok(Line::Other);
+    }
+    sample(metric, serde_json::from_str(envelope.data.get())?)
+}
+
+fn sample<'a>(metric: &str, point: Point<'a>) -> Result<Line<'a>, LineError> {
+    let Some(metric) = Metric::named(metric) else { return Ok(Line::Other) };
     let at_us = DateTime::parse_from_rfc3339(&point.time)?.timestamp_micros();
     Ok(Line::Sample(Box::new(Sample {
         metric,
         at_us,
         value: point.value,
         tags: point.tags.unwrap_or_default(),
-        trace_id: point.metadata.and_then(|metadata| metadata.trace_id),
+        trace_id: point.metadata.and_then(|metadata| metadata.trace_id).map(|Text(id)| id),
     })))
 }
 
@@ -282,7 +385,8 @@ mod tests {
     fn a_request_is_read_whole() {
         let Line::Sample(sample) = read(REQUEST.as_bytes()).unwrap() else { panic!("no sample") };
         assert_eq!((sample.metric, sample.tags.phase()), (Metric::Duration, Phase::Measured));
-        assert_eq!(sample.tags.name, "GET \"x\"");
+        assert_eq!((sample.tags.name(), sample.tags.status()), ("GET \"x\"", 200));
+        assert_eq!((sample.tags.get("method"), sample.tags.get("unheard")), ("GET", ""));
         assert_eq!(sample.at_us, 1_795_235_562_392_633);
         assert_eq!(sample.trace_id.unwrap(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert!((sample.value - 2.89).abs() < 1e-12);
@@ -307,10 +411,28 @@ mod tests {
         for line in [
             r#"{"metric":"http_req_blocked","type":"Point","data":{"time":"x","value":1,"tags":{}}}"#,
             r#"{"type":"Point","metric":"iterations","data":{"time":"2026-11-21T04:32:42Z","value":1}}"#,
-            r#"{"type":"Metric","data":{"name":"vus","type":"gauge"},"metric":"vus"}"#,
+            r#"{"type":"Metric","data":{"name":"iterations","type":"counter"},"metric":"iterations"}"#,
             r#"{"type":"SomethingNew","data":{}}"#,
         ] {
             assert!(matches!(read(line.as_bytes()).unwrap(), Line::Other), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_thresholds_are_measured_over_is_read() {
+        let line = r#"{"type":"Metric","data":{"name":"http_req_duration","type":"trend","contains":"time","thresholds":[],"submetrics":[{"name":"http_req_duration{phase:measured, llm:false}","suffix":"phase:measured, llm:false","tags":{"llm":"false","phase":"measured"}}]},"metric":"http_req_duration"}"#;
+        let Line::Selectors(metric, selectors) = read(line.as_bytes()).unwrap() else { panic!("none") };
+        assert_eq!((metric, selectors.len()), (Metric::Duration, 2));
+        assert_eq!((selectors[0].name.as_str(), selectors[0].tags.len()), ("http_req_duration", 0));
+        assert_eq!(selectors[1].name, "http_req_duration{phase:measured, llm:false}");
+        let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(selectors[1].tags, [tag("llm", "false"), tag("phase", "measured")]);
+        for broken in [
+            r#"{"type":"Metric","data":{"submetrics":[]}}"#,
+            r#"{"type":"Metric","data":{"name":"checks","submetrics":[{"tags":{"a":1}}]}}"#,
+            r#"{"type":"Point","metric":"checks","data":{"time":"2026-11-21T04:32:42Z","value":1,"tags":{"a":1}}}"#,
+        ] {
+            assert!(read(broken.as_bytes()).is_err(), "{broken}");
         }
     }
 

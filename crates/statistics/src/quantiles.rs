@@ -89,6 +89,22 @@ impl Quantiles {
         self.counts.as_ref().map_or(0.0, |counts| to_value(counts.max()))
     }
 
+    /// How many values lie from each bound up to, not including, the next. `bounds` ascend; what lies
+    /// outside of them counts in the first or last interval, so that the counts add up to all values.
+    #[must_use]
+    pub fn counts_between(&self, bounds: &[f64]) -> Vec<u64> {
+        let mut intervals = vec![0; bounds.len().saturating_sub(1)];
+        let Some(last) = intervals.len().checked_sub(1) else { return intervals };
+        for step in self.counts.iter().flat_map(Histogram::iter_recorded) {
+            let value = to_value(step.value_iterated_to());
+            let interval = bounds.partition_point(|bound| *bound <= value).saturating_sub(1).min(last);
+            if let Some(count) = intervals.get_mut(interval) {
+                *count += step.count_at_value();
+            }
+        }
+        intervals
+    }
+
     /// The exact mean; 0 when empty.
     #[must_use]
     pub fn mean(&self) -> f64 {
@@ -141,6 +157,18 @@ mod tests {
         for q in [0.0, 0.1, 0.5, 0.9, 0.99, 1.0] {
             assert!((left.quantile(q) - whole.quantile(q)).abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn counts_between_bounds_add_up() {
+        let mut sketch = Quantiles::new();
+        for i in 0..100 {
+            sketch.record(f64::from(i));
+        }
+        assert_eq!(sketch.counts_between(&[10.0, 20.0, 50.0]), [20, 80]);
+        assert_eq!(sketch.counts_between(&[0.0, 50.0, 50.5, 1_000.0]), [50, 1, 49]);
+        assert!(sketch.counts_between(&[1.0]).is_empty() && sketch.counts_between(&[]).is_empty());
+        assert_eq!(Quantiles::new().counts_between(&[0.0, 1.0]), [0]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::results::LlmRow;
 use crate::samples::{Metric, Phase, Sample};
 
 /// Providers and models kept apart.
-const MOST_ROWS: usize = 100;
+const MOST_ROWS: usize = 40;
 /// The wire contract gives dollars with nine decimals.
 const DECIMALS: f64 = 1e9;
 
@@ -70,7 +70,7 @@ impl Llm {
         if phase != Phase::Measured {
             return;
         }
-        let mut key = (shortened(&tags.provider), shortened(&tags.model));
+        let mut key = (shortened(tags.get("provider")), shortened(tags.get("model")));
         if self.rows.len() >= MOST_ROWS && !self.rows.contains_key(&key) {
             key = (OTHERS.to_owned(), OTHERS.to_owned());
         }
@@ -99,6 +99,8 @@ impl Llm {
             | Metric::Failed
             | Metric::Users
             | Metric::Check
+            | Metric::TokensPerRequest
+            | Metric::CostPerRequest
             | Metric::DroppedIterations => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Tests of the figures: samples in, figures out.
 
 use chrono::{TimeZone, Utc};
-use common_models::Outcome;
+use common_models::{Outcome, RunState};
 use uuid::Uuid;
 
 use super::{Aggregate, Identity, MOST_NAMES, OTHERS};
@@ -36,6 +36,8 @@ fn results(aggregate: Aggregate) -> Results {
         finished_at: at,
         outcome: Outcome::Passed,
         reason: None,
+        state: RunState::Finished,
+        environment: crate::results::Environment::default(),
     })
 }
 
@@ -225,4 +227,137 @@ fn broken_lines_and_a_missing_summary_become_warnings() {
     {
         assert!(results.warnings.iter().any(|warning| warning.contains(wanted)), "{:?}", results.warnings);
     }
+}
+
+/// What k6 says of a metric before its first sample.
+fn definition(metric: &str, parts: &[(&str, &[(&str, &str)])]) -> String {
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|(name, tags)| {
+            let tags: std::collections::BTreeMap<_, _> = tags.iter().copied().collect();
+            serde_json::json!({"name": name, "tags": tags})
+        })
+        .collect();
+    serde_json::json!({"type": "Metric", "metric": metric, "data": {"name": metric, "submetrics": parts}})
+        .to_string()
+}
+
+fn ended_with(into: &mut Aggregate, thresholds: &[(&str, &str, bool)]) {
+    let mut metrics = serde_json::Map::new();
+    for (metric, expression, ok) in thresholds {
+        metrics.insert((*metric).to_owned(), serde_json::json!({"thresholds": {*expression: {"ok": ok}}}));
+    }
+    into.push(serde_json::json!({"type": "Summary", "data": {"metrics": metrics}}).to_string().as_bytes());
+}
+
+#[test]
+fn the_worst_requests_of_a_broken_threshold_are_those_that_it_counts() {
+    let mut figures = Aggregate::default();
+    let quick = "http_req_duration{phase:measured, llm:false}";
+    figures.push(
+        definition("http_req_duration", &[(quick, &[("phase", "measured"), ("llm", "false")])]).as_bytes(),
+    );
+    figures.push(definition("http_req_failed", &[]).as_bytes());
+    figures.push(definition("checks", &[("checks{phase:measured}", &[("phase", "measured")])]).as_bytes());
+    for i in 0..300_i64 {
+        let llm = if i % 3 == 0 { "true" } else { "false" };
+        let phase = if i < 30 { "warmup" } else { "measured" };
+        let tags = [("name", "GET /b"), ("phase", phase), ("status", "200"), ("llm", llm)];
+        let duration = f64::from(u32::try_from((i * 37) % 300).unwrap());
+        request(&mut figures, i * 10, duration, &tags, i == 200);
+        for name in ["is the book", "has a title"] {
+            let check = [("phase", phase), ("check", name)];
+            figures.push(line("checks", i * 10, if i == 77 { 0.0 } else { 1.0 }, &check).as_bytes());
+        }
+    }
+    ended_with(
+        &mut figures,
+        &[
+            (quick, "p(95)<1", false),
+            ("http_req_failed", "rate<0.001", false),
+            ("checks{phase:measured}", "rate>0.9999", false),
+            ("http_req_duration", "p(95)<1000", true),
+            ("unheard_of", "rate<1", false),
+        ],
+    );
+    let broken = results(figures).broken;
+    let of = |name: &str| broken.iter().find(|broken| broken.name.starts_with(name)).unwrap();
+    assert_eq!(broken.len(), 4, "what held has no worst requests");
+    let truth: Vec<i64> = {
+        let mut all: Vec<i64> = (30..300).filter(|i| i % 3 != 0).map(|i| (i * 37) % 300).collect();
+        all.sort_unstable_by_key(|duration| -duration);
+        all.truncate(10);
+        all
+    };
+    let durations: Vec<f64> = of(quick).worst.iter().map(|worst| worst.value).collect();
+    assert_eq!(
+        durations,
+        truth.iter().map(|duration| f64::from(i32::try_from(*duration).unwrap())).collect::<Vec<_>>()
+    );
+    assert!(of(quick).worst.iter().all(|worst| worst.trace_id.is_some() && worst.what == "HTTP 200"));
+    let failed = &of("http_req_failed").worst;
+    assert_eq!((failed.len(), failed[0].trace_id.as_deref()), (1, Some("00000000000000000000000000002000")));
+    let checks = &of("checks").worst;
+    assert_eq!(
+        (checks.len(), checks[0].what.as_str()),
+        (1, "is the book; has a title"),
+        "one request, both checks"
+    );
+    assert!(close(checks[0].at, 0.77) && of("unheard_of").worst.is_empty());
+}
+
+#[test]
+fn answers_are_counted_by_status() {
+    let mut figures = Aggregate::default();
+    for (status, times) in [("200", 5), ("404", 2), ("0", 1), ("x", 1)] {
+        for _ in 0..times {
+            request(
+                &mut figures,
+                0,
+                1.0,
+                &[("name", "GET /b"), ("phase", "measured"), ("status", status)],
+                false,
+            );
+        }
+    }
+    request(&mut figures, 0, 1.0, &[("name", "GET /b"), ("phase", "warmup"), ("status", "200")], false);
+    let rows: Vec<_> = results(figures).statuses.iter().map(|row| (row.status, row.requests)).collect();
+    assert_eq!(rows, [(0, 2), (200, 5), (404, 2)]);
+}
+
+#[test]
+fn percentiles_are_within_a_hundredth_of_a_full_recomputation() {
+    let mut figures = Aggregate::default();
+    let mut truth = Vec::new();
+    let mut state = 1_u64;
+    for i in 0..20_000_i64 {
+        // A stream of chance over five decades; a tenth of it with an LLM, far slower.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let chance = f64::from(u32::try_from(state >> 33).unwrap()) / f64::from(u32::MAX >> 1);
+        let llm = i % 10 == 0;
+        let duration = (chance * 8.0).exp() * 0.05 * if llm { 100.0 } else { 1.0 };
+        let llm = if llm { "true" } else { "false" };
+        let tags = [("name", "GET /b"), ("phase", "measured"), ("status", "200"), ("llm", llm)];
+        request(&mut figures, i, duration, &tags, false);
+        truth.push(duration);
+    }
+    truth.sort_by(f64::total_cmp);
+    let results = results(figures);
+    let all = &results.latency[0];
+    for (got, share) in [
+        (all.p50_ms, 0.5),
+        (all.p75_ms, 0.75),
+        (all.p90_ms, 0.9),
+        (all.p95_ms, 0.95),
+        (all.p99_ms, 0.99),
+        (all.p999_ms, 0.999),
+        (all.max_ms, 1.0),
+        (results.summary.p99_ms, 0.99),
+    ] {
+        let rank = (truth.len() as f64 * share).ceil() as usize - 1;
+        assert!((got / truth[rank] - 1.0).abs() < 0.01, "{share}: {got} instead of {}", truth[rank]);
+    }
+    assert_eq!(all.requests, 20_000);
+    let charted: u64 = results.histogram.without_llm.iter().chain(&results.histogram.with_llm).sum();
+    assert_eq!((charted, results.histogram.with_llm.iter().sum::<u64>()), (20_000, 2_000));
 }

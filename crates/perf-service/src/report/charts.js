@@ -1,7 +1,6 @@
 // Draws the charts from the JSON beside it. Owns axes, lines and what is read off by pointing.
 // Must not know what the run was. Without it the report is whole but for the charts.
 (() => {
-  'use strict';
   const source = document.getElementById('timeline');
   if (!source) return;
   const data = JSON.parse(source.textContent);
@@ -17,7 +16,7 @@
     users: { series: ['users'], show: plain, steps: true, area: true, whole: true },
     tokens: { series: ['tokens'], show: plain, bars: true, none: 'No tokens were used' },
   };
-  const charts = Array.from(document.querySelectorAll('.chart'), (figure) => {
+  const charts = Array.from(document.querySelectorAll('.charts .chart'), (figure) => {
     const kind = KINDS[figure.dataset.chart];
     return { figure, kind, plot: figure.querySelector('.plot'), log: false, marks: null };
   });
@@ -27,53 +26,18 @@
 
   for (const chart of charts) {
     if (chart.kind.show === milliseconds) offerLogScale(chart);
-    describe(chart);
-    listen(chart);
+    choosable(chart.plot, points, (across) => nearest(chart, across), readAt);
   }
   const redraw = () => charts.forEach(draw);
   redraw();
   new ResizeObserver(redraw).observe(document.querySelector('.charts'));
   readAt(null);
 
-  // ---- numbers ----
-
-  function plain(value) {
-    if (value < 100) return trim(value.toFixed(value >= 1 ? 1 : 2));
-    return value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, ',');
-  }
-
-  function milliseconds(value) {
-    if (value >= 1000) return `${trim((value / 1000).toFixed(value >= 10000 ? 1 : 2))} s`;
-    return `${trim(value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2))} ms`;
-  }
-
-  function trim(text) {
-    return text.includes('.') ? text.replace(/0+$/, '').replace(/\.$/, '') : text;
-  }
-
-  function clock(seconds) {
-    const whole = Math.floor(seconds);
-    const minutes = String(Math.floor((whole % 3600) / 60));
-    const rest = String(whole % 60).padStart(2, '0');
-    return whole >= 3600 ? `${Math.floor(whole / 3600)}:${minutes.padStart(2, '0')}:${rest}` : `${minutes}:${rest}`;
-  }
-
   function known(chart) {
     return chart.kind.series.flatMap((name) => data[name]).filter((value) => value !== null);
   }
 
   // ---- scales ----
-
-  function linearTicks(most, wanted, whole) {
-    if (!(most > 0)) return [0, 1];
-    const rough = most / wanted;
-    const power = 10 ** Math.floor(Math.log10(rough));
-    let step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999);
-    if (whole) step = Math.max(1, Math.round(step));
-    const ticks = [];
-    for (let count = 0; count * step < most + step * 0.999; count++) ticks.push(Number((count * step).toPrecision(12)));
-    return ticks;
-  }
 
   function logTicks(least, most) {
     const low = Math.floor(Math.log10(Math.max(least, 0.001)));
@@ -92,14 +56,6 @@
   }
 
   // ---- drawing ----
-
-  function element(name, attributes, parent, text) {
-    const made = document.createElementNS('http://www.w3.org/2000/svg', name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (text !== undefined) made.textContent = text;
-    parent.append(made);
-    return made;
-  }
 
   function draw(chart) {
     const { plot, kind } = chart;
@@ -213,18 +169,20 @@
     if (line) element('path', { class: `line ${name}`, d: line }, svg);
   }
 
-  function round(value) {
-    return Math.round(value * 10) / 10;
-  }
-
   // ---- reading ----
 
-  function describe(chart) {
+  function peaks(chart) {
     const said = chart.kind.series.map((name) => {
       const peak = data[name].reduce((a, b) => (b === null ? a : Math.max(a, b)), 0);
       return `${name} up to ${chart.kind.show(peak)}`;
     });
-    chart.plot.setAttribute('aria-label', `${chart.plot.getAttribute('aria-label')}: ${said.join(', ')}`);
+    return said.join(', ');
+  }
+
+  function said(chart, index) {
+    if (index === null) return peaks(chart);
+    const values = chart.kind.series.map((name) => `${name} ${data[name][index] === null ? 'not known' : chart.kind.show(data[name][index])}`);
+    return `${clock(data.at[index])}${data.warmUp[index] ? ', warm-up' : ''}: ${values.join(', ')}`;
   }
 
   function offerLogScale(chart) {
@@ -246,27 +204,12 @@
     chart.figure.querySelector('h3').after(button);
   }
 
-  function listen(chart) {
-    const point = (event) => {
-      const across = event.clientX - chart.plot.getBoundingClientRect().left;
-      let nearest = 0;
-      for (let index = 1; index < points; index++) {
-        if (Math.abs(chart.x(index) - across) < Math.abs(chart.x(nearest) - across)) nearest = index;
-      }
-      readAt(nearest);
-    };
-    chart.plot.addEventListener('pointermove', point);
-    chart.plot.addEventListener('pointerdown', point);
-    chart.plot.addEventListener('pointerleave', () => readAt(null));
-    chart.plot.addEventListener('blur', () => readAt(null));
-    chart.plot.addEventListener('keydown', (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -points, End: points }[event.key];
-      if (event.key === 'Escape') readAt(null);
-      if (step === undefined) return;
-      event.preventDefault();
-      const from = read === null ? (step > 0 ? -1 : points) : read;
-      readAt(Math.min(points - 1, Math.max(0, from + step)));
-    });
+  function nearest(chart, across) {
+    let found = 0;
+    for (let index = 1; index < points; index++) {
+      if (Math.abs(chart.x(index) - across) < Math.abs(chart.x(found) - across)) found = index;
+    }
+    return found;
   }
 
   /** Shows the values of one point in all charts, or the peaks when `index` is null. */
@@ -280,6 +223,7 @@
         const text = value === null ? '–' : chart.kind.show(value);
         key.querySelector('b').textContent = index === null ? `peak ${text}` : text;
       }
+      chart.plot.setAttribute('aria-valuetext', said(chart, index));
       mark(chart);
     }
   }

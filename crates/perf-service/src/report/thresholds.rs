@@ -9,6 +9,17 @@ pub(super) fn in_words(name: String) -> String {
     words(&name).unwrap_or(name)
 }
 
+/// A value of a threshold's metric as people read it; nothing for rates, where it is yes or no.
+pub(super) fn measured_by(value: f64, name: String) -> String {
+    let metric = name.split(['{', ':']).next().unwrap_or_default();
+    match subject(metric) {
+        Some((_, Unit::Milliseconds)) => amounts::milliseconds(Some(value)),
+        Some((_, Unit::Dollars)) => amounts::dollars(Some(value)),
+        Some((_, Unit::Plain)) => amounts::count(Some(value)),
+        Some((_, Unit::Share)) | None => String::new(),
+    }
+}
+
 /// What a metric measures, hence how its limit is written.
 enum Unit {
     Milliseconds,
@@ -51,6 +62,9 @@ fn subject(metric: &str) -> Option<(&'static str, Unit)> {
         "llm_summaries" => ("summaries", Unit::Plain),
         "llm_input_tokens" => ("input tokens", Unit::Plain),
         "llm_output_tokens" => ("output tokens", Unit::Plain),
+        "llm_tokens_per_request" => ("tokens of a summary", Unit::Plain),
+        "llm_cost_usd_per_request" => ("dollars billed for a summary", Unit::Dollars),
+        "llm_cost_unknown" => ("summaries without a known price", Unit::Plain),
         "llm_cost_usd" => ("dollars billed", Unit::Dollars),
         "llm_list_cost_usd" => ("dollars by list price", Unit::Dollars),
         _ => return None,
@@ -135,6 +149,20 @@ mod tests {
             ("llm_cost_usd{phase:measured}: count<=0.5", "dollars billed at most $0.5000"),
         ] {
             assert_eq!(in_words(name.to_owned()), read);
+        }
+    }
+
+    #[test]
+    fn values_have_the_unit_of_their_metric() {
+        for (name, value, shown) in [
+            ("http_req_duration{phase:measured}: p(95)<500", 1_234.0, "1.23 s"),
+            ("http_req_duration: p(95)<500", 2.0, "2.00 ms"),
+            ("llm_cost_usd_per_request{phase:measured}: p(95)<0.01", 0.02, "$0.0200"),
+            ("llm_tokens_per_request: max<100", 1_200.0, "1,200"),
+            ("checks: rate>0.99", 0.0, ""),
+            ("mine: p(95)<1", 2.0, ""),
+        ] {
+            assert_eq!(measured_by(value, name.to_owned()), shown);
         }
     }
 

@@ -27,7 +27,7 @@ use crate::ledger::{Artifact, Lease, LedgerError};
 use crate::progress::Progress;
 use crate::run_state::{self, Event};
 use crate::targets::Target;
-use crate::{report, results};
+use crate::{environment, report, results};
 
 /// How long k6 may take to stop and write its summary.
 const GRACE: Duration = Duration::from_secs(5);
@@ -425,6 +425,11 @@ impl Conduct {
         reason: Option<String>,
     ) -> Result<(), LedgerError> {
         let finished_at = self.load_ended_at();
+        let state = match (outcome, self.cancel.is_cancelled()) {
+            (Some(_), _) => RunState::Finished,
+            (None, true) => RunState::Cancelled,
+            (None, false) => RunState::Failed,
+        };
         let results = figures.into_results(Identity {
             run_id: self.run.id,
             scenario: self.run.scenario.clone(),
@@ -434,10 +439,13 @@ impl Conduct {
             started_at: self.run.started_at.unwrap_or(self.run.created_at),
             finished_at,
             outcome: outcome.unwrap_or(Outcome::Inconclusive),
+            state,
             reason,
+            environment: environment::of(self.order.as_ref().map(|order| &order.asked)),
         });
         self.run.summary = Some(results.summary.clone());
-        let (report, json) = tokio::task::spawn_blocking(move || rendered(&results))
+        let traces = self.shared.parts.traces.clone();
+        let (report, json) = tokio::task::spawn_blocking(move || rendered(&results, traces.as_ref()))
             .await
             .map_err(|_| LedgerError::BrokenOff)?;
         let ledger = &self.shared.parts.ledger;
@@ -495,7 +503,10 @@ impl Conduct {
     }
 }
 
-fn rendered(results: &results::Results) -> (Result<String, report::ReportError>, Vec<u8>) {
+fn rendered(
+    results: &results::Results,
+    traces: Option<&report::TraceLinks>,
+) -> (Result<String, report::ReportError>, Vec<u8>) {
     // Strings and finite numbers only: this cannot fail.
-    (report::render(results), serde_json::to_vec_pretty(results).unwrap_or_default())
+    (report::render(results, traces), serde_json::to_vec_pretty(results).unwrap_or_default())
 }

@@ -1,12 +1,14 @@
 //! perf-service from outside: its binary, its API, a real k6.
 //!
-//! `K6_BIN` has to name a k6 (`make k6` prints one). Tests that need a Docker daemon or a Redis are
-//! behind the feature `integration`, which `make test-integration` turns on.
+//! `K6_BIN` has to name a k6 (`make k6` prints one). Tests that need a Docker daemon, a Redis or a
+//! browser (`CHROMIUM_BIN`) are behind the feature `integration`, which `make test-integration` turns on.
 
 #![cfg(test)]
 
 #[cfg(feature = "integration")]
 mod backend;
+#[cfg(feature = "integration")]
+mod browser;
 mod command_line;
 #[cfg(feature = "integration")]
 mod counts;
