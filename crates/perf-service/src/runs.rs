@@ -34,6 +34,8 @@ const PROVIDERS: [&str; 5] = ["claude", "ollama", "openai", "bedrock", "simulate
 /// Bounds of what a request may ask for.
 const LONGEST_SECONDS: u32 = 3_600;
 const MOST_USERS: u32 = 200;
+const MOST_RATE: u32 = 1_000;
+const MOST_DOLLARS: f64 = 1_000.0;
 /// Runs that may wait or run at a time.
 const MOST_ACTIVE: usize = 100;
 /// Longest wait for a cancelled run to say that it is stopping.
@@ -235,6 +237,14 @@ impl Runs {
         };
         bound("durationSeconds", asked.duration_seconds, LONGEST_SECONDS);
         bound("users", asked.users, MOST_USERS);
+        bound("rate", asked.rate, MOST_RATE);
+        if asked.max_cost_usd.is_some_and(|most| !(most > 0.0 && most <= MOST_DOLLARS)) {
+            errors.push(FieldError {
+                field: "maxCostUsd".to_owned(),
+                code: "range".to_owned(),
+                message: format!("must be above 0 and at most {MOST_DOLLARS}"),
+            });
+        }
         if asked.provider.as_deref().is_some_and(|provider| !PROVIDERS.contains(&provider)) {
             errors.push(FieldError {
                 field: "provider".to_owned(),

@@ -75,6 +75,12 @@ struct RunWritten {
     /// Virtual users, 1 to 200 [default: the scenario's own]
     #[arg(long)]
     users: Option<String>,
+    /// Iterations begun a second however slow the target is, 1 to 1000; users then are the most under way
+    #[arg(long)]
+    rate: Option<String>,
+    /// Dollars at which the run is aborted, up to 1000; needed where a provider that bills may be asked
+    #[arg(long)]
+    max_cost_usd: Option<String>,
     /// Limit in milliseconds for the 95th percentile of what no LLM takes part in [default: the scenario's own]
     #[arg(long)]
     max_p95_ms: Option<String>,
@@ -398,6 +404,14 @@ impl Check {
         let duration_seconds =
             number("--duration", &run.duration, scenarios::seconds, "a duration such as 15s, 2m or 1m30s");
         let users = number("--users", &run.users, |text| text.parse().ok(), "a whole number from 1 to 200");
+        let rate = number("--rate", &run.rate, |text| text.parse().ok(), "a whole number from 1 to 1000");
+        let max_cost_usd = given(&run.max_cost_usd).and_then(|text| {
+            let most = text.trim_start_matches('$').parse().ok().filter(|most: &f64| most.is_finite());
+            if most.is_none() {
+                self.wrong("--max-cost-usd", text, "dollars such as 0.50");
+            }
+            most
+        });
         let max_p95_ms = given(&run.max_p95_ms).and_then(|text| {
             let limit = text.parse().ok().filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
             if limit.is_none() {
@@ -411,7 +425,9 @@ impl Check {
                 target: given(&run.target).map(str::to_owned),
                 duration_seconds,
                 users,
+                rate,
                 provider: given(&run.provider).map(str::to_owned),
+                max_cost_usd,
             },
             max_p95_ms,
             json: run.json,
@@ -527,6 +543,10 @@ mod tests {
             "3",
             "--provider",
             "ollama",
+            "--rate",
+            "20",
+            "--max-cost-usd",
+            "0.25",
             "--max-p95-ms",
             "0.5",
             "--json",
@@ -538,6 +558,7 @@ mod tests {
             (run.asked.duration_seconds, run.asked.users, run.max_p95_ms),
             (Some(90), Some(3), Some(0.5))
         );
+        assert_eq!((run.asked.rate, run.asked.max_cost_usd), (Some(20), Some(0.25)));
         assert!(run.json && run.asked.target.is_none());
         assert_eq!(settings.engine, EngineChoice::Local);
         assert_eq!(settings.telemetry.log_filter, "warn");
@@ -552,6 +573,10 @@ mod tests {
             "soon",
             "--users",
             "many",
+            "--rate",
+            "-1",
+            "--max-cost-usd",
+            "NaN",
             "--max-p95-ms",
             "-0",
             "--bind-address",
@@ -583,6 +608,8 @@ mod tests {
         for name in [
             "--duration",
             "--users",
+            "--rate",
+            "--max-cost-usd",
             "--max-p95-ms",
             "BIND_ADDRESS",
             "HTTP_PORT",
@@ -604,7 +631,7 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 16);
+        assert_eq!(mistakes.len(), 18);
         assert!(!mistakes.concat().contains("canary"));
         let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));

@@ -289,13 +289,7 @@ mod tests {
     }
 
     fn asked() -> StartRun {
-        StartRun {
-            scenario: "smoke".to_owned(),
-            target: None,
-            duration_seconds: Some(5),
-            users: None,
-            provider: None,
-        }
+        StartRun { scenario: "smoke".to_owned(), duration_seconds: Some(5), ..StartRun::default() }
     }
 
     #[tokio::test]

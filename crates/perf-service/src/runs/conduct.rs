@@ -228,11 +228,13 @@ impl Conduct {
     }
 
     fn launch(&self) -> Launch {
-        let StartRun { duration_seconds, users, provider, .. } = &self.order.asked;
+        let StartRun { duration_seconds, users, rate, provider, max_cost_usd, .. } = &self.order.asked;
         let environment = [
             ("DURATION", duration_seconds.map(|seconds| format!("{seconds}s"))),
             ("USERS", users.map(|users| users.to_string())),
+            ("RATE", rate.map(|rate| rate.to_string())),
             ("PROVIDER", provider.clone()),
+            ("MAX_COST_USD", max_cost_usd.map(|most| most.to_string())),
             ("MAX_P95_MS", self.order.max_p95_ms.map(|limit| limit.to_string())),
         ];
         let scenarios = &self.shared.parts.scenarios;
