@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use crate::runs::Runs;
 
 mod errors;
+mod events;
 mod health;
 mod runs;
 mod scenarios;
@@ -54,6 +55,7 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::read))
         .routes(routes!(runs::cancel))
+        .routes(routes!(events::events))
         .routes(routes!(runs::summary))
         .routes(routes!(runs::report))
         .routes(routes!(runs::log))

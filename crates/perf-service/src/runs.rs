@@ -5,6 +5,7 @@
 
 mod conduct;
 mod k6_log;
+pub mod live;
 mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
@@ -372,6 +373,14 @@ impl Runs {
                     tracing::warn!(run = %id, %error, kind = error.kind(), "it cannot be removed");
                 }
             }
+        }
+    }
+
+    /// What comes of `work`, or `None` when the service is stopping before.
+    async fn stopped_or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.shared.stop.cancelled() => None,
         }
     }
 

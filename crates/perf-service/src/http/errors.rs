@@ -44,6 +44,17 @@ impl IntoResponse for ApiError {
 }
 
 impl ApiError {
+    /// The problem as the data of an event, whose status has gone out as a success. What only a log may
+    /// hold is logged here.
+    pub(crate) fn in_stream(self, path: &str) -> Problem {
+        let (mut problem, failure) = self.problem();
+        problem.instance = Some(path.to_owned());
+        problem.trace_id = telemetry::current_trace_id();
+        let detail = failure.map(|failure| failure.detail).unwrap_or_default();
+        tracing::warn!(code = problem.code, detail, "live events broke off");
+        problem
+    }
+
     /// What the client is told, and what the access event adds to it.
     fn problem(self) -> (Problem, Option<Failure>) {
         let plain = |problem: Problem| (problem, None);

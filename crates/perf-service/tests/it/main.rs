@@ -8,6 +8,7 @@
 mod command_line;
 #[cfg(feature = "integration")]
 mod docker;
+mod events;
 mod k6;
 mod odd_k6;
 mod runs;
