@@ -223,6 +223,7 @@ fn runs_on(ledger: Arc<dyn Ledger>, settings: &Settings, metrics: Metrics) -> Ru
         targets: settings.targets.clone(),
         target_api_token: settings.target_api_token.clone(),
         metrics,
+        remote_write: settings.remote_write.clone(),
     })
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 use uuid::Uuid;
 
 use self::conduct::{Conduct, Order};
@@ -60,6 +61,8 @@ pub struct RunsParts {
     pub target_api_token: Option<SecretString>,
     /// Where ended runs are counted.
     pub metrics: Metrics,
+    /// Where k6 sends its metrics while a run goes on.
+    pub remote_write: Option<Url>,
 }
 
 /// The use cases. Cheap to clone.

@@ -136,6 +136,9 @@ struct Written {
     /// The Docker daemon [default: unix:///var/run/docker.sock, or that of the desktop]
     #[arg(long, env = "DOCKER_HOST", global = true, hide_env_values = true)]
     docker_host: Option<String>,
+    /// Prometheus' remote write, where k6's metrics go while a run goes on, such as http://127.0.0.1:9090/api/v1/write
+    #[arg(long, env = "PROMETHEUS_REMOTE_WRITE_URL", global = true, hide_env_values = true)]
+    prometheus_remote_write_url: Option<String>,
     /// How log lines look: json or console [default: json; console for run]
     #[arg(long, env = "LOG_FORMAT", global = true, hide_env_values = true)]
     log_format: Option<String>,
@@ -202,6 +205,8 @@ pub struct Settings {
     pub local: LocalSettings,
     /// Which daemon and image.
     pub docker: DockerSettings,
+    /// Where k6's metrics go while a run goes on.
+    pub remote_write: Option<Url>,
     /// Telemetry.
     pub telemetry: TelemetrySettings,
 }
@@ -293,6 +298,7 @@ impl Settings {
                 image: check.image(&written.k6_image),
                 network: check.network(&written.k6_network),
             },
+            remote_write: check.remote_write(&written.prometheus_remote_write_url),
             telemetry: TelemetrySettings {
                 service_name: "perf-service",
                 service_version: env!("CARGO_PKG_VERSION"),
@@ -485,6 +491,24 @@ impl Check {
         Network::Named(name.to_owned())
     }
 
+    fn remote_write(&mut self, text: &Option<String>) -> Option<Url> {
+        let (name, wanted) = ("PROMETHEUS_REMOTE_WRITE_URL", "a URL such as http://127.0.0.1:9090/api/v1/write");
+        let text = given(text)?;
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let Some(url) = url else {
+            self.wrong(name, text, wanted);
+            return None;
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            // Not shown: it is a secret.
+            self.mistakes.push(format!(
+                "{name} holds credentials, which would show in k6's log: let a collector or agent on this machine add them"
+            ));
+            return None;
+        }
+        Some(url)
+    }
+
     fn endpoint(&mut self, text: &Option<String>) -> Option<String> {
         let text = given(text)?;
         let sound =
@@ -597,6 +621,8 @@ mod tests {
             "container:x",
             "--docker-host",
             "ssh://x",
+            "--prometheus-remote-write-url",
+            "http://user:canary@x/write",
             "--log-format",
             "xml",
             "--otel-exporter-otlp-endpoint",
@@ -620,6 +646,7 @@ mod tests {
             "K6_IMAGE",
             "K6_NETWORK",
             "DOCKER_HOST",
+            "PROMETHEUS_REMOTE_WRITE_URL",
             "LOG_FORMAT",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -631,7 +658,7 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 18);
+        assert_eq!(mistakes.len(), 19);
         assert!(!mistakes.concat().contains("canary"));
         let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Engine, EngineError, Exit, K6, Launch, Process, Say, arguments, environment};
+use super::{Engine, EngineError, Exit, K6, Launch, Process, Say, arguments, environment, remote_write};
 use crate::ledger::Artifact;
 
 /// The engine's name.
@@ -130,8 +130,9 @@ impl Engine for LocalEngine {
         };
         let mut command = self.command(&binary, &launch.folder);
         let child = command
-            .args(arguments(&scripts.join(&launch.script).to_string_lossy()))
+            .args(arguments(launch, &scripts.join(&launch.script).to_string_lossy()))
             .envs(environment(launch, &launch.target))
+            .envs(remote_write::environment(launch.remote_write.as_ref()))
             .current_dir(&launch.folder)
             .stdout(create(Artifact::Samples)?)
             .stderr(create(Artifact::Log)?)

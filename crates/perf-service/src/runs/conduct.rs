@@ -241,13 +241,16 @@ impl Conduct {
         Launch {
             run: self.run.id,
             folder: self.shared.parts.ledger.folder(self.run.id),
+            scenario: self.run.scenario.clone(),
             scripts: Arc::from(scenarios.files()),
             script: scenarios
                 .script(&self.run.scenario)
                 .map(|script| script.path.clone())
                 .unwrap_or_default(),
+            target_name: self.order.target.name.clone(),
             target: self.order.target.url.clone(),
             secret: self.shared.parts.target_api_token.clone(),
+            remote_write: self.shared.parts.remote_write.clone(),
             environment: environment
                 .into_iter()
                 .filter_map(|(name, value)| value.map(|value| (name, value)))
