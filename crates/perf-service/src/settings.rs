@@ -25,6 +25,9 @@ const HTTPS_PORT: u16 = 7003;
 const DATA_DIR: &str = "data/perf-service";
 const TARGETS: &str = "local=http://127.0.0.1:7002";
 const K6_IMAGE: &str = "grafana/k6:1.1.0";
+/// Past runs listed when nothing else is asked for, and at most.
+const DEFAULT_LISTED: usize = 20;
+const MOST_LISTED: usize = 1_000;
 /// A shorter token could be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
@@ -34,7 +37,8 @@ const SHORTEST_TOKEN: usize = 16;
     name = "perf-service",
     version,
     about = "Load-tests the bookstore with k6 and says what came of it",
-    after_help = "Exit codes of run: 0 passed, 99 thresholds crossed, 3 inconclusive, 2 usage, 1 anything else.\n\
+    after_help = "Exit codes of run: 0 passed, 99 thresholds crossed, 3 inconclusive, 2 usage, 1 anything else;\n\
+                  of list, report and scenarios: 0, 2 usage or no such run, 1 anything else.\n\
                   TARGET_API_TOKEN (environment only) is what k6 sends to targets that ask for a token.\n\
                   API_TOKEN (environment only) guards what starts and cancels runs; one is made where the\n\
                   service listens beyond loopback and none is given."
@@ -53,6 +57,10 @@ enum CommandWritten {
     /// Run a scenario here and now, and exit by its verdict
     #[command(allow_negative_numbers = true)]
     Run(RunWritten),
+    /// List past runs, newest first
+    List(ListWritten),
+    /// Say what a run came to and where its report is, or copy it
+    Report(ReportWritten),
     /// List the scenarios
     Scenarios,
     /// Ask the running service whether it lives; exit code 0 or 1
@@ -86,6 +94,31 @@ struct RunWritten {
     max_p95_ms: Option<String>,
     /// Print the run as JSON, and nothing else, on standard output
     #[arg(long)]
+    json: bool,
+    /// Folder to put run.json, results.json and report.html into [default: they stay in DATA_DIR alone]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ListWritten {
+    /// Runs to list, 1 to 1000 [default: 20]
+    #[arg(long)]
+    limit: Option<String>,
+    /// Print a page of runs as JSON, as the API answers it
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ReportWritten {
+    /// Id of the run, the begin of an id, or `latest`
+    run: String,
+    /// File or folder to copy the report to
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print all figures as JSON in place of the summary
+    #[arg(long, conflicts_with = "out")]
     json: bool,
 }
 
@@ -169,6 +202,10 @@ pub enum Command {
     Serve,
     /// Run a scenario.
     Run(RunRequest),
+    /// List past runs.
+    List(ListRequest),
+    /// Show or copy the report of a run.
+    Report(ReportRequest),
     /// List the scenarios.
     Scenarios,
     /// Ask the running service whether it lives.
@@ -183,6 +220,28 @@ pub struct RunRequest {
     /// A limit in place of the scenario's own.
     pub max_p95_ms: Option<f64>,
     /// Whether to print the run as JSON.
+    pub json: bool,
+    /// Folder for copies of what came of it.
+    pub out: Option<PathBuf>,
+}
+
+/// Past runs asked for on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRequest {
+    /// How many.
+    pub limit: usize,
+    /// Whether to print them as JSON.
+    pub json: bool,
+}
+
+/// A report asked for on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportRequest {
+    /// The run: its id, the begin of it, or `latest`.
+    pub run: String,
+    /// Where to copy it.
+    pub out: Option<PathBuf>,
+    /// Whether to print the figures as JSON.
     pub json: bool,
 }
 
@@ -253,7 +312,7 @@ impl Settings {
         let CommandLine { command, written } = line;
         let mut check = Check::default();
         let command = check.command(command.unwrap_or(CommandWritten::Serve));
-        let for_a_person = matches!(command, Command::Run(_) | Command::Scenarios);
+        let for_a_person = !matches!(command, Command::Serve | Command::Health);
         let address = check.parse(
             "BIND_ADDRESS",
             &written.bind_address,
@@ -397,6 +456,18 @@ impl Check {
             CommandWritten::Scenarios => return Command::Scenarios,
             CommandWritten::Health => return Command::Health,
             CommandWritten::Run(run) => run,
+            CommandWritten::List(list) => {
+                let limit =
+                    self.parse("--limit", &list.limit, DEFAULT_LISTED, "a whole number from 1 to 1000");
+                if limit == 0 || limit > MOST_LISTED {
+                    self.wrong("--limit", &limit.to_string(), "a whole number from 1 to 1000");
+                }
+                return Command::List(ListRequest { limit, json: list.json });
+            }
+            CommandWritten::Report(report) => {
+                let ReportWritten { run, out, json } = report;
+                return Command::Report(ReportRequest { run, out, json });
+            }
         };
         // Their bounds are those of the API; what is no number at all is wrong already here.
         let mut number = |name: &str, text: &Option<String>, read: fn(&str) -> Option<u32>, wanted: &str| {
@@ -437,6 +508,7 @@ impl Check {
             },
             max_p95_ms,
             json: run.json,
+            out: run.out,
         })
     }
 

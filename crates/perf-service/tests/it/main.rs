@@ -11,6 +11,7 @@ mod docker;
 mod events;
 mod k6;
 mod odd_k6;
+mod past_runs;
 mod remote_write;
 mod runs;
 mod service;
