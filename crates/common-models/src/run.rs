@@ -149,10 +149,10 @@ pub struct StartRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "ollama")]
     pub provider: Option<String>,
-    /// Dollars at which the run is aborted, above 0 and at most 1000. A run that may ask a provider that
-    /// bills is refused without it.
+    /// Dollars at which the run is aborted, 0 to 1000; with 0 nothing may be billed, as by a simulator. A run
+    /// that may ask a provider that bills is refused without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(exclusive_minimum = 0.0, maximum = 1000.0)]
+    #[schema(minimum = 0.0, maximum = 1000.0)]
     pub max_cost_usd: Option<f64>,
 }
 

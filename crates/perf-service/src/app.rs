@@ -16,6 +16,7 @@ use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::billing::bookstore::BookstorePrices;
 use crate::console;
 use crate::engine::Engines;
 use crate::engine::docker::DockerEngine;
@@ -82,6 +83,7 @@ impl AppError {
                 RunsError::UnknownScenario { .. }
                 | RunsError::UnknownTarget { .. }
                 | RunsError::Invalid(_)
+                | RunsError::LimitNeeded(_)
                 | RunsError::NotFound(_),
             )
             | Self::UnknownRun(_)
@@ -168,7 +170,16 @@ pub async fn run_scenario(
 ) -> Result<ExitCode, AppError> {
     let ledger = open(settings).await?;
     let runs = runs_on(Arc::clone(&ledger), settings, metrics);
+    if let Some(out) = &request.out {
+        // Before the load, not after it.
+        let failed = |error| AppError::Out(out.clone(), error);
+        tokio::fs::create_dir_all(out).await.map_err(failed)?;
+    }
     runs.recover().await?;
+    if request.asked.max_cost_usd.is_some_and(|most| most > 0.0) {
+        let estimate = runs.estimate(&request.asked).await?;
+        console::say(&format_args!("estimate: {}", estimate.text));
+    }
     let run = runs.start(request.asked.clone(), request.max_p95_ms).await?;
     console::say(&format_args!("run {} of {} against {}", run.id, run.scenario, run.target));
     if let Some(progress) = runs.watch(run.id) {
@@ -267,6 +278,7 @@ fn runs_on(ledger: Arc<dyn Ledger>, settings: &Settings, metrics: Metrics) -> Ru
         target_api_token: settings.target_api_token.clone(),
         metrics,
         remote_write: settings.remote_write.clone(),
+        prices: Arc::new(BookstorePrices),
     })
 }
 

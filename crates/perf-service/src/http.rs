@@ -53,6 +53,7 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
     let (routes, openapi) = OpenApiRouter::with_openapi(Docs::openapi())
         .routes(routes!(scenarios::list))
         .routes(routes!(runs::list, runs::start))
+        .routes(routes!(runs::estimate))
         .routes(routes!(runs::read))
         .routes(routes!(runs::cancel))
         .routes(routes!(events::events))

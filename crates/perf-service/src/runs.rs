@@ -6,6 +6,7 @@
 mod conduct;
 mod k6_log;
 pub mod live;
+mod spending;
 mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
-use common_models::{FieldError, Run, RunState, Scenario, StartRun};
+use common_models::{FieldError, Run, RunEstimate, RunState, Scenario, StartRun};
 use secrecy::SecretString;
 use telemetry::Metrics;
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ use url::Url;
 use uuid::Uuid;
 
 use self::conduct::{Conduct, Order};
+use crate::billing::PriceList;
 use crate::engine::{EngineChoice, EngineError, Engines};
 use crate::ledger::{Artifact, Ledger, LedgerError, Stretch};
 use crate::progress::Progress;
@@ -63,6 +65,8 @@ pub struct RunsParts {
     pub metrics: Metrics,
     /// Where k6 sends its metrics while a run goes on.
     pub remote_write: Option<Url>,
+    /// What targets pay for summaries.
+    pub prices: Arc<dyn PriceList>,
 }
 
 /// The use cases. Cheap to clone.
@@ -108,6 +112,9 @@ pub enum RunsError {
     /// Fields are out of their bounds.
     #[error("{}", .0.iter().map(|error| format!("{} {}", error.field, error.message)).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<FieldError>),
+    /// It may spend money and names no limit.
+    #[error("{}; give maxCostUsd (--max-cost-usd), the dollars at which it is aborted, 0 where a simulator answers", .0.text)]
+    LimitNeeded(Box<RunEstimate>),
     /// There is no such run.
     #[error("there is no run {0}")]
     NotFound(Uuid),
@@ -139,6 +146,7 @@ impl RunsError {
             Self::UnknownScenario { .. } => "unknown_scenario",
             Self::UnknownTarget { .. } => "unknown_target",
             Self::Invalid(_) => "validation_failed",
+            Self::LimitNeeded(_) => "cost_limit_needed",
             Self::NotFound(_) => "run_not_found",
             Self::Ended(_) => "run_ended",
             Self::Elsewhere => "run_elsewhere",
@@ -182,6 +190,7 @@ impl Runs {
         if shared.stop.is_cancelled() {
             return Err(RunsError::Stopping);
         }
+        shared.may_spend(&asked, &target).await?;
         if shared.lock_active().len() >= MOST_ACTIVE {
             return Err(RunsError::Full);
         }
@@ -242,11 +251,11 @@ impl Runs {
         bound("durationSeconds", asked.duration_seconds, LONGEST_SECONDS);
         bound("users", asked.users, MOST_USERS);
         bound("rate", asked.rate, MOST_RATE);
-        if asked.max_cost_usd.is_some_and(|most| !(most > 0.0 && most <= MOST_DOLLARS)) {
+        if asked.max_cost_usd.is_some_and(|most| !(0.0..=MOST_DOLLARS).contains(&most)) {
             errors.push(FieldError {
                 field: "maxCostUsd".to_owned(),
                 code: "range".to_owned(),
-                message: format!("must be above 0 and at most {MOST_DOLLARS}"),
+                message: format!("must be from 0 to {MOST_DOLLARS}"),
             });
         }
         if asked.provider.as_deref().is_some_and(|provider| !PROVIDERS.contains(&provider)) {

@@ -84,6 +84,12 @@ impl Scenarios {
         seconds(&text)
     }
 
+    /// What the scenario's head says under a key, such as `users` (`// users: 10`).
+    #[must_use]
+    pub fn head(&self, name: &str, key: &str) -> Option<String> {
+        head_line(self.script(name)?, key)
+    }
+
     /// Every file, scenarios and what they import.
     #[must_use]
     pub fn files(&self) -> &[ScriptFile] {

@@ -86,7 +86,7 @@ struct RunWritten {
     /// Iterations begun a second however slow the target is, 1 to 1000; users then are the most under way
     #[arg(long)]
     rate: Option<String>,
-    /// Dollars at which the run is aborted, up to 1000; needed where a provider that bills may be asked
+    /// Dollars at which the run is aborted, up to 1000; needed where a provider that bills may be asked, 0 where a simulator answers
     #[arg(long)]
     max_cost_usd: Option<String>,
     /// Limit in milliseconds for the 95th percentile of what no LLM takes part in [default: the scenario's own]

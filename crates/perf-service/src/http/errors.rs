@@ -89,6 +89,15 @@ fn runs(error: RunsError) -> (Problem, Option<Failure>) {
         }
         RunsError::UnknownTarget { .. } => Problem::new(400, "unknown_target", "There is no such target"),
         RunsError::Invalid(errors) => return (invalid(errors), None),
+        RunsError::LimitNeeded(estimate) => {
+            let problem = Problem::new(422, "cost_limit_needed", "The run may spend money").with_detail(detail);
+            let field = FieldError {
+                field: "maxCostUsd".to_owned(),
+                code: "required".to_owned(),
+                message: estimate.text,
+            };
+            return (problem.with_errors(vec![field]), None);
+        }
         RunsError::NotFound(_) => Problem::new(404, "run_not_found", "There is no such run"),
         RunsError::NoArtifact(..) => Problem::new(404, "no_artifact", "The run does not have this"),
         RunsError::Ended(_) => Problem::new(409, "run_ended", "The run has ended"),

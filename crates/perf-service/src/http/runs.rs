@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use common_models::{Page, Problem, Run, StartRun};
+use common_models::{Page, Problem, Run, RunEstimate, StartRun};
 use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use http_server::extract::{Json, Path, Query};
@@ -56,13 +56,14 @@ pub(crate) async fn list(
 
 /// Start a run
 ///
-/// It names a scenario and a configured target; runs against the same target wait for each other.
+/// It names a scenario and a configured target; runs against the same target wait for each other. One that
+/// may ask a provider that bills needs `maxCostUsd`.
 #[utoipa::path(post, path = "/api/v1/runs", tag = "runs", request_body = StartRun, security(("token" = [])), responses(
     (status = 202, description = "Accepted", body = Run, headers(("Location", description = "Path of the run"))),
     (status = 400, description = "Not well-formed JSON, or no such scenario or target", body = Problem),
     (status = 401, description = "The API token is missing", body = Problem),
     (status = 415, description = "Not JSON", body = Problem),
-    (status = 422, description = "Fields are out of range", body = Problem),
+    (status = 422, description = "Fields are out of range, or it may spend money and has no limit", body = Problem),
     (status = 429, description = "Too many runs are waiting", body = Problem),
     (status = 503, description = "The service is stopping", body = Problem),
 ))]
@@ -73,6 +74,23 @@ pub(crate) async fn start(
     let run = api.runs.start(asked, None).await?;
     let location = format!("/api/v1/runs/{}", run.id);
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(run)))
+}
+
+/// Estimate what a run would spend
+///
+/// Nothing is started. The estimate is a bound: every user asks all the time, every answer takes a second.
+#[utoipa::path(post, path = "/api/v1/runs/estimate", tag = "runs", request_body = StartRun, security(("token" = [])), responses(
+    (status = 200, description = "What it would spend at most", body = RunEstimate),
+    (status = 400, description = "Not well-formed JSON, or no such scenario or target", body = Problem),
+    (status = 401, description = "The API token is missing", body = Problem),
+    (status = 415, description = "Not JSON", body = Problem),
+    (status = 422, description = "Fields are out of range", body = Problem),
+))]
+pub(crate) async fn estimate(
+    State(api): State<Api>,
+    Json(asked): Json<StartRun>,
+) -> Result<Json<RunEstimate>, ApiError> {
+    Ok(Json(api.runs.estimate(&asked).await?))
 }
 
 /// Read a run

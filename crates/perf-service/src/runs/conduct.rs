@@ -167,6 +167,10 @@ impl Conduct {
     }
 
     async fn start_and_follow(&mut self) {
+        // Asked again: the target may have come up, or be another by now.
+        if let Err(error) = self.shared.may_spend(&self.order.asked, &self.order.target).await {
+            return self.enter(Event::Broke, Some(error.to_string())).await;
+        }
         let (engine, k6) = match self.choose().await {
             Ok(chosen) => chosen,
             Err(error) => return self.not_started(&error).await,

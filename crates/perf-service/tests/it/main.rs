@@ -16,3 +16,4 @@ mod remote_write;
 mod runs;
 mod service;
 mod shop;
+mod spending;
