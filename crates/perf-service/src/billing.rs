@@ -92,7 +92,9 @@ pub fn estimate(asked: &StartRun, load: Load, offers: Result<&Offers, &OffersErr
     if billed.is_empty() {
         return nothing(match offers {
             Ok(_) => "nothing is billed".to_owned(),
-            Err(error) => format!("nothing is known to be billed; the target's providers are not known: {error}"),
+            Err(error) => {
+                format!("nothing is known to be billed; the target's providers are not known: {error}")
+            }
         });
     }
     // Without a pace of its own, a user waits for each answer, and an answer takes a second or more.
@@ -144,7 +146,10 @@ fn candidates(asked: &StartRun, offers: &Offers) -> Vec<Candidate> {
     for provider in offers.providers.iter().filter(may).filter(|provider| !is_free(provider)) {
         let model = provider.model.clone().unwrap_or_default();
         seen.insert((provider.name.clone(), model));
-        found.push(Candidate { shown: shown(&provider.name, provider.model.as_deref()), price: price(provider) });
+        found.push(Candidate {
+            shown: shown(&provider.name, provider.model.as_deref()),
+            price: price(provider),
+        });
     }
     for (name, model) in offers.arms.iter().filter(|_| asked.provider.is_none()) {
         let provider = offers.providers.iter().find(|provider| provider.name == *name);
@@ -231,7 +236,11 @@ mod tests {
         let rate = Load { rate: Some(7), ..LOAD };
         assert_eq!(estimate(&asked(Some("claude"), None), rate, Ok(&offers())).calls, 700);
         let mystery = estimate(&asked(Some("bedrock"), None), LOAD, Ok(&offers()));
-        assert_eq!((mystery.bills, mystery.cost_usd), (true, None), "an unknown price is unknown, never zero");
+        assert_eq!(
+            (mystery.bills, mystery.cost_usd),
+            (true, None),
+            "an unknown price is unknown, never zero"
+        );
         assert!(!mystery.text.contains('\u{1b}'), "{}", mystery.text);
     }
 

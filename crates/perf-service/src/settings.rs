@@ -564,7 +564,8 @@ impl Check {
     }
 
     fn remote_write(&mut self, text: &Option<String>) -> Option<Url> {
-        let (name, wanted) = ("PROMETHEUS_REMOTE_WRITE_URL", "a URL such as http://127.0.0.1:9090/api/v1/write");
+        let (name, wanted) =
+            ("PROMETHEUS_REMOTE_WRITE_URL", "a URL such as http://127.0.0.1:9090/api/v1/write");
         let text = given(text)?;
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let Some(url) = url else {

@@ -90,7 +90,8 @@ fn runs(error: RunsError) -> (Problem, Option<Failure>) {
         RunsError::UnknownTarget { .. } => Problem::new(400, "unknown_target", "There is no such target"),
         RunsError::Invalid(errors) => return (invalid(errors), None),
         RunsError::LimitNeeded(estimate) => {
-            let problem = Problem::new(422, "cost_limit_needed", "The run may spend money").with_detail(detail);
+            let problem =
+                Problem::new(422, "cost_limit_needed", "The run may spend money").with_detail(detail);
             let field = FieldError {
                 field: "maxCostUsd".to_owned(),
                 code: "required".to_owned(),

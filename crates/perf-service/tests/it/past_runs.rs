@@ -54,7 +54,8 @@ async fn past_runs_are_listed_and_their_reports_found_by_name() {
     // Both ids begin with the same milliseconds' high digits.
     let (code, _, err) = told(&["report", &id[..3]]);
     assert!(code == 2 && err.contains("give more of the id"), "{err}");
-    for nobody in ["01890000-0000-7000-8000-000000000000", "ffff", "../../etc/passwd", "zzz", "<script>", ""] {
+    for nobody in ["01890000-0000-7000-8000-000000000000", "ffff", "../../etc/passwd", "zzz", "<script>", ""]
+    {
         assert_eq!(told(&["report", nobody]).0, 2, "{nobody}");
     }
     assert_eq!((told(&["list", "--limit", "0"]).0, told(&["list", "--limit", "x"]).0), (2, 2));

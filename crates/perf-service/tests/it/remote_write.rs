@@ -79,8 +79,7 @@ fn label(name: &str, value: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_arrive_under_run_scenario_and_target() {
-    let (data, shop, prometheus) =
-        (tempfile::tempdir().unwrap(), Shop::open().await, Receiver::open().await);
+    let (data, shop, prometheus) = (tempfile::tempdir().unwrap(), Shop::open().await, Receiver::open().await);
     let (code, out, err) = run(command(data.path(), &shop.targets())
         .args(["run", "smoke", "--duration", "3s", "--max-p95-ms", "60000", "--json"])
         .env("PROMETHEUS_REMOTE_WRITE_URL", format!("http://{}/api/v1/write", prometheus.address)));

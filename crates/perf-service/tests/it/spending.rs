@@ -141,7 +141,11 @@ async fn a_target_that_does_not_say_its_prices_is_judged_by_the_providers_name()
         let service = Service::start(&mut command(data.path(), &till.targets())).await;
         let body = json!({"scenario": "smoke", "provider": "openai"});
         let (status, problem) = service.post("/api/v1/runs", &body).await;
-        assert_eq!((status, problem["code"].as_str()), (422, Some("cost_limit_needed")), "{mood:?}: {problem}");
+        assert_eq!(
+            (status, problem["code"].as_str()),
+            (422, Some("cost_limit_needed")),
+            "{mood:?}: {problem}"
+        );
         let body = json!({"scenario": "smoke", "provider": "ollama"});
         let (status, estimate) = service.post("/api/v1/runs/estimate", &body).await;
         assert_eq!((status, &estimate["bills"]), (200, &false.into()), "{mood:?}: {estimate}");
