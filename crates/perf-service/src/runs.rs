@@ -42,6 +42,8 @@ const MOST_RATE: u32 = 1_000;
 const MOST_DOLLARS: f64 = 1_000.0;
 /// Runs that may wait or run at a time.
 const MOST_ACTIVE: usize = 100;
+/// Characters of an unknown name that are repeated.
+const LONGEST_NAME: usize = 100;
 /// Longest wait for a cancelled run to say that it is stopping.
 const HEARD: Duration = Duration::from_secs(2);
 /// Last bytes of a log that are given out.
@@ -228,14 +230,14 @@ impl Runs {
         let parts = &self.shared.parts;
         if parts.scenarios.script(&asked.scenario).is_none() {
             let known = parts.scenarios.names().into_iter().map(str::to_owned).collect();
-            return Err(RunsError::UnknownScenario { name: asked.scenario.clone(), known });
+            return Err(RunsError::UnknownScenario { name: shortened(&asked.scenario), known });
         }
         let target = match &asked.target {
             None => parts.targets.first(),
             Some(name) => parts.targets.iter().find(|target| target.name == *name),
         };
         let target = target.ok_or_else(|| RunsError::UnknownTarget {
-            name: asked.target.clone().unwrap_or_default(),
+            name: asked.target.as_deref().map(shortened).unwrap_or_default(),
             known: parts.targets.iter().map(|target| target.name.clone()).collect(),
         })?;
         let mut errors = Vec::new();
@@ -403,6 +405,10 @@ impl Runs {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
     }
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(LONGEST_NAME).collect()
 }
 
 impl Shared {

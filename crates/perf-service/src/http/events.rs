@@ -36,7 +36,7 @@ const LAST: &str = "ended";
 /// measured load, requests a second, failures and 95th percentile; at last `ended` with the run, or
 /// `error` with a problem. A run that has ended has `ended` alone. A browser that connects again after
 /// `ended` is told to stop by status 204.
-#[utoipa::path(get, path = "/api/v1/runs/{id}/events", tag = "runs", params(
+#[utoipa::path(get, path = "/api/v1/runs/{id}/events", operation_id = "followRun", tag = "runs", params(
     ("id" = Uuid, Path),
     ("Last-Event-ID" = Option<String>, Header, description = "Id of the last event seen, sent by browsers"),
 ), responses(

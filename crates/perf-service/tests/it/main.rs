@@ -9,8 +9,10 @@ mod command_line;
 #[cfg(feature = "integration")]
 mod docker;
 mod events;
+mod hostile_starts;
 mod k6;
 mod odd_k6;
+mod openapi;
 mod past_runs;
 mod remote_write;
 mod runs;
