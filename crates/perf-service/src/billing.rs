@@ -138,8 +138,10 @@ pub const fn nothing(text: String) -> RunEstimate {
 fn candidates(asked: &StartRun, offers: &Offers) -> Vec<Candidate> {
     let all = asked.max_cost_usd.is_some_and(|most| most > 0.0);
     let may = |provider: &&LlmProviderStatus| match &asked.provider {
+        // What is not set up there is refused there.
+        _ if !provider.configured => false,
         Some(name) => provider.name == *name,
-        None => provider.configured && (all || provider.default || provider.fallback.is_some()),
+        None => all || provider.default || provider.fallback.is_some(),
     };
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
@@ -224,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_free_default_bills_nothing_and_a_named_provider_by_its_price() {
-        for free in [None, Some("ollama"), Some("simulated"), Some("nosuch")] {
+        for free in [None, Some("ollama"), Some("simulated"), Some("openai"), Some("nosuch")] {
             let told = estimate(&asked(free, None), LOAD, Ok(&offers()));
             assert_eq!((told.bills, told.cost_usd), (false, Some(0.0)), "{free:?}");
         }

@@ -253,6 +253,8 @@ fn environment(launch: &Launch, target: &Url) -> Vec<(&'static str, String)> {
     environment.push(("SUMMARY", "json".to_owned()));
     environment.extend(launch.secret.iter().map(|token| ("API_TOKEN", token.expose_secret().to_owned())));
     environment.push(("K6_NO_USAGE_REPORT", "true".to_owned()));
+    // Load goes to the configured target, wherever that would send it.
+    environment.push(("K6_MAX_REDIRECTS", "0".to_owned()));
     environment
 }
 

@@ -172,6 +172,9 @@ struct Written {
     /// Prometheus' remote write, where k6's metrics go while a run goes on, such as http://127.0.0.1:9090/api/v1/write
     #[arg(long, env = "PROMETHEUS_REMOTE_WRITE_URL", global = true, hide_env_values = true)]
     prometheus_remote_write_url: Option<String>,
+    /// Page of a trace in a trace UI, {traceId} in the id's place, such as http://127.0.0.1:16686/trace/{traceId}; reports link to it
+    #[arg(long, env = "TRACE_UI_URL", global = true, hide_env_values = true)]
+    trace_ui_url: Option<String>,
     /// How log lines look: json or console [default: json; console for run]
     #[arg(long, env = "LOG_FORMAT", global = true, hide_env_values = true)]
     log_format: Option<String>,
@@ -266,6 +269,8 @@ pub struct Settings {
     pub docker: DockerSettings,
     /// Where k6's metrics go while a run goes on.
     pub remote_write: Option<Url>,
+    /// Page of a trace, with `{traceId}` in the id's place.
+    pub trace_ui_url: Option<String>,
     /// Telemetry.
     pub telemetry: TelemetrySettings,
 }
@@ -358,6 +363,7 @@ impl Settings {
                 network: check.network(&written.k6_network),
             },
             remote_write: check.remote_write(&written.prometheus_remote_write_url),
+            trace_ui_url: check.trace_ui(&written.trace_ui_url),
             telemetry: TelemetrySettings {
                 service_name: "perf-service",
                 service_version: env!("CARGO_PKG_VERSION"),
@@ -582,6 +588,27 @@ impl Check {
         Some(url)
     }
 
+    fn trace_ui(&mut self, text: &Option<String>) -> Option<String> {
+        let text = given(text)?;
+        // As a part of the host, an id would choose the host; credentials would show in every report.
+        let sound = text.split_once("{traceId}").is_some_and(|(before, after)| {
+            let page = Url::parse(before).ok().filter(|url| {
+                matches!(url.scheme(), "http" | "https")
+                    && url.username().is_empty()
+                    && url.password().is_none()
+            });
+            let host_ends = before.split_once("://").is_some_and(|(_, rest)| rest.contains(['/', '?', '#']));
+            page.is_some() && host_ends && !after.contains("{traceId}")
+        });
+        if !sound {
+            let wanted =
+                "where its {traceId} belongs, without credentials: http://127.0.0.1:16686/trace/{traceId}";
+            self.mistakes.push(format!("TRACE_UI_URL cannot be used: give a trace's page and {wanted}"));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
     fn endpoint(&mut self, text: &Option<String>) -> Option<String> {
         let text = given(text)?;
         let sound =
@@ -696,6 +723,8 @@ mod tests {
             "ssh://x",
             "--prometheus-remote-write-url",
             "http://user:canary@x/write",
+            "--trace-ui-url",
+            "http://{traceId}.evil.example/",
             "--log-format",
             "xml",
             "--otel-exporter-otlp-endpoint",
@@ -720,6 +749,7 @@ mod tests {
             "K6_NETWORK",
             "DOCKER_HOST",
             "PROMETHEUS_REMOTE_WRITE_URL",
+            "TRACE_UI_URL",
             "LOG_FORMAT",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -731,10 +761,28 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 19);
+        assert_eq!(mistakes.len(), 20);
         assert!(!mistakes.concat().contains("canary"));
         let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_trace_ui_has_one_place_for_the_id() {
+        for good in ["http://127.0.0.1:16686/trace/{traceId}", "https://ui.example/?id={traceId}&x=1"] {
+            assert_eq!(check(&["--trace-ui-url", good], None).unwrap().1.trace_ui_url.as_deref(), Some(good));
+        }
+        for bad in [
+            "http://x/trace",
+            "http://x/{traceId}/{traceId}",
+            "javascript:{traceId}",
+            "http://x{traceId}",
+            "http://user:canary@x/{traceId}",
+            "{traceId}",
+        ] {
+            let mistakes = check(&["--trace-ui-url", bad], None).unwrap_err().mistakes;
+            assert!(mistakes.len() == 1 && !mistakes[0].contains("canary"), "{bad}: {mistakes:?}");
+        }
     }
 
     #[test]

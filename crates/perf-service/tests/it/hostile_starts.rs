@@ -1,15 +1,23 @@
 //! Starts that are meant to do harm: none runs, none leaves the artifacts folder, each is a problem.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use axum::Router;
+use axum::http::Uri;
+use axum::response::Redirect;
+use http_server::ListenSettings;
 use serde_json::{Value, json};
+use telemetry::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::k6;
-use crate::service::{Service, command};
+use crate::service::{Service, command, run};
 use crate::shop::Shop;
 
 /// A request as it goes over the wire.
@@ -468,4 +476,19 @@ async fn five_hundred_hostile_starts_are_problems_and_nothing_runs() {
     // It is as well as before.
     let (status, _) = service.post("/api/v1/runs", &json!({"scenario": "smoke", "durationSeconds": 1})).await;
     assert_eq!(status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_redirects_sends_no_load_elsewhere() {
+    let (data, elsewhere) = (tempfile::tempdir().unwrap(), Shop::open().await);
+    let there = format!("http://{}", elsewhere.address);
+    let router = Router::new().fallback(async move |uri: Uri| Redirect::temporary(&format!("{there}{uri}")));
+    let listening = ListenSettings { address: Ipv4Addr::LOCALHOST.into(), ..ListenSettings::default() };
+    let listener = http_server::bind(&listening).await.unwrap();
+    let targets = format!("local=http://{}", listener.local_addr());
+    let mut open = JoinSet::new();
+    open.spawn(http_server::serve(listener, router, Metrics::unregistered(), CancellationToken::new()));
+    let (code, out, err) = run(command(data.path(), &targets).args(["run", "smoke", "--duration", "2s"]));
+    assert_eq!(code, 1, "{out}{err}");
+    assert_eq!(elsewhere.requests(), 0, "{out}{err}");
 }
