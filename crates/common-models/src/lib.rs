@@ -24,5 +24,8 @@ pub use llm_providers::{
 pub use llm_usage::{LimitState, LlmTotals, LlmUsage, LlmUsageItem};
 pub use page::Page;
 pub use problem::{FieldError, Problem};
-pub use run::{Outcome, Run, RunState, RunSummary, Scenario, StartRun, ThresholdResult};
+pub use run::{
+    Outcome, Run, RunEstimate, RunPhase, RunProgress, RunState, RunSummary, Scenario, StartRun,
+    ThresholdResult,
+};
 pub use summary::{Attempt, Generation, Summary, SummaryDelta, SummaryStarted, Usage, UsageSource};

@@ -122,7 +122,7 @@ pub struct Run {
 
 /// What a client sends to start a run. It names things that the service knows; never an image, a
 /// command, a path or a URL.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StartRun {
     /// Name of a scenario.
@@ -140,10 +140,97 @@ pub struct StartRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 200)]
     pub users: Option<u32>,
+    /// Iterations begun a second, 1 to 1000, whether or not earlier ones have ended; users then are the
+    /// most that may be under way. When left out, each user begins the next one when its last has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub rate: Option<u32>,
     /// LLM provider that summaries are asked of; the target's default when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "ollama")]
     pub provider: Option<String>,
+    /// Dollars at which the run is aborted, 0 to 1000; with 0 nothing may be billed, as by a simulator. A run
+    /// that may ask a provider that bills is refused without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.0, maximum = 1000.0)]
+    pub max_cost_usd: Option<f64>,
+}
+
+/// What a run does at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RunPhase {
+    /// It waits for its turn.
+    Waiting,
+    /// k6 is being fetched or started, or prepares the target.
+    Preparing,
+    /// Load that is left out of the figures.
+    WarmUp,
+    /// Load that counts.
+    Measuring,
+    /// It was asked to stop.
+    Stopping,
+    /// It has ended.
+    Ended,
+}
+
+/// A moment of a run: data of the event `progress`, sent each second and whenever the state changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunProgress {
+    /// Id of the run.
+    pub id: Uuid,
+    /// When it was so.
+    pub at: DateTime<Utc>,
+    /// Where the run stands.
+    pub state: RunState,
+    /// What it does.
+    pub phase: RunPhase,
+    /// How much of the measured load is done, 0 to 1; absent where its length is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
+    /// Seconds of measured load so far.
+    pub measured_seconds: f64,
+    /// Seconds of measured load that there will be, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_seconds: Option<u32>,
+    /// HTTP requests so far, warm-up included.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+    /// HTTP requests a second, over the last few seconds.
+    pub rps: f64,
+    /// 95th percentile of request duration in milliseconds, of the measured load once it has begun.
+    pub p95_ms: f64,
+    /// Virtual users.
+    pub users: u64,
+    /// What is being waited for before k6 runs, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// Which k6 runs it, in words, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub k6: Option<String>,
+}
+
+/// What a run would spend at most on LLM providers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunEstimate {
+    /// Whether it may spend money, so that it needs `maxCostUsd`.
+    pub bills: bool,
+    /// The providers that bill and may be asked: `claude (claude-sonnet-4-6)`.
+    pub billed_by: Vec<String>,
+    /// Provider calls, at most, as long as each takes a second or more.
+    pub calls: u64,
+    /// Prompt tokens of all of them, roughly.
+    pub input_tokens: u64,
+    /// Answer tokens of all of them, roughly.
+    pub output_tokens: u64,
+    /// Dollars for all of them at the dearest provider's list price; absent where a price is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// The same in words.
+    pub text: String,
 }
 
 /// A scenario that can be run.

@@ -2,7 +2,10 @@
 //!
 //! The only file that names adapters. Must not know how settings were given.
 
+pub mod past;
+
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,6 +16,7 @@ use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::billing::bookstore::BookstorePrices;
 use crate::console;
 use crate::engine::Engines;
 use crate::engine::docker::DockerEngine;
@@ -50,6 +54,15 @@ pub enum AppError {
     /// A use case.
     #[error(transparent)]
     Runs(#[from] RunsError),
+    /// No run is named so.
+    #[error("there is no run {0:?}; `perf-service list` shows those there are")]
+    UnknownRun(String),
+    /// Several runs are named so.
+    #[error("several runs begin with {0:?}; give more of the id")]
+    ManyRuns(String),
+    /// What was asked for could not be written.
+    #[error("{0} cannot be written: {1}; give --out another path")]
+    Out(PathBuf, #[source] std::io::Error),
 }
 
 impl AppError {
@@ -62,6 +75,9 @@ impl AppError {
             Self::Token(_) => "api_token",
             Self::Neighbours(error) => error.kind(),
             Self::Runs(error) => error.kind(),
+            Self::UnknownRun(_) => "unknown_run",
+            Self::ManyRuns(_) => "many_runs",
+            Self::Out(..) => "out",
         }
     }
 
@@ -70,9 +86,20 @@ impl AppError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Runs(
-                RunsError::UnknownScenario { .. } | RunsError::UnknownTarget { .. } | RunsError::Invalid(_),
-            ) => ExitCode::from(USAGE),
-            Self::Listen(_) | Self::Ledger(_) | Self::Token(_) | Self::Neighbours(_) | Self::Runs(_) => {
+                RunsError::UnknownScenario { .. }
+                | RunsError::UnknownTarget { .. }
+                | RunsError::Invalid(_)
+                | RunsError::LimitNeeded(_)
+                | RunsError::NotFound(_),
+            )
+            | Self::UnknownRun(_)
+            | Self::ManyRuns(_) => ExitCode::from(USAGE),
+            Self::Listen(_)
+            | Self::Ledger(_)
+            | Self::Token(_)
+            | Self::Neighbours(_)
+            | Self::Runs(_)
+            | Self::Out(..) => {
                 ExitCode::FAILURE
             }
         }
@@ -149,7 +176,16 @@ pub async fn run_scenario(
 ) -> Result<ExitCode, AppError> {
     let ledger = open(settings).await?;
     let runs = runs_on(Arc::clone(&ledger), settings, metrics, Origin::Command)?;
+    if let Some(out) = &request.out {
+        // Before the load, not after it.
+        let failed = |error| AppError::Out(out.clone(), error);
+        tokio::fs::create_dir_all(out).await.map_err(failed)?;
+    }
     runs.recover().await?;
+    if request.asked.max_cost_usd.is_some_and(|most| most > 0.0) {
+        let estimate = runs.estimate(&request.asked).await?;
+        console::say(&format_args!("estimate: {}", estimate.text));
+    }
     let run = runs.start(request.asked.clone(), request.max_p95_ms).await?;
     console::say(&format_args!("run {} of {} against {}", run.id, run.scenario, run.target));
     if let Some(progress) = runs.watch(run.id) {
@@ -172,20 +208,41 @@ pub async fn run_scenario(
     runs.stop().await;
     let run = runs.read(run.id).await?;
     if request.json {
-        // Strings and finite numbers only: this cannot fail.
-        console::tell(&serde_json::to_string_pretty(&run).unwrap_or_default());
+        console::tell(&console::json(&run));
     } else {
-        print_summary(ledger.as_ref(), &run).await;
+        let report = ledger.folder(run.id).join(Artifact::Report.file_name());
+        print_summary(ledger.as_ref(), &run, &report).await;
+    }
+    // Last: what cannot be written there has at least been shown.
+    if let Some(out) = &request.out {
+        copy_out(ledger.as_ref(), &run, out).await?;
     }
     Ok(exit_code(&run))
 }
 
-async fn print_summary(ledger: &dyn Ledger, run: &Run) {
+/// The run, its figures and its report, as far as there are any, as files in `out`.
+async fn copy_out(ledger: &dyn Ledger, run: &Run, out: &Path) -> Result<(), AppError> {
+    write_out(&out.join("run.json"), console::json(run).into_bytes()).await?;
+    for artifact in [Artifact::Results, Artifact::Report] {
+        if let Some(content) = ledger.artifact(run.id, artifact, u64::MAX).await? {
+            write_out(&out.join(artifact.file_name()), content).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write_out(path: &Path, content: Vec<u8>) -> Result<(), AppError> {
+    let failed = |error| AppError::Out(path.to_owned(), error);
+    if let Some(folder) = path.parent() {
+        tokio::fs::create_dir_all(folder).await.map_err(failed)?;
+    }
+    tokio::fs::write(path, content).await.map_err(failed)
+}
+
+async fn print_summary(ledger: &dyn Ledger, run: &Run, report: &Path) {
     let text = ledger.artifact(run.id, Artifact::Results, u64::MAX).await.ok().flatten();
     let results = text.and_then(|text| serde_json::from_slice(&text).ok());
-    let report = ledger.folder(run.id).join(Artifact::Report.file_name());
-    let report = report.exists().then_some(report);
-    console::tell(&console::summary(run, results.as_ref(), report.as_deref()));
+    console::tell(&console::summary(run, results.as_ref(), report.exists().then_some(report)));
 }
 
 fn exit_code(run: &Run) -> ExitCode {
@@ -236,7 +293,9 @@ fn runs_on(
             retention: settings.retention,
         },
         neighbours,
-        traces: None,
+        traces: settings.trace_ui_url.as_deref().and_then(|url| TraceLinks::parse(url).ok()),
+        remote_write: settings.remote_write.clone(),
+        prices: Arc::new(BookstorePrices),
     }))
 }
 

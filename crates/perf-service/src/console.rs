@@ -4,6 +4,7 @@
 //! goes on is `console/watching.rs`.
 
 pub mod hangup;
+pub mod past;
 pub mod watching;
 
 use std::fmt::{Display, Write};
@@ -27,6 +28,13 @@ pub fn say(text: &dyn Display) {
 pub fn tell(text: &dyn Display) {
     // Whoever closed the pipe has read enough.
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A value as JSON for standard output.
+#[must_use]
+pub fn json(value: &impl serde::Serialize) -> String {
+    // Strings and finite numbers only: this cannot fail.
+    serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
 /// The summary of an ended run: its figures where it has any, then the verdict, last the report.

@@ -7,6 +7,7 @@
 pub mod docker;
 pub mod exit_record;
 pub mod local;
+mod remote_write;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,16 +61,22 @@ pub struct Launch {
     pub run: Uuid,
     /// The run's folder.
     pub folder: PathBuf,
+    /// Name of its scenario.
+    pub scenario: String,
     /// All scripts.
     pub scripts: Arc<[ScriptFile]>,
     /// Path of the script to run, among them.
     pub script: String,
+    /// Name of its target.
+    pub target_name: String,
     /// Where the load goes, as seen from this machine.
     pub target: Url,
     /// What the script is told, beside the target.
     pub environment: Vec<(&'static str, String)>,
     /// The token that the target asks for.
     pub secret: Option<SecretString>,
+    /// Where k6 sends its metrics meanwhile, as seen from this machine: Prometheus' remote write.
+    pub remote_write: Option<Url>,
 }
 
 /// How k6 ended.
@@ -241,12 +248,13 @@ impl Engines {
 }
 
 /// k6's arguments. Samples and, by the script, the summary go to standard output, k6's log to
-/// standard error; no port is opened and nobody is told.
-fn arguments(script: &str) -> Vec<String> {
+/// standard error; no port is opened and nobody is told but the Prometheus that was configured.
+fn arguments(launch: &Launch, script: &str) -> Vec<String> {
     let mut arguments: Vec<String> =
         ["run", "--quiet", "--no-color", "--log-format", "json", "--out", "json=-"]
             .map(str::to_owned)
             .to_vec();
+    arguments.extend(remote_write::arguments(launch));
     arguments.extend(["--address".to_owned(), String::new(), script.to_owned()]);
     arguments
 }
@@ -259,6 +267,8 @@ fn environment(launch: &Launch, target: &Url) -> Vec<(&'static str, String)> {
     environment.push(("SUMMARY", "json".to_owned()));
     environment.extend(launch.secret.iter().map(|token| ("API_TOKEN", token.expose_secret().to_owned())));
     environment.push(("K6_NO_USAGE_REPORT", "true".to_owned()));
+    // Load goes to the configured target, wherever that would send it.
+    environment.push(("K6_MAX_REDIRECTS", "0".to_owned()));
     environment
 }
 

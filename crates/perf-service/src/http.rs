@@ -11,7 +11,9 @@ use utoipa_axum::routes;
 
 use crate::runs::Runs;
 
+mod docs;
 mod errors;
+mod events;
 mod health;
 mod runs;
 mod scenarios;
@@ -49,11 +51,13 @@ impl Modify for Token {
 
 /// The routes; what starts or stops something asks for `token` where there is one.
 pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Router {
-    let (routes, openapi) = OpenApiRouter::with_openapi(Docs::openapi())
+    let (routes, mut openapi) = OpenApiRouter::with_openapi(Docs::openapi())
         .routes(routes!(scenarios::list))
         .routes(routes!(runs::list, runs::start))
+        .routes(routes!(runs::estimate))
         .routes(routes!(runs::read))
         .routes(routes!(runs::cancel))
+        .routes(routes!(events::events))
         .routes(routes!(runs::summary))
         .routes(routes!(runs::report))
         .routes(routes!(runs::log))
@@ -61,5 +65,6 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
         .routes(routes!(health::ready))
         .routes(routes!(health::health))
         .split_for_parts();
+    docs::complete(&mut openapi, token.is_some());
     require_token(routes.with_state(api), token).merge(docs_routes(openapi)).merge(metrics_route(metrics))
 }

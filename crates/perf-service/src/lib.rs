@@ -1,12 +1,13 @@
 //! The performance service: drives k6, keeps its runs, and says what came of them.
 //!
 //! In reading order: `settings`, `app` (the only file that names adapters), `http` (every route),
-//! `runs` (use cases), `run_state` (a run's life), `ledger` and `engine` (ports, with their
+//! `runs` (use cases), `billing` (what a run may spend), `run_state` (a run's life), `ledger` and `engine` (ports, with their
 //! adapters below them), `samples` to `results` (from k6's output to figures), `report` and
 //! `console` (how figures look).
 
 pub mod aggregate;
 pub mod app;
+pub mod billing;
 pub mod console;
 pub mod engine;
 pub mod environment;

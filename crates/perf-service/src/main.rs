@@ -37,6 +37,8 @@ async fn work(command: &Command, settings: &Settings, metrics: Metrics) -> Resul
         Command::Run(request) => {
             return app::run_scenario(settings, request, metrics, http_server::cancel_on_signal()).await;
         }
+        Command::List(request) => return app::past::list(settings, request, metrics).await,
+        Command::Report(request) => return app::past::report(settings, request, metrics).await,
         Command::Scenarios => app::list_scenarios(),
         Command::Serve | Command::Health => {
             App::start(settings, metrics, http_server::cancel_on_signal()).await?.run().await?;

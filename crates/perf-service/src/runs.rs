@@ -5,7 +5,9 @@
 
 mod conduct;
 mod k6_log;
+pub mod live;
 mod recovery;
+mod spending;
 mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
-use common_models::{FieldError, Run, RunState, Scenario, StartRun};
+use common_models::{FieldError, Run, RunEstimate, RunState, Scenario, StartRun};
 use secrecy::SecretString;
 use telemetry::Metrics;
 use tokio::sync::broadcast::error::RecvError;
@@ -21,9 +23,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 use uuid::Uuid;
 
 use self::conduct::{Conduct, Order};
+use crate::billing::PriceList;
 use crate::engine::{EngineChoice, Engines};
 use crate::ledger::{Artifact, Lease, Ledger, LedgerError, Origin, Request, Retention, Stretch};
 use crate::neighbours::{Elsewhere, Moment, Neighbours, NeighboursError};
@@ -38,8 +42,12 @@ const PROVIDERS: [&str; 5] = ["claude", "ollama", "openai", "bedrock", "simulate
 /// Bounds of what a request may ask for.
 const LONGEST_SECONDS: u32 = 3_600;
 const MOST_USERS: u32 = 200;
+const MOST_RATE: u32 = 1_000;
+const MOST_DOLLARS: f64 = 1_000.0;
 /// Runs that may wait or run at a time, whatever their targets.
 const MOST_ACTIVE: usize = 1_000;
+/// Characters of an unknown name that are repeated.
+const LONGEST_NAME: usize = 100;
 /// Longest wait for a cancelled run to say that it is stopping.
 const HEARD: Duration = Duration::from_secs(2);
 /// Between two moments that neighbours are told.
@@ -69,6 +77,10 @@ pub struct RunsParts {
     pub neighbours: Option<Arc<dyn Neighbours>>,
     /// Where reports link traces to, if anywhere.
     pub traces: Option<TraceLinks>,
+    /// Where k6 sends its metrics while a run goes on.
+    pub remote_write: Option<Url>,
+    /// What targets pay for summaries.
+    pub prices: Arc<dyn PriceList>,
 }
 
 /// How many runs there may be, and what is kept of them.
@@ -128,6 +140,9 @@ pub enum RunsError {
     /// Fields are out of their bounds.
     #[error("{}", .0.iter().map(|error| format!("{} {}", error.field, error.message)).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<FieldError>),
+    /// It may spend money and names no limit.
+    #[error("{}; give maxCostUsd (--max-cost-usd), the dollars at which it is aborted, 0 where a simulator answers", .0.text)]
+    LimitNeeded(Box<RunEstimate>),
     /// There is no such run.
     #[error("there is no run {0}")]
     NotFound(Uuid),
@@ -162,6 +177,7 @@ impl RunsError {
             Self::UnknownScenario { .. } => "unknown_scenario",
             Self::UnknownTarget { .. } => "unknown_target",
             Self::Invalid(_) => "validation_failed",
+            Self::LimitNeeded(_) => "cost_limit_needed",
             Self::NotFound(_) => "run_not_found",
             Self::Ended(_) => "run_ended",
             Self::Elsewhere => "run_elsewhere",
@@ -207,6 +223,7 @@ impl Runs {
         if shared.stop.is_cancelled() {
             return Err(RunsError::Stopping);
         }
+        shared.may_spend(&asked, &target).await?;
         shared.check_room(&target.name)?;
         let run = Run {
             id: Uuid::now_v7(),
@@ -234,14 +251,14 @@ impl Runs {
         let parts = &self.shared.parts;
         if parts.scenarios.script(&asked.scenario).is_none() {
             let known = parts.scenarios.names().into_iter().map(str::to_owned).collect();
-            return Err(RunsError::UnknownScenario { name: asked.scenario.clone(), known });
+            return Err(RunsError::UnknownScenario { name: shortened(&asked.scenario), known });
         }
         let target = match &asked.target {
             None => parts.targets.first(),
             Some(name) => parts.targets.iter().find(|target| target.name == *name),
         };
         let target = target.ok_or_else(|| RunsError::UnknownTarget {
-            name: asked.target.clone().unwrap_or_default(),
+            name: asked.target.as_deref().map(shortened).unwrap_or_default(),
             known: parts.targets.iter().map(|target| target.name.clone()).collect(),
         })?;
         let mut errors = Vec::new();
@@ -256,6 +273,14 @@ impl Runs {
         };
         bound("durationSeconds", asked.duration_seconds, LONGEST_SECONDS);
         bound("users", asked.users, MOST_USERS);
+        bound("rate", asked.rate, MOST_RATE);
+        if asked.max_cost_usd.is_some_and(|most| !(0.0..=MOST_DOLLARS).contains(&most)) {
+            errors.push(FieldError {
+                field: "maxCostUsd".to_owned(),
+                code: "range".to_owned(),
+                message: format!("must be from 0 to {MOST_DOLLARS}"),
+            });
+        }
         if asked.provider.as_deref().is_some_and(|provider| !PROVIDERS.contains(&provider)) {
             errors.push(FieldError {
                 field: "provider".to_owned(),
@@ -342,6 +367,14 @@ impl Runs {
         found.ok_or(RunsError::NoArtifact(name, run.state))
     }
 
+    /// What comes of `work`, or `None` when the service is stopping before.
+    async fn stopped_or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.shared.stop.cancelled() => None,
+        }
+    }
+
     /// Stops all runs and waits until nothing of them is left. Every run ends, because k6 is killed
     /// when it does not stop by itself; but those of a service that a command took over are left as
     /// they are, for the next service.
@@ -353,6 +386,10 @@ impl Runs {
             neighbours.close().await;
         }
     }
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(LONGEST_NAME).collect()
 }
 
 impl Shared {

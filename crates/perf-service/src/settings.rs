@@ -27,6 +27,9 @@ const HTTPS_PORT: u16 = 7003;
 const DATA_DIR: &str = "data/perf-service";
 const TARGETS: &str = "local=http://127.0.0.1:7002";
 const K6_IMAGE: &str = "grafana/k6:1.1.0";
+/// Past runs listed when nothing else is asked for, and at most.
+const DEFAULT_LISTED: usize = 20;
+const MOST_LISTED: usize = 1_000;
 /// A shorter token could be guessed.
 const SHORTEST_TOKEN: usize = 16;
 const DAY: u64 = 24 * 3_600;
@@ -38,7 +41,8 @@ const MEGABYTE: u64 = 1_000_000;
     name = "perf-service",
     version,
     about = "Load-tests the bookstore with k6 and says what came of it",
-    after_help = "Exit codes of run: 0 passed, 99 thresholds crossed, 3 inconclusive, 2 usage, 1 anything else.\n\
+    after_help = "Exit codes of run: 0 passed, 99 thresholds crossed, 3 inconclusive, 2 usage, 1 anything else;\n\
+                  of list, report and scenarios: 0, 2 usage or no such run, 1 anything else.\n\
                   TARGET_API_TOKEN (environment only) is what k6 sends to targets that ask for a token.\n\
                   API_TOKEN (environment only) guards what starts and cancels runs; one is made where the\n\
                   service listens beyond loopback and none is given."
@@ -57,6 +61,10 @@ enum CommandWritten {
     /// Run a scenario here and now, and exit by its verdict
     #[command(allow_negative_numbers = true)]
     Run(RunWritten),
+    /// List past runs, newest first
+    List(ListWritten),
+    /// Say what a run came to and where its report is, or copy it
+    Report(ReportWritten),
     /// List the scenarios
     Scenarios,
     /// Ask the running service whether it lives; exit code 0 or 1
@@ -79,11 +87,42 @@ struct RunWritten {
     /// Virtual users, 1 to 200 [default: the scenario's own]
     #[arg(long)]
     users: Option<String>,
+    /// Iterations begun a second however slow the target is, 1 to 1000; users then are the most under way
+    #[arg(long)]
+    rate: Option<String>,
+    /// Dollars at which the run is aborted, up to 1000; needed where a provider that bills may be asked, 0 where a simulator answers
+    #[arg(long)]
+    max_cost_usd: Option<String>,
     /// Limit in milliseconds for the 95th percentile of what no LLM takes part in [default: the scenario's own]
     #[arg(long)]
     max_p95_ms: Option<String>,
     /// Print the run as JSON, and nothing else, on standard output
     #[arg(long)]
+    json: bool,
+    /// Folder to put run.json, results.json and report.html into [default: they stay in DATA_DIR alone]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ListWritten {
+    /// Runs to list, 1 to 1000 [default: 20]
+    #[arg(long)]
+    limit: Option<String>,
+    /// Print a page of runs as JSON, as the API answers it
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ReportWritten {
+    /// Id of the run, the begin of an id, or `latest`
+    run: String,
+    /// File or folder to copy the report to
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print all figures as JSON in place of the summary
+    #[arg(long, conflicts_with = "out")]
     json: bool,
 }
 
@@ -149,6 +188,12 @@ struct Written {
     /// Redis, such as redis://127.0.0.1:6379 or rediss:// for TLS: perf-services that share it share their targets and show each other's runs [default: none]
     #[arg(long, env = "REDIS_URL", global = true, hide_env_values = true)]
     redis_url: Option<String>,
+    /// Prometheus' remote write, where k6's metrics go while a run goes on, such as http://127.0.0.1:9090/api/v1/write
+    #[arg(long, env = "PROMETHEUS_REMOTE_WRITE_URL", global = true, hide_env_values = true)]
+    prometheus_remote_write_url: Option<String>,
+    /// Page of a trace in a trace UI, {traceId} in the id's place, such as http://127.0.0.1:16686/trace/{traceId}; reports link to it
+    #[arg(long, env = "TRACE_UI_URL", global = true, hide_env_values = true)]
+    trace_ui_url: Option<String>,
     /// How log lines look: json or console [default: json; console for run]
     #[arg(long, env = "LOG_FORMAT", global = true, hide_env_values = true)]
     log_format: Option<String>,
@@ -179,6 +224,10 @@ pub enum Command {
     Serve,
     /// Run a scenario.
     Run(RunRequest),
+    /// List past runs.
+    List(ListRequest),
+    /// Show or copy the report of a run.
+    Report(ReportRequest),
     /// List the scenarios.
     Scenarios,
     /// Ask the running service whether it lives.
@@ -193,6 +242,28 @@ pub struct RunRequest {
     /// A limit in place of the scenario's own.
     pub max_p95_ms: Option<f64>,
     /// Whether to print the run as JSON.
+    pub json: bool,
+    /// Folder for copies of what came of it.
+    pub out: Option<PathBuf>,
+}
+
+/// Past runs asked for on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRequest {
+    /// How many.
+    pub limit: usize,
+    /// Whether to print them as JSON.
+    pub json: bool,
+}
+
+/// A report asked for on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportRequest {
+    /// The run: its id, the begin of it, or `latest`.
+    pub run: String,
+    /// Where to copy it.
+    pub out: Option<PathBuf>,
+    /// Whether to print the figures as JSON.
     pub json: bool,
 }
 
@@ -223,6 +294,10 @@ pub struct Settings {
     pub retention: Retention,
     /// What connects it with other perf-services; holds a password perhaps.
     pub redis_url: Option<SecretString>,
+    /// Where k6's metrics go while a run goes on.
+    pub remote_write: Option<Url>,
+    /// Page of a trace, with `{traceId}` in the id's place.
+    pub trace_ui_url: Option<String>,
     /// Telemetry.
     pub telemetry: TelemetrySettings,
 }
@@ -269,7 +344,7 @@ impl Settings {
         let CommandLine { command, written } = line;
         let mut check = Check::default();
         let command = check.command(command.unwrap_or(CommandWritten::Serve));
-        let for_a_person = matches!(command, Command::Run(_) | Command::Scenarios);
+        let for_a_person = !matches!(command, Command::Serve | Command::Health);
         let address = check.parse(
             "BIND_ADDRESS",
             &written.bind_address,
@@ -325,6 +400,8 @@ impl Settings {
                     .map(|megabytes: u64| megabytes * MEGABYTE),
             },
             redis_url: check.redis_url(&written.redis_url),
+            remote_write: check.remote_write(&written.prometheus_remote_write_url),
+            trace_ui_url: check.trace_ui(&written.trace_ui_url),
             telemetry: TelemetrySettings {
                 service_name: "perf-service",
                 service_version: env!("CARGO_PKG_VERSION"),
@@ -440,6 +517,18 @@ impl Check {
             CommandWritten::Scenarios => return Command::Scenarios,
             CommandWritten::Health => return Command::Health,
             CommandWritten::Run(run) => run,
+            CommandWritten::List(list) => {
+                let limit =
+                    self.parse("--limit", &list.limit, DEFAULT_LISTED, "a whole number from 1 to 1000");
+                if limit == 0 || limit > MOST_LISTED {
+                    self.wrong("--limit", &limit.to_string(), "a whole number from 1 to 1000");
+                }
+                return Command::List(ListRequest { limit, json: list.json });
+            }
+            CommandWritten::Report(report) => {
+                let ReportWritten { run, out, json } = report;
+                return Command::Report(ReportRequest { run, out, json });
+            }
         };
         // Their bounds are those of the API; what is no number at all is wrong already here.
         let mut number = |name: &str, text: &Option<String>, read: fn(&str) -> Option<u32>, wanted: &str| {
@@ -453,6 +542,14 @@ impl Check {
         let duration_seconds =
             number("--duration", &run.duration, scenarios::seconds, "a duration such as 15s, 2m or 1m30s");
         let users = number("--users", &run.users, |text| text.parse().ok(), "a whole number from 1 to 200");
+        let rate = number("--rate", &run.rate, |text| text.parse().ok(), "a whole number from 1 to 1000");
+        let max_cost_usd = given(&run.max_cost_usd).and_then(|text| {
+            let most = text.trim_start_matches('$').parse().ok().filter(|most: &f64| most.is_finite());
+            if most.is_none() {
+                self.wrong("--max-cost-usd", text, "dollars such as 0.50");
+            }
+            most
+        });
         let max_p95_ms = given(&run.max_p95_ms).and_then(|text| {
             let limit = text.parse().ok().filter(|limit: &f64| limit.is_finite() && *limit > 0.0);
             if limit.is_none() {
@@ -466,10 +563,13 @@ impl Check {
                 target: given(&run.target).map(str::to_owned),
                 duration_seconds,
                 users,
+                rate,
                 provider: given(&run.provider).map(str::to_owned),
+                max_cost_usd,
             },
             max_p95_ms,
             json: run.json,
+            out: run.out,
         })
     }
 
@@ -538,6 +638,46 @@ impl Check {
         Network::Named(name.to_owned())
     }
 
+    fn remote_write(&mut self, text: &Option<String>) -> Option<Url> {
+        let (name, wanted) =
+            ("PROMETHEUS_REMOTE_WRITE_URL", "a URL such as http://127.0.0.1:9090/api/v1/write");
+        let text = given(text)?;
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let Some(url) = url else {
+            self.wrong(name, text, wanted);
+            return None;
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            // Not shown: it is a secret.
+            self.mistakes.push(format!(
+                "{name} holds credentials, which would show in k6's log: let a collector or agent on this machine add them"
+            ));
+            return None;
+        }
+        Some(url)
+    }
+
+    fn trace_ui(&mut self, text: &Option<String>) -> Option<String> {
+        let text = given(text)?;
+        // As a part of the host, an id would choose the host; credentials would show in every report.
+        let sound = text.split_once("{traceId}").is_some_and(|(before, after)| {
+            let page = Url::parse(before).ok().filter(|url| {
+                matches!(url.scheme(), "http" | "https")
+                    && url.username().is_empty()
+                    && url.password().is_none()
+            });
+            let host_ends = before.split_once("://").is_some_and(|(_, rest)| rest.contains(['/', '?', '#']));
+            page.is_some() && host_ends && !after.contains("{traceId}")
+        });
+        if !sound {
+            let wanted =
+                "where its {traceId} belongs, without credentials: http://127.0.0.1:16686/trace/{traceId}";
+            self.mistakes.push(format!("TRACE_UI_URL cannot be used: give a trace's page and {wanted}"));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
     fn endpoint(&mut self, text: &Option<String>) -> Option<String> {
         let text = given(text)?;
         let sound =
@@ -598,6 +738,10 @@ mod tests {
             "3",
             "--provider",
             "ollama",
+            "--rate",
+            "20",
+            "--max-cost-usd",
+            "0.25",
             "--max-p95-ms",
             "0.5",
             "--json",
@@ -609,6 +753,7 @@ mod tests {
             (run.asked.duration_seconds, run.asked.users, run.max_p95_ms),
             (Some(90), Some(3), Some(0.5))
         );
+        assert_eq!((run.asked.rate, run.asked.max_cost_usd), (Some(20), Some(0.25)));
         assert!(run.json && run.asked.target.is_none());
         assert_eq!(settings.engine, EngineChoice::Local);
         assert_eq!(settings.telemetry.log_filter, "warn");
@@ -623,6 +768,10 @@ mod tests {
             "soon",
             "--users",
             "many",
+            "--rate",
+            "-1",
+            "--max-cost-usd",
+            "NaN",
             "--max-p95-ms",
             "-0",
             "--bind-address",
@@ -643,6 +792,10 @@ mod tests {
             "container:x",
             "--docker-host",
             "ssh://x",
+            "--prometheus-remote-write-url",
+            "http://user:canary@x/write",
+            "--trace-ui-url",
+            "http://{traceId}.evil.example/",
             "--log-format",
             "xml",
             "--otel-exporter-otlp-endpoint",
@@ -654,6 +807,8 @@ mod tests {
         for name in [
             "--duration",
             "--users",
+            "--rate",
+            "--max-cost-usd",
             "--max-p95-ms",
             "BIND_ADDRESS",
             "HTTP_PORT",
@@ -664,6 +819,8 @@ mod tests {
             "K6_IMAGE",
             "K6_NETWORK",
             "DOCKER_HOST",
+            "PROMETHEUS_REMOTE_WRITE_URL",
+            "TRACE_UI_URL",
             "LOG_FORMAT",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -675,7 +832,7 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 16);
+        assert_eq!(mistakes.len(), 20);
         assert!(!mistakes.concat().contains("canary"));
         let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
@@ -706,6 +863,24 @@ mod tests {
         }
         let settings = check(&["--redis-url", "redis://:canary@h:6379/2"], None).unwrap().1;
         assert!(settings.redis_url.is_some() && !format!("{settings:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_trace_ui_has_one_place_for_the_id() {
+        for good in ["http://127.0.0.1:16686/trace/{traceId}", "https://ui.example/?id={traceId}&x=1"] {
+            assert_eq!(check(&["--trace-ui-url", good], None).unwrap().1.trace_ui_url.as_deref(), Some(good));
+        }
+        for bad in [
+            "http://x/trace",
+            "http://x/{traceId}/{traceId}",
+            "javascript:{traceId}",
+            "http://x{traceId}",
+            "http://user:canary@x/{traceId}",
+            "{traceId}",
+        ] {
+            let mistakes = check(&["--trace-ui-url", bad], None).unwrap_err().mistakes;
+            assert!(mistakes.len() == 1 && !mistakes[0].contains("canary"), "{bad}: {mistakes:?}");
+        }
     }
 
     #[test]

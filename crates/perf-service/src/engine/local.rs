@@ -24,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::left_behind::LeftBehind;
-use super::{Engine, EngineError, Exit, K6, Launch, Process, Say, arguments, environment, exit_record};
+use super::{
+    Engine, EngineError, Exit, K6, Launch, Process, Say, arguments, environment, exit_record, remote_write,
+};
 use crate::ledger::Artifact;
 
 /// The engine's name.
@@ -145,8 +147,9 @@ impl Engine for LocalEngine {
         let child = command
             .args(["-c", AROUND, "k6"])
             .arg(&binary)
-            .args(arguments(&scripts.join(&launch.script).to_string_lossy()))
+            .args(arguments(launch, &scripts.join(&launch.script).to_string_lossy()))
             .envs(environment(launch, &launch.target))
+            .envs(remote_write::environment(launch.remote_write.as_ref()))
             .current_dir(&launch.folder)
             // Files and no pipes: k6 writes on, whatever becomes of us.
             .stdout(create(Artifact::Samples)?)

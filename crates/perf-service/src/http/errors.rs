@@ -44,6 +44,17 @@ impl IntoResponse for ApiError {
 }
 
 impl ApiError {
+    /// The problem as the data of an event, whose status has gone out as a success. What only a log may
+    /// hold is logged here.
+    pub(crate) fn in_stream(self, path: &str) -> Problem {
+        let (mut problem, failure) = self.problem();
+        problem.instance = Some(path.to_owned());
+        problem.trace_id = telemetry::current_trace_id();
+        let detail = failure.map(|failure| failure.detail).unwrap_or_default();
+        tracing::warn!(code = problem.code, detail, "live events broke off");
+        problem
+    }
+
     /// What the client is told, and what the access event adds to it.
     fn problem(self) -> (Problem, Option<Failure>) {
         let plain = |problem: Problem| (problem, None);
@@ -78,6 +89,16 @@ fn runs(error: RunsError) -> (Problem, Option<Failure>) {
         }
         RunsError::UnknownTarget { .. } => Problem::new(400, "unknown_target", "There is no such target"),
         RunsError::Invalid(errors) => return (invalid(errors), None),
+        RunsError::LimitNeeded(estimate) => {
+            let problem =
+                Problem::new(422, "cost_limit_needed", "The run may spend money").with_detail(detail);
+            let field = FieldError {
+                field: "maxCostUsd".to_owned(),
+                code: "required".to_owned(),
+                message: estimate.text,
+            };
+            return (problem.with_errors(vec![field]), None);
+        }
         RunsError::NotFound(_) => Problem::new(404, "run_not_found", "There is no such run"),
         RunsError::NoArtifact(..) => Problem::new(404, "no_artifact", "The run does not have this"),
         RunsError::Ended(_) => Problem::new(409, "run_ended", "The run has ended"),

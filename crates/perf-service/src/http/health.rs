@@ -11,7 +11,7 @@ use super::errors::ApiError;
 /// Is the process alive?
 ///
 /// Asks no dependency: a missing k6 is no reason to restart this process.
-#[utoipa::path(get, path = "/health/live", tag = "operations", responses(
+#[utoipa::path(get, path = "/health/live", operation_id = "readLiveness", tag = "operations", responses(
     (status = 200, description = "Alive", body = Value),
 ))]
 pub(crate) async fn live() -> Json<Value> {
@@ -21,7 +21,7 @@ pub(crate) async fn live() -> Json<Value> {
 /// Can the service do its work?
 ///
 /// It needs its ledger. Engines are looked for when a run starts, which then says what is missing.
-#[utoipa::path(get, path = "/health/ready", tag = "operations", responses(
+#[utoipa::path(get, path = "/health/ready", operation_id = "readReadiness", tag = "operations", responses(
     (status = 200, description = "Ready", body = Value),
     (status = 503, description = "The ledger cannot be used, or the service is stopping", body = Problem),
 ))]
@@ -36,7 +36,7 @@ pub(crate) async fn ready(State(api): State<Api>) -> Result<Json<Value>, ApiErro
 }
 
 /// The same as `/health/ready`
-#[utoipa::path(get, path = "/health", tag = "operations", responses(
+#[utoipa::path(get, path = "/health", operation_id = "readHealth", tag = "operations", responses(
     (status = 200, description = "Ready", body = Value),
     (status = 503, description = "The ledger cannot be used, or the service is stopping", body = Problem),
 ))]

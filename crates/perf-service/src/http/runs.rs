@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use common_models::{Page, Problem, Run, StartRun};
+use common_models::{Page, Problem, Run, RunEstimate, StartRun};
 use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use http_server::extract::{Json, Path, Query};
@@ -30,7 +30,7 @@ pub(crate) struct ListRuns {
 }
 
 /// List runs, newest first
-#[utoipa::path(get, path = "/api/v1/runs", tag = "runs", params(ListRuns), responses(
+#[utoipa::path(get, path = "/api/v1/runs", operation_id = "listRuns", tag = "runs", params(ListRuns), responses(
     (status = 200, description = "A page of runs", body = Page<Run>),
     (status = 400, description = "A parameter or the cursor is malformed", body = Problem),
     (status = 422, description = "The limit is out of range", body = Problem),
@@ -56,13 +56,14 @@ pub(crate) async fn list(
 
 /// Start a run
 ///
-/// It names a scenario and a configured target; runs against the same target wait for each other.
-#[utoipa::path(post, path = "/api/v1/runs", tag = "runs", request_body = StartRun, security(("token" = [])), responses(
+/// It names a scenario and a configured target; runs against the same target wait for each other. One that
+/// may ask a provider that bills needs `maxCostUsd`.
+#[utoipa::path(post, path = "/api/v1/runs", operation_id = "startRun", tag = "runs", request_body = StartRun, security(("token" = [])), responses(
     (status = 202, description = "Accepted", body = Run, headers(("Location", description = "Path of the run"))),
     (status = 400, description = "Not well-formed JSON, or no such scenario or target", body = Problem),
     (status = 401, description = "The API token is missing", body = Problem),
     (status = 415, description = "Not JSON", body = Problem),
-    (status = 422, description = "Fields are out of range", body = Problem),
+    (status = 422, description = "Fields are out of range, or it may spend money and has no limit", body = Problem),
     (status = 429, description = "Too many runs are waiting", body = Problem),
     (status = 503, description = "The service is stopping", body = Problem),
 ))]
@@ -75,8 +76,25 @@ pub(crate) async fn start(
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(run)))
 }
 
+/// Estimate what a run would spend
+///
+/// Nothing is started. The estimate is a bound: every user asks all the time, every answer takes a second.
+#[utoipa::path(post, path = "/api/v1/runs/estimate", operation_id = "estimateRun", tag = "runs", request_body = StartRun, security(("token" = [])), responses(
+    (status = 200, description = "What it would spend at most", body = RunEstimate),
+    (status = 400, description = "Not well-formed JSON, or no such scenario or target", body = Problem),
+    (status = 401, description = "The API token is missing", body = Problem),
+    (status = 415, description = "Not JSON", body = Problem),
+    (status = 422, description = "Fields are out of range", body = Problem),
+))]
+pub(crate) async fn estimate(
+    State(api): State<Api>,
+    Json(asked): Json<StartRun>,
+) -> Result<Json<RunEstimate>, ApiError> {
+    Ok(Json(api.runs.estimate(&asked).await?))
+}
+
 /// Read a run
-#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "runs", params(("id" = Uuid, Path)), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{id}", operation_id = "readRun", tag = "runs", params(("id" = Uuid, Path)), responses(
     (status = 200, description = "The run as it is now", body = Run),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such run", body = Problem),
@@ -86,7 +104,7 @@ pub(crate) async fn read(State(api): State<Api>, Path(id): Path<Uuid>) -> Result
 }
 
 /// Cancel a run
-#[utoipa::path(post, path = "/api/v1/runs/{id}/cancel", tag = "runs", params(("id" = Uuid, Path)),
+#[utoipa::path(post, path = "/api/v1/runs/{id}/cancel", operation_id = "cancelRun", tag = "runs", params(("id" = Uuid, Path)),
     security(("token" = [])), responses(
     (status = 202, description = "It is stopping, or cancelled already", body = Run),
     (status = 400, description = "The id is no UUID", body = Problem),
@@ -102,7 +120,7 @@ pub(crate) async fn cancel(
 }
 
 /// All figures of a run
-#[utoipa::path(get, path = "/api/v1/runs/{id}/summary", tag = "runs", params(("id" = Uuid, Path)), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{id}/summary", operation_id = "readRunSummary", tag = "runs", params(("id" = Uuid, Path)), responses(
     (status = 200, description = "The figures", body = Results),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such run, or it has no figures (yet)", body = Problem),
@@ -113,7 +131,7 @@ pub(crate) async fn summary(State(api): State<Api>, Path(id): Path<Uuid>) -> Res
 }
 
 /// The report of a run
-#[utoipa::path(get, path = "/api/v1/runs/{id}/report", tag = "runs", params(("id" = Uuid, Path)), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{id}/report", operation_id = "readRunReport", tag = "runs", params(("id" = Uuid, Path)), responses(
     (status = 200, description = "One self-contained page", body = String, content_type = "text/html"),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such run, or it has no report (yet)", body = Problem),
@@ -133,7 +151,7 @@ pub(crate) async fn report(State(api): State<Api>, Path(id): Path<Uuid>) -> Resu
 }
 
 /// The end of k6's log, a JSON object a line
-#[utoipa::path(get, path = "/api/v1/runs/{id}/log", tag = "runs", params(("id" = Uuid, Path)), responses(
+#[utoipa::path(get, path = "/api/v1/runs/{id}/log", operation_id = "readRunLog", tag = "runs", params(("id" = Uuid, Path)), responses(
     (status = 200, description = "At most the last MiB", body = String, content_type = "text/plain"),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such run, or it has no log (yet)", body = Problem),

@@ -7,7 +7,7 @@ use http_server::extract::Json;
 use super::Api;
 
 /// List the scenarios that can be run
-#[utoipa::path(get, path = "/api/v1/scenarios", tag = "scenarios", responses(
+#[utoipa::path(get, path = "/api/v1/scenarios", operation_id = "listScenarios", tag = "scenarios", responses(
     (status = 200, description = "All of them, on one page", body = Page<Scenario>),
 ))]
 pub(crate) async fn list(State(api): State<Api>) -> Json<Page<Scenario>> {

@@ -233,6 +233,10 @@ impl Conduct {
             let reason = format!("the target {} is configured no more; add it to TARGETS", self.run.target);
             return self.enter(Event::Broke, Some(reason)).await;
         };
+        // Asked again: the target may have come up, or be another by now.
+        if let Err(error) = self.shared.may_spend(&order.asked, &target).await {
+            return self.enter(Event::Broke, Some(error.to_string())).await;
+        }
         let (engine, k6) = match self.choose().await {
             Ok(chosen) => chosen,
             Err(error) => return self.not_started(&error).await,
@@ -305,24 +309,29 @@ impl Conduct {
     }
 
     fn launch(&self, order: &Order, target: &Target) -> Launch {
-        let StartRun { duration_seconds, users, provider, .. } = &order.asked;
+        let StartRun { duration_seconds, users, rate, provider, max_cost_usd, .. } = &order.asked;
         let environment = [
             ("DURATION", duration_seconds.map(|seconds| format!("{seconds}s"))),
             ("USERS", users.map(|users| users.to_string())),
+            ("RATE", rate.map(|rate| rate.to_string())),
             ("PROVIDER", provider.clone()),
+            ("MAX_COST_USD", max_cost_usd.map(|most| most.to_string())),
             ("MAX_P95_MS", order.max_p95_ms.map(|limit| limit.to_string())),
         ];
         let scenarios = &self.shared.parts.scenarios;
         Launch {
             run: self.run.id,
             folder: self.shared.parts.ledger.folder(self.run.id),
+            scenario: self.run.scenario.clone(),
             scripts: Arc::from(scenarios.files()),
             script: scenarios
                 .script(&self.run.scenario)
                 .map(|script| script.path.clone())
                 .unwrap_or_default(),
+            target_name: target.name.clone(),
             target: target.url.clone(),
             secret: self.shared.parts.target_api_token.clone(),
+            remote_write: self.shared.parts.remote_write.clone(),
             environment: environment
                 .into_iter()
                 .filter_map(|(name, value)| value.map(|value| (name, value)))

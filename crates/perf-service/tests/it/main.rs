@@ -14,13 +14,19 @@ mod command_line;
 mod counts;
 #[cfg(feature = "integration")]
 mod docker;
+mod events;
+mod hostile_starts;
 mod k6;
 #[cfg(feature = "integration")]
 mod neighbours;
 mod odd_k6;
+mod openapi;
+mod past_runs;
 mod plain_k6;
+mod remote_write;
 mod runs;
 mod service;
 mod shop;
-mod survival;
+mod spending;
 mod stall;
+mod survival;

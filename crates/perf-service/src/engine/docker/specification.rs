@@ -11,7 +11,7 @@ use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use url::{Host, Url};
 use uuid::Uuid;
 
-use crate::engine::{Launch, arguments, environment};
+use crate::engine::{Launch, arguments, environment, remote_write};
 use crate::scenarios::ScriptFile;
 
 /// Where the scripts are.
@@ -56,9 +56,14 @@ pub(super) fn container(
     let mut variables: Vec<String> =
         environment(launch, &target).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     variables.push("HOME=/tmp".to_owned());
+    let outside = extra_hosts.is_some();
+    let remote_write =
+        launch.remote_write.as_ref().map(|url| if outside { seen_from_container(url) } else { url.clone() });
+    let live = remote_write::environment(remote_write.as_ref());
+    variables.extend(live.into_iter().map(|(name, value)| format!("{name}={value}")));
     ContainerCreateBody {
         image: Some(image.to_owned()),
-        cmd: Some(arguments(&format!("{SCRIPTS}/{}", launch.script))),
+        cmd: Some(arguments(launch, &format!("{SCRIPTS}/{}", launch.script))),
         env: Some(variables),
         user: Some(USER.to_owned()),
         labels: Some(labels(launch.run)),
@@ -137,9 +142,12 @@ mod tests {
             folder: PathBuf::from("/srv/data/runs/x"),
             scripts: Arc::from(Scenarios::embedded().files()),
             script: "scenarios/smoke.js".to_owned(),
+            scenario: "smoke".to_owned(),
+            target_name: "local".to_owned(),
             target: Url::parse(target).unwrap(),
             environment: vec![("DURATION", "5s".to_owned())],
             secret: None,
+            remote_write: None,
         }
     }
 
@@ -180,6 +188,19 @@ mod tests {
             assert!(body.env.unwrap().iter().any(|variable| variable == wanted), "{target}");
             assert!(body.host_config.unwrap().extra_hosts.is_some());
         }
+    }
+
+    #[test]
+    fn metrics_reach_a_prometheus_on_the_host_under_the_runs_labels() {
+        let mut launch = launch("http://127.0.0.1:7002");
+        launch.remote_write = Some(Url::parse("http://localhost:9090/api/v1/write").unwrap());
+        let body = container(&launch, "i", &Network::Named("bridge".to_owned()), 4);
+        let address = "K6_PROMETHEUS_RW_SERVER_URL=http://host.docker.internal:9090/api/v1/write";
+        assert!(body.env.unwrap().iter().any(|variable| variable == address));
+        let arguments = body.cmd.unwrap().join(" ");
+        assert!(arguments.contains("--out experimental-prometheus-rw"), "{arguments}");
+        let labels = format!("--tag run={} --tag scenario=smoke --tag target=local", launch.run);
+        assert!(arguments.contains(&labels), "{arguments}");
     }
 
     #[test]
