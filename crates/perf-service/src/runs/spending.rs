@@ -9,7 +9,6 @@ use crate::targets::Target;
 /// Longest warm-up before the measured load.
 const WARM_UP: u32 = 5;
 /// What a scenario's head says under `spends` if it asks for no summary.
-const NOTHING: &str = "nothing";
 
 impl Runs {
     /// What a run would spend at most, by what its target says now.
@@ -41,7 +40,7 @@ impl Shared {
         let load = Load {
             users: asked.users.or_else(|| scenarios.users(&asked.scenario)).unwrap_or(MOST_USERS),
             seconds: seconds.unwrap_or(LONGEST_SECONDS).saturating_add(WARM_UP),
-            rate: asked.rate.map(f64::from).or_else(|| scenarios.rate(&asked.scenario)),
+            rate: asked.rate.or_else(|| scenarios.rate(&asked.scenario).map(whole)),
         };
         let offers = self.parts.prices.offers(target, self.parts.target_api_token.as_ref()).await;
         if let Err(error) = &offers {
@@ -49,4 +48,11 @@ impl Shared {
         }
         billing::estimate(asked, load, offers.as_ref())
     }
+}
+
+/// A rate rounded up.
+fn whole(rate: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+    let rate = rate.ceil() as u32;
+    rate
 }
