@@ -5,10 +5,11 @@
 //! process is killed.
 
 pub mod docker;
+pub mod exit_record;
 pub mod local;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -80,6 +81,8 @@ pub enum Exit {
     Killed(i32),
     /// By the system, for want of memory.
     OutOfMemory,
+    /// While nobody watched, and nobody can tell how any more.
+    Unseen,
 }
 
 /// Why k6 could not be started or followed.
@@ -156,8 +159,13 @@ pub trait Engine: Send + Sync {
     /// Starts k6.
     async fn start(&self, launch: &Launch) -> Result<Box<dyn Process>, EngineError>;
 
+    /// Finds the k6 that a dead perf-service started for this run, at work or ended, to follow it
+    /// to its end; `None` when none was ever started. What it wrote is in the folder as if it had
+    /// been followed all the time.
+    async fn adopt(&self, run: Uuid, folder: &Path) -> Result<Option<Box<dyn Process>>, EngineError>;
+
     /// Ends what a dead perf-service left of this run; whether there was something.
-    async fn reap(&self, run: Uuid, folder: &std::path::Path) -> Result<bool, EngineError>;
+    async fn reap(&self, run: Uuid, folder: &Path) -> Result<bool, EngineError>;
 
     /// Runs of which something can still be found without their folders, living ones included.
     async fn left(&self) -> Result<Vec<Uuid>, EngineError> {
@@ -165,7 +173,7 @@ pub trait Engine: Send + Sync {
     }
 }
 
-/// A k6 at work. Dropping it ends a local one at once.
+/// A k6 at work. Dropping one that was started here ends it at once; an adopted one goes on.
 #[async_trait]
 pub trait Process: Send {
     /// Waits until it is gone and nothing of it is left. May be given up and called again.
@@ -214,15 +222,21 @@ impl Engines {
         }
     }
 
-    /// Ends what a dead perf-service left of a run. `engine` is what the run says; where it was
-    /// not chosen yet, there is nothing to end.
-    pub async fn reap(&self, engine: &str, run: Uuid, folder: &std::path::Path) -> Result<bool, EngineError> {
-        for candidate in [&self.docker, &self.local] {
-            if candidate.name() == engine {
-                return candidate.reap(run, folder).await;
-            }
+    /// Finds what a dead perf-service started for a run. `engine` is what the run says; where it
+    /// was not chosen yet, there is nothing to be found.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn adopt(
+        &self,
+        engine: &str,
+        run: Uuid,
+        folder: &Path,
+    ) -> Result<Option<Box<dyn Process>>, EngineError> {
+        match [&self.docker, &self.local].into_iter().find(|candidate| candidate.name() == engine) {
+            Some(engine) => engine.adopt(run, folder).await,
+            None => Ok(None),
         }
-        Ok(false)
     }
 }
 
@@ -272,6 +286,9 @@ mod tests {
         }
         async fn start(&self, _: &Launch) -> Result<Box<dyn Process>, EngineError> {
             Err(EngineError::K6Missing)
+        }
+        async fn adopt(&self, _: Uuid, _: &Path) -> Result<Option<Box<dyn Process>>, EngineError> {
+            Ok(None)
         }
         async fn reap(&self, _: Uuid, _: &Path) -> Result<bool, EngineError> {
             Ok(true)

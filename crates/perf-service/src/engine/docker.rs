@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::errors::Error;
-use bollard::models::ContainerSummary;
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, KillContainerOptionsBuilder,
     ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::specification::Network;
-use super::{Engine, EngineError, Exit, K6, Launch, Process, Say};
+use super::{Engine, EngineError, Exit, K6, Launch, Process, Say, exit_record};
 
 /// The engine's name.
 pub const NAME: &str = "docker";
@@ -171,6 +171,8 @@ impl Engine for DockerEngine {
     }
 
     async fn start(&self, launch: &Launch) -> Result<Box<dyn Process>, EngineError> {
+        // What an attempt before this one left would be taken for ours.
+        exit_record::remove(&launch.folder)?;
         let docker = self.connect().await?;
         let refused = |step: &'static str| move |error: Error| EngineError::Docker(step, chain(&error));
         let processors = docker.info().await.map_err(refused("say what it has"))?.ncpu.unwrap_or(1);
@@ -184,11 +186,7 @@ impl Engine for DockerEngine {
             Err(error) => Err(error),
         };
         match files {
-            Ok(files) => {
-                let mut watch = JoinSet::new();
-                watch.spawn(output::watch(docker.clone(), created.id.clone(), files));
-                Ok(Box::new(DockerProcess { docker, id: created.id, watch }))
-            }
+            Ok(files) => Ok(Box::new(DockerProcess::watching(docker, created.id, files, &launch.folder))),
             Err(error) => {
                 remove(&docker, &created.id).await;
                 Err(error)
@@ -196,10 +194,31 @@ impl Engine for DockerEngine {
         }
     }
 
+    async fn adopt(&self, run: Uuid, folder: &Path) -> Result<Option<Box<dyn Process>>, EngineError> {
+        let docker = self.connect().await?;
+        let mut left = of_run(&docker, run).await?;
+        if let Some(exit) = exit_record::read(folder)? {
+            // All that it wrote was taken before; at most it was not removed.
+            for id in left.iter().filter_map(|container| container.id.as_deref()) {
+                remove(&docker, id).await;
+            }
+            return Ok(Some(Box::new(Ended(exit))));
+        }
+        // Its name holds the run's id, so there is no second one.
+        let Some(container) = left.pop() else { return Ok(None) };
+        let id = container.id.unwrap_or_default();
+        if container.state == Some(ContainerSummaryStateEnum::CREATED) {
+            remove(&docker, &id).await;
+            return Ok(None);
+        }
+        // The daemon keeps the whole output: it is taken again from its beginning.
+        let files = output::Files::create(folder).await?;
+        Ok(Some(Box::new(DockerProcess::watching(docker, id, files, folder))))
+    }
+
     async fn reap(&self, run: Uuid, _folder: &Path) -> Result<bool, EngineError> {
         let docker = self.connect().await?;
-        let labels = specification::labels(run).into_iter().map(|(name, value)| format!("{name}={value}"));
-        let left = containers(&docker, labels.collect()).await?;
+        let left = of_run(&docker, run).await?;
         for id in left.iter().filter_map(|container| container.id.as_deref()) {
             remove(&docker, id).await;
         }
@@ -216,6 +235,12 @@ impl Engine for DockerEngine {
     }
 }
 
+/// The containers of a run, in any state.
+async fn of_run(docker: &Docker, run: Uuid) -> Result<Vec<ContainerSummary>, EngineError> {
+    let labels = specification::labels(run).into_iter().map(|(name, value)| format!("{name}={value}"));
+    containers(docker, labels.collect()).await
+}
+
 /// Containers in any state that have all of these labels.
 async fn containers(docker: &Docker, labels: Vec<String>) -> Result<Vec<ContainerSummary>, EngineError> {
     let filters = HashMap::from([("label", labels)]);
@@ -228,11 +253,19 @@ async fn containers(docker: &Docker, labels: Vec<String>) -> Result<Vec<Containe
 struct DockerProcess {
     docker: Docker,
     id: String,
+    /// The run's folder.
+    folder: PathBuf,
     /// The one task that copies its output and waits for its end.
     watch: JoinSet<Result<Exit, EngineError>>,
 }
 
 impl DockerProcess {
+    fn watching(docker: Docker, id: String, files: output::Files, folder: &Path) -> Self {
+        let mut watch = JoinSet::new();
+        watch.spawn(output::watch(docker.clone(), id.clone(), files));
+        Self { docker, id, folder: folder.to_owned(), watch }
+    }
+
     async fn signal(&self, signal: &str) {
         let options = KillContainerOptionsBuilder::new().signal(signal).build();
         match self.docker.kill_container(&self.id, Some(options)).await {
@@ -253,6 +286,12 @@ impl Process for DockerProcess {
             Some(Err(error)) => Err(EngineError::Lost(error.to_string())),
             None => Err(EngineError::Lost("its end was told before".to_owned())),
         };
+        if let Ok(exit) = &exit
+            && let Err(error) = exit_record::write(&self.folder, *exit)
+        {
+            // It matters only to whoever takes over from us in the next moment.
+            tracing::warn!(%error, kind = error.kind(), "how k6 ended could not be written down");
+        }
         remove(&self.docker, &self.id).await;
         exit
     }
@@ -264,6 +303,20 @@ impl Process for DockerProcess {
     async fn kill(&mut self) {
         self.signal("SIGKILL").await;
     }
+}
+
+/// A container that ended and was removed.
+struct Ended(Exit);
+
+#[async_trait]
+impl Process for Ended {
+    async fn ended(&mut self) -> Result<Exit, EngineError> {
+        Ok(self.0)
+    }
+
+    async fn interrupt(&mut self) {}
+
+    async fn kill(&mut self) {}
 }
 
 /// Removes a container and its volume, whatever state it is in.

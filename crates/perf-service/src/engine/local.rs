@@ -1,6 +1,11 @@
 //! k6 as a process of this machine, in a process group of its own.
 //!
-//! Owns finding the binary, starting, signalling and reaping it. Must not know runs or figures.
+//! Owns finding the binary, starting, signalling and reaping it. A shell stands between k6 and us:
+//! it leads the group and writes down how k6 ended, for k6 outlives a perf-service that is killed
+//! and its exit would then be told to nobody. Finding such a k6 again is `local/left_behind.rs`.
+//! Must not know runs or figures.
+
+mod left_behind;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -12,14 +17,14 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use serde::{Deserialize, Serialize};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Engine, EngineError, Exit, K6, Launch, Process, Say, arguments, environment};
+use self::left_behind::LeftBehind;
+use super::{Engine, EngineError, Exit, K6, Launch, Process, Say, arguments, environment, exit_record};
 use crate::ledger::Artifact;
 
 /// The engine's name.
@@ -27,12 +32,22 @@ pub const NAME: &str = "local";
 
 /// Longest wait for `k6 version`.
 const VERSION_DEADLINE: Duration = Duration::from_secs(10);
+/// The shell that every Unix has.
+const SHELL: &str = "/bin/sh";
 /// Folder of the scripts in the run's folder.
 const SCRIPTS: &str = "scripts";
-/// File in the run's folder that says which process k6 is.
+/// File in the run's folder that says which process group k6 is in.
 const PROCESS: &str = "process.json";
-/// How often and how long to look whether a killed process is gone.
-const GONE: (u32, Duration) = (100, Duration::from_millis(50));
+/// What runs around k6, in the run's folder. It says first which process it is, so that there is no
+/// k6 that could not be found again; signals to the group are k6's to answer; its own words (that
+/// k6 was killed, say) are not k6's log.
+const AROUND: &str = r#"exec 3>&2 2>/dev/null
+echo "{\"pid\":$$}" > process.json
+trap : HUP INT TERM
+"$@" 2>&3 3>&-
+code=$?
+echo "$code" > k6.exit
+exit "$code""#;
 
 /// Where to look for k6.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +62,6 @@ pub struct LocalSettings {
 #[derive(Clone, Debug)]
 pub struct LocalEngine {
     settings: LocalSettings,
-}
-
-/// Which process a run's k6 is.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    pid: i32,
 }
 
 impl LocalEngine {
@@ -82,9 +91,10 @@ impl LocalEngine {
             .ok_or(EngineError::K6Missing)
     }
 
-    /// k6 with an environment of its own; `home` keeps a user's k6 configuration out of the load.
-    fn command(&self, binary: &Path, home: &Path) -> Command {
-        let mut command = Command::new(binary);
+    /// A program with an environment of its own; `home` keeps a user's k6 configuration out of the
+    /// load.
+    fn command(&self, program: &Path, home: &Path) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().env("HOME", home).stdin(Stdio::null()).kill_on_drop(true);
         if let Some(path) = &self.settings.search_path {
             command.env("PATH", path);
@@ -128,74 +138,57 @@ impl Engine for LocalEngine {
             let path = launch.folder.join(artifact.file_name());
             File::create(&path).map_err(|error| EngineError::File(path, error))
         };
-        let mut command = self.command(&binary, &launch.folder);
+        // What an attempt before this one left would be taken for ours.
+        exit_record::remove(&launch.folder)?;
+        let _ = fs::remove_file(launch.folder.join(PROCESS));
+        let mut command = self.command(Path::new(SHELL), &launch.folder);
         let child = command
+            .args(["-c", AROUND, "k6"])
+            .arg(&binary)
             .args(arguments(&scripts.join(&launch.script).to_string_lossy()))
             .envs(environment(launch, &launch.target))
             .current_dir(&launch.folder)
+            // Files and no pipes: k6 writes on, whatever becomes of us.
             .stdout(create(Artifact::Samples)?)
             .stderr(create(Artifact::Log)?)
             // Its own group: a Ctrl-C on our terminal is ours to pass on.
             .process_group(0)
             .spawn()
             .map_err(|error| EngineError::K6Unusable(binary, error.to_string()))?;
-        let process = LocalProcess { child, scripts };
-        // Without it a later start of ours could not find what a crash left behind.
-        let path = launch.folder.join(PROCESS);
-        let pid = process.group().map(|pid| pid.as_raw_nonzero().get()).unwrap_or_default();
-        let record = serde_json::to_vec(&Record { pid }).map_err(io::Error::other);
-        record.and_then(|record| fs::write(&path, record)).map_err(|error| EngineError::File(path, error))?;
-        Ok(Box::new(process))
+        let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        Ok(Box::new(LocalProcess { child, group, scripts }))
+    }
+
+    async fn adopt(&self, run: Uuid, folder: &Path) -> Result<Option<Box<dyn Process>>, EngineError> {
+        let begun = folder.join(PROCESS).exists() || exit_record::read(folder)?.is_some();
+        let left = LeftBehind::of(run, folder);
+        let found = begun || left.is_alive().await?;
+        Ok(found.then(|| Box::new(left) as Box<dyn Process>))
     }
 
     async fn reap(&self, run: Uuid, folder: &Path) -> Result<bool, EngineError> {
-        let path = folder.join(PROCESS);
-        let record = match fs::read(&path) {
-            Ok(text) => serde_json::from_slice::<Record>(&text).ok(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(EngineError::File(path, error)),
-        };
-        // Absent or half-written: k6 was not started or had no time to do anything.
-        let Some(pid) = record.and_then(|record| Pid::from_raw(record.pid)) else { return Ok(false) };
-        // The number may be another process's by now; ours names the run's folder.
-        if !command_line(pid).await.contains(&run.to_string()) {
-            return Ok(false);
-        }
-        let gone = |error: rustix::io::Errno| error == rustix::io::Errno::SRCH;
-        match kill_process_group(pid, Signal::KILL) {
-            Ok(()) => {}
-            Err(error) if gone(error) => return Ok(false),
-            Err(error) => {
-                return Err(EngineError::Lost(format!("process group {pid} cannot be ended: {error}")));
-            }
-        }
-        let (times, pause) = GONE;
-        for _ in 0..times {
-            if test_kill_process_group(pid).is_err_and(gone) || command_line(pid).await.is_empty() {
-                // What is left of the scripts is of no use and no harm.
-                let _ = fs::remove_dir_all(folder.join(SCRIPTS));
-                return Ok(true);
-            }
-            sleep(pause).await;
-        }
-        Err(EngineError::Lost(format!("process group {pid} does not end")))
+        // Without its script a k6 that is only just being started ends by itself.
+        let _ = fs::remove_dir_all(folder.join(SCRIPTS));
+        LeftBehind::of(run, folder).end().await
+    }
+
+    async fn left(&self) -> Result<Vec<Uuid>, EngineError> {
+        left_behind::runs().await
     }
 }
 
 /// A child process.
 struct LocalProcess {
+    /// The shell, which leads the group.
     child: Child,
+    /// The group, until the shell has been waited for: afterwards the number may be another's.
+    group: Option<Pid>,
     scripts: PathBuf,
 }
 
 impl LocalProcess {
-    /// Its group, while it has not been waited for: afterwards the number may be another's.
-    fn group(&self) -> Option<Pid> {
-        self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
-    }
-
     fn signal(&self, signal: Signal) {
-        if let Some(Err(error)) = self.group().map(|group| kill_process_group(group, signal)) {
+        if let Some(Err(error)) = self.group.map(|group| kill_process_group(group, signal)) {
             tracing::warn!(%error, ?signal, "k6 could not be signalled");
         }
     }
@@ -205,6 +198,11 @@ impl LocalProcess {
 impl Process for LocalProcess {
     async fn ended(&mut self) -> Result<Exit, EngineError> {
         let status = self.child.wait().await.map_err(|error| EngineError::Lost(error.to_string()))?;
+        if let Some(group) = self.group.take() {
+            // A shell that was killed leaves its k6. While that lives, the number is the group's;
+            // a group without members has let it go only just now.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         // Copies of what the binary carries; nobody misses them.
         let _ = fs::remove_dir_all(&self.scripts);
         Ok(exit(status))
@@ -221,7 +219,7 @@ impl Process for LocalProcess {
 
 impl Drop for LocalProcess {
     fn drop(&mut self) {
-        if let Some(group) = self.group() {
+        if let Some(group) = self.group {
             // It may have ended by itself just now.
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -229,7 +227,8 @@ impl Drop for LocalProcess {
 }
 
 fn exit(status: ExitStatus) -> Exit {
-    status.code().map_or_else(|| Exit::Killed(status.signal().unwrap_or_default()), Exit::Code)
+    let killed = || Exit::Killed(status.signal().unwrap_or_default());
+    status.code().map_or_else(killed, exit_record::by_code)
 }
 
 fn is_executable(path: &Path) -> io::Result<bool> {
@@ -248,21 +247,6 @@ fn write_scripts(folder: &Path, launch: &Launch) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// How a process was started; empty when there is no such process, or it is dead and not waited for.
-async fn command_line(pid: Pid) -> String {
-    let pid = pid.as_raw_nonzero();
-    if cfg!(target_os = "linux") {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        return String::from_utf8_lossy(&line).into_owned();
-    }
-    let mut ps = Command::new("ps");
-    ps.args(["-o", "args=", "-p", &pid.to_string()]).kill_on_drop(true);
-    match timeout(VERSION_DEADLINE, ps.output()).await {
-        Ok(Ok(output)) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-        Ok(Err(_)) | Err(_) => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -271,7 +255,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use uuid::Uuid;
 
-    use super::super::Engine;
+    use super::super::{Engine, Exit};
     use super::{LocalEngine, LocalSettings};
 
     fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
@@ -319,12 +303,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let engine = LocalEngine::new(LocalSettings::default());
         assert!(!engine.reap(Uuid::now_v7(), folder.path()).await.unwrap());
-        let record = format!("{{\"pid\":{}}}", std::process::id());
-        std::fs::write(folder.path().join("process.json"), record).unwrap();
-        assert!(!engine.reap(Uuid::now_v7(), folder.path()).await.unwrap());
-        for broken in ["", "{", "{\"pid\":0}", "{\"pid\":\"x\"}"] {
-            std::fs::write(folder.path().join("process.json"), broken).unwrap();
+        assert!(engine.adopt(Uuid::now_v7(), folder.path()).await.unwrap().is_none());
+        for record in [&format!("{{\"pid\":{}}}", std::process::id()), "", "{", "{\"pid\":0}"] {
+            std::fs::write(folder.path().join("process.json"), record).unwrap();
             assert!(!engine.reap(Uuid::now_v7(), folder.path()).await.unwrap());
+            let mut left = engine.adopt(Uuid::now_v7(), folder.path()).await.unwrap().unwrap();
+            left.kill().await;
+            assert_eq!(left.ended().await.unwrap(), Exit::Unseen);
         }
     }
 }

@@ -60,6 +60,13 @@ pub fn judge(exit: Exit, figures: &Aggregate, errors: &[String]) -> Verdict {
             broken("k6 was killed (signal 9): by somebody, or by the system for want of memory")
         }
         Exit::Killed(signal) => broken(&format!("k6 was killed (signal {signal})")),
+        // Its summary, k6's last word, says what its exit code would have said.
+        Exit::Unseen => match figures.thresholds() {
+            Some(_) => judge(Exit::Code(code::PASSED), figures, errors),
+            None => broken(
+                "k6 ended without its summary while no perf-service watched: it or the machine was stopped, or the disk was full. Start the run again",
+            ),
+        },
         Exit::OutOfMemory => broken("k6 ran out of memory: use fewer users or a shorter run"),
     }
 }
@@ -168,6 +175,23 @@ mod tests {
             };
             assert!(reason.ends_with("k6 says: Error: the target is down"), "{reason}");
         }
+    }
+
+    #[test]
+    fn an_end_that_nobody_saw_is_judged_by_the_summary() {
+        let crossed: &[(&str, bool)] = &[("b<2", false)];
+        for (figures, outcome) in [
+            (figures(3, 0, Some(&[("a<1", true)])), Passed),
+            (figures(3, 0, Some(crossed)), Failed),
+            (figures(3, 1, Some(crossed)), Inconclusive),
+        ] {
+            let verdict = judge(Exit::Unseen, &figures, &[]);
+            assert!(matches!(verdict, Verdict::Result(got, _) if got == outcome), "{verdict:?}");
+        }
+        let Verdict::Broken(reason) = judge(Exit::Unseen, &figures(3, 0, None), &[]) else {
+            panic!("a result without a summary")
+        };
+        assert!(reason.contains("while no perf-service watched"), "{reason}");
     }
 
     #[test]
