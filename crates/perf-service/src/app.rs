@@ -18,9 +18,9 @@ use crate::engine::Engines;
 use crate::engine::docker::DockerEngine;
 use crate::engine::local::LocalEngine;
 use crate::http::{self, Api};
-use crate::ledger::files::FileLedger;
-use crate::ledger::{Artifact, Ledger, LedgerError};
-use crate::runs::{Runs, RunsError, RunsParts};
+use crate::ledger::sqlite::SqliteLedger;
+use crate::ledger::{Artifact, Ledger, LedgerError, Origin};
+use crate::runs::{Policy, Runs, RunsError, RunsParts};
 use crate::scenarios::Scenarios;
 use crate::settings::{RunRequest, Settings};
 
@@ -92,7 +92,9 @@ impl App {
     ) -> Result<Self, AppError> {
         // The port first: of two services started by mistake the second must touch nothing.
         let listener = http_server::bind(&settings.listen).await?;
-        let runs = runs(settings, metrics.clone()).await?;
+        let runs = runs_on(open(settings).await?, settings, metrics.clone(), Origin::Service);
+        // Before the first request: what is taken over has its target first.
+        runs.recover().await?;
         metrics.start_perf_series(Scenarios::embedded().names().into_iter());
         let api = Api { runs: runs.clone(), stop: stop.clone() };
         let router = http::router(api, metrics.clone(), token(settings)?);
@@ -112,13 +114,6 @@ impl App {
     pub async fn run(self) -> Result<(), AppError> {
         let Self { listener, router, runs, metrics, stop } = self;
         let tasks = TaskTracker::new();
-        // Beside serving: Docker may take its time to answer.
-        let recovering = runs.clone();
-        tasks.spawn(async move {
-            if let Err(error) = recovering.recover().await {
-                tracing::error!(%error, kind = error.kind(), "what earlier processes left could not be looked after");
-            }
-        });
         // At the stop itself and not after the drain: both have a deadline, and k6 is still sending load.
         let (stopping, stopped) = (runs.clone(), stop.clone());
         tasks.spawn(async move {
@@ -145,7 +140,7 @@ pub async fn run_scenario(
     stop: CancellationToken,
 ) -> Result<ExitCode, AppError> {
     let ledger = open(settings).await?;
-    let runs = runs_on(Arc::clone(&ledger), settings, metrics);
+    let runs = runs_on(Arc::clone(&ledger), settings, metrics, Origin::Command);
     runs.recover().await?;
     let run = runs.start(request.asked.clone(), request.max_p95_ms).await?;
     console::say(&format_args!("run {} of {} against {}", run.id, run.scenario, run.target));
@@ -203,15 +198,11 @@ pub fn list_scenarios() {
 
 async fn open(settings: &Settings) -> Result<Arc<dyn Ledger>, AppError> {
     let folder = settings.data_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || FileLedger::open(&folder)).await;
+    let opened = tokio::task::spawn_blocking(move || SqliteLedger::open(&folder)).await;
     Ok(Arc::new(opened.map_err(|_| LedgerError::BrokenOff)??))
 }
 
-async fn runs(settings: &Settings, metrics: Metrics) -> Result<Runs, AppError> {
-    Ok(runs_on(open(settings).await?, settings, metrics))
-}
-
-fn runs_on(ledger: Arc<dyn Ledger>, settings: &Settings, metrics: Metrics) -> Runs {
+fn runs_on(ledger: Arc<dyn Ledger>, settings: &Settings, metrics: Metrics, origin: Origin) -> Runs {
     Runs::new(RunsParts {
         ledger,
         engines: Engines {
@@ -223,6 +214,12 @@ fn runs_on(ledger: Arc<dyn Ledger>, settings: &Settings, metrics: Metrics) -> Ru
         targets: settings.targets.clone(),
         target_api_token: settings.target_api_token.clone(),
         metrics,
+        policy: Policy {
+            origin,
+            runs_per_target: settings.runs_per_target,
+            queue_per_target: settings.queue_per_target,
+            retention: settings.retention,
+        },
     })
 }
 

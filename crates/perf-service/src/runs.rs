@@ -5,6 +5,7 @@
 
 mod conduct;
 mod k6_log;
+mod recovery;
 mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,17 +16,17 @@ use chrono::Utc;
 use common_models::{FieldError, Run, RunState, Scenario, StartRun};
 use secrecy::SecretString;
 use telemetry::Metrics;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use self::conduct::{Conduct, Order};
-use crate::engine::{EngineChoice, EngineError, Engines};
-use crate::ledger::{Artifact, Ledger, LedgerError, Stretch};
+use crate::engine::{EngineChoice, Engines};
+use crate::ledger::{Artifact, Lease, Ledger, LedgerError, Origin, Request, Retention, Stretch};
 use crate::progress::Progress;
-use crate::run_state::{self, Event};
+use crate::run_state;
 use crate::scenarios::Scenarios;
 use crate::targets::Target;
 
@@ -34,8 +35,8 @@ const PROVIDERS: [&str; 5] = ["claude", "ollama", "openai", "bedrock", "simulate
 /// Bounds of what a request may ask for.
 const LONGEST_SECONDS: u32 = 3_600;
 const MOST_USERS: u32 = 200;
-/// Runs that may wait or run at a time.
-const MOST_ACTIVE: usize = 100;
+/// Runs that may wait or run at a time, whatever their targets.
+const MOST_ACTIVE: usize = 1_000;
 /// Longest wait for a cancelled run to say that it is stopping.
 const HEARD: Duration = Duration::from_secs(2);
 /// Last bytes of a log that are given out.
@@ -57,6 +58,21 @@ pub struct RunsParts {
     pub target_api_token: Option<SecretString>,
     /// Where ended runs are counted.
     pub metrics: Metrics,
+    /// How many runs there may be, and what is kept of them.
+    pub policy: Policy,
+}
+
+/// How many runs there may be, and what is kept of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Who starts them.
+    pub origin: Origin,
+    /// Runs that may put load on one target at a time. With more than one, each is the others' noise.
+    pub runs_per_target: u32,
+    /// Runs that may wait or run for one target.
+    pub queue_per_target: usize,
+    /// Which files are kept.
+    pub retention: Retention,
 }
 
 /// The use cases. Cheap to clone.
@@ -68,7 +84,7 @@ pub struct Runs {
 struct Shared {
     parts: RunsParts,
     /// Whose turn it is, by target.
-    turns: BTreeMap<String, Arc<tokio::sync::Mutex<()>>>,
+    turns: BTreeMap<String, Arc<Semaphore>>,
     active: Mutex<HashMap<Uuid, Active>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -76,6 +92,7 @@ struct Shared {
 
 #[derive(Clone)]
 struct Active {
+    target: String,
     cancel: CancellationToken,
     progress: watch::Receiver<Progress>,
 }
@@ -112,11 +129,11 @@ pub enum RunsError {
     #[error("the run belongs to another perf-service process (a `perf-service run`); stop it there")]
     Elsewhere,
     /// The run does not have this file, or not yet.
-    #[error("the run has no {0} (yet): it is {1:?}")]
+    #[error("the run has no {0} (yet, or no longer): it is {1:?}")]
     NoArtifact(&'static str, RunState),
     /// Too many runs wait.
-    #[error("{MOST_ACTIVE} runs are waiting or running; wait for one to end or cancel one")]
-    Full,
+    #[error("{0} runs against {1} are waiting or running; wait for one to end or cancel one")]
+    Full(usize, String),
     /// The service is stopping.
     #[error("the service is stopping")]
     Stopping,
@@ -137,7 +154,7 @@ impl RunsError {
             Self::Ended(_) => "run_ended",
             Self::Elsewhere => "run_elsewhere",
             Self::NoArtifact(..) => "no_artifact",
-            Self::Full => "too_many_runs",
+            Self::Full(..) => "too_many_runs",
             Self::Stopping => "stopping",
             Self::Ledger(error) => error.kind(),
         }
@@ -148,7 +165,8 @@ impl Runs {
     /// Runs of nothing yet. [`Runs::recover`] looks after what earlier processes left.
     #[must_use]
     pub fn new(parts: RunsParts) -> Self {
-        let turns = parts.targets.iter().map(|target| (target.name.clone(), Arc::default())).collect();
+        let places = || Arc::new(Semaphore::new(parts.policy.runs_per_target.max(1) as usize));
+        let turns = parts.targets.iter().map(|target| (target.name.clone(), places())).collect();
         let shared = Shared {
             parts,
             turns,
@@ -176,9 +194,7 @@ impl Runs {
         if shared.stop.is_cancelled() {
             return Err(RunsError::Stopping);
         }
-        if shared.lock_active().len() >= MOST_ACTIVE {
-            return Err(RunsError::Full);
-        }
+        shared.check_room(&target.name)?;
         let run = Run {
             id: Uuid::now_v7(),
             scenario: asked.scenario.clone(),
@@ -193,19 +209,11 @@ impl Runs {
             finished_at: None,
             summary: None,
         };
-        let lease = shared.parts.ledger.create(&run, &asked).await?;
-        let own = shared.parts.scenarios.seconds(&run.scenario);
-        let (sender, progress) = watch::channel(Progress::new(asked.duration_seconds.or(own)));
-        let cancel = shared.stop.child_token();
-        shared.lock_active().insert(run.id, Active { cancel: cancel.clone(), progress });
-        let order = Order { asked, target, max_p95_ms };
-        let conduct = Conduct::new(Arc::clone(shared), run.clone(), order, cancel, sender);
-        let (id, shared) = (run.id, Arc::clone(shared));
-        self.shared.tasks.spawn(async move {
-            conduct.carry_out().await;
-            shared.lock_active().remove(&id);
-            drop(lease);
-        });
+        let request = Request { asked, max_p95_ms, origin: shared.parts.policy.origin };
+        let lease = shared.parts.ledger.create(&run, &request).await?;
+        let order = Order { asked: request.asked, target: Some(target), max_p95_ms };
+        let conduct = shared.conduct(&run, Some(order), shared.stop.child_token());
+        shared.carry_on(run.id, lease, conduct.carry_out());
         Ok(run)
     }
 
@@ -273,7 +281,7 @@ impl Runs {
     /// When there is no such run, it has ended, or it is another process's.
     pub async fn cancel(&self, id: Uuid) -> Result<Run, RunsError> {
         let active = self.shared.lock_active().get(&id).cloned();
-        if let Some(Active { cancel, mut progress }) = active {
+        if let Some(Active { cancel, mut progress, .. }) = active {
             cancel.cancel();
             let heard = |now: &Progress| now.state == RunState::Stopping || run_state::is_last(now.state);
             // The answer then shows it; without it the run stops all the same. The channel closes
@@ -302,71 +310,15 @@ impl Runs {
             Artifact::Report => ("report", u64::MAX),
             Artifact::Log => ("log", LOG_BYTES),
             Artifact::Samples => ("samples", LOG_BYTES),
+            Artifact::Version => ("k6 version", LOG_BYTES),
         };
         let found = self.shared.parts.ledger.artifact(id, artifact, at_most).await?;
         found.ok_or(RunsError::NoArtifact(name, run.state))
     }
 
-    /// Looks after what dead processes left: their k6 is ended, their runs are closed. Runs of
-    /// processes that live are left alone.
-    ///
-    /// # Errors
-    /// When the ledger fails. What an engine cannot reap is logged and tried again at the next start.
-    pub async fn recover(&self) -> Result<(), RunsError> {
-        let parts = &self.shared.parts;
-        for (mut run, lease) in parts.ledger.abandoned().await? {
-            let folder = parts.ledger.folder(run.id);
-            let reaped = parts.engines.reap(&run.engine, run.id, &folder).await;
-            let ended = match reaped {
-                Ok(true) => "its k6 was ended",
-                Ok(false) => "no k6 of it was left",
-                Err(error @ EngineError::Daemon(..)) => {
-                    // Perhaps only not up yet; the entry stays as it is.
-                    tracing::warn!(run = %run.id, %error, kind = error.kind(), "a run's k6 cannot be looked for");
-                    continue;
-                }
-                Err(error) => {
-                    tracing::warn!(run = %run.id, %error, kind = error.kind(), "a run's k6 cannot be ended");
-                    continue;
-                }
-            };
-            let reason = format!("the perf-service that ran it was killed; {ended}. Start it again");
-            tracing::warn!(run = %run.id, reason, "closing an abandoned run");
-            conduct::apply(&mut run, Event::Broke, Some(reason));
-            parts.ledger.save(&run).await?;
-            parts.metrics.perf_run_finished(&run.scenario, conduct::label(&run));
-            drop(lease);
-        }
-        if parts.engine != EngineChoice::Local {
-            self.sweep().await;
-        }
-        Ok(())
-    }
-
-    /// Ends what is left of runs that have ended, as when Docker went away before they did. Runs
-    /// that this ledger does not know are somebody else's.
-    async fn sweep(&self) {
-        let parts = &self.shared.parts;
-        let left = match parts.engines.docker.left().await {
-            Ok(left) => left,
-            Err(error) => {
-                tracing::debug!(%error, kind = error.kind(), "no Docker to look for containers");
-                return;
-            }
-        };
-        for id in left {
-            let known = parts.ledger.read(id).await;
-            if known.is_ok_and(|run| run.is_some_and(|run| run_state::is_last(run.state))) {
-                tracing::warn!(run = %id, "removing the container of a run that has ended");
-                if let Err(error) = parts.engines.docker.reap(id, &parts.ledger.folder(id)).await {
-                    tracing::warn!(run = %id, %error, kind = error.kind(), "it cannot be removed");
-                }
-            }
-        }
-    }
-
     /// Stops all runs and waits until nothing of them is left. Every run ends, because k6 is killed
-    /// when it does not stop by itself.
+    /// when it does not stop by itself; but those of a service that a command took over are left as
+    /// they are, for the next service.
     pub async fn stop(&self) {
         self.shared.stop.cancel();
         self.shared.tasks.close();
@@ -378,5 +330,56 @@ impl Shared {
     fn lock_active(&self) -> MutexGuard<'_, HashMap<Uuid, Active>> {
         // Nobody panics while holding it; were it so, the map would still be sound.
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one more run against a target may wait.
+    fn check_room(&self, target: &str) -> Result<(), RunsError> {
+        let active = self.lock_active();
+        let queued = active.values().filter(|active| active.target == target).count();
+        if queued >= self.parts.policy.queue_per_target || active.len() >= MOST_ACTIVE {
+            return Err(RunsError::Full(queued, target.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The conduct of a run of this process, which from now on is known as active.
+    fn conduct(self: &Arc<Self>, run: &Run, order: Option<Order>, cancel: CancellationToken) -> Conduct {
+        let own = self.parts.scenarios.seconds(&run.scenario);
+        let asked = order.as_ref().and_then(|order| order.asked.duration_seconds);
+        let (sender, progress) = watch::channel(Progress::new(asked.or(own)));
+        let active = Active { target: run.target.clone(), cancel: cancel.clone(), progress };
+        self.lock_active().insert(run.id, active);
+        Conduct::new(Arc::clone(self), run.clone(), order, cancel, sender)
+    }
+
+    /// Lets a run's conduct go on by itself, and clears up after it.
+    fn carry_on(
+        self: &Arc<Self>,
+        id: Uuid,
+        lease: Lease,
+        conduct: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            conduct.await;
+            shared.lock_active().remove(&id);
+            drop(lease);
+            shared.tidy().await;
+        });
+    }
+
+    async fn tidy(&self) {
+        match self.parts.ledger.tidy(self.parts.policy.retention).await {
+            Ok(tidied) if tidied.bytes > 0 => tracing::info!(
+                runs = tidied.runs,
+                samples = tidied.samples,
+                bytes = tidied.bytes,
+                "files of old runs were removed"
+            ),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, kind = error.kind(), "files of old runs could not be removed");
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use common_models::StartRun;
@@ -17,6 +18,7 @@ use url::Url;
 use crate::engine::EngineChoice;
 use crate::engine::docker::{DockerSettings, Network};
 use crate::engine::local::LocalSettings;
+use crate::ledger::Retention;
 use crate::scenarios;
 use crate::targets::{self, Target};
 
@@ -27,6 +29,8 @@ const TARGETS: &str = "local=http://127.0.0.1:7002";
 const K6_IMAGE: &str = "grafana/k6:1.1.0";
 /// A shorter token could be guessed.
 const SHORTEST_TOKEN: usize = 16;
+const DAY: u64 = 24 * 3_600;
+const MEGABYTE: u64 = 1_000_000;
 
 /// The command line. Every option has an environment variable; the option wins.
 #[derive(Debug, Parser)]
@@ -130,6 +134,18 @@ struct Written {
     /// The Docker daemon [default: unix:///var/run/docker.sock, or that of the desktop]
     #[arg(long, env = "DOCKER_HOST", global = true, hide_env_values = true)]
     docker_host: Option<String>,
+    /// Runs that may put load on one target at a time, 1 to 16; more than 1 disturb each other [default: 1]
+    #[arg(long, env = "RUNS_PER_TARGET", global = true, hide_env_values = true)]
+    runs_per_target: Option<String>,
+    /// Runs that may wait or run for one target, 1 to 1000 [default: 50]
+    #[arg(long, env = "QUEUE_PER_TARGET", global = true, hide_env_values = true)]
+    queue_per_target: Option<String>,
+    /// Days for which files of ended runs are kept, 0 for ever; summaries always are [default: 30]
+    #[arg(long, env = "RETENTION_DAYS", global = true, hide_env_values = true)]
+    retention_days: Option<String>,
+    /// Megabytes that files of ended runs may take, 0 for any; the oldest samples go first [default: 20000]
+    #[arg(long, env = "RETENTION_MB", global = true, hide_env_values = true)]
+    retention_mb: Option<String>,
     /// How log lines look: json or console [default: json; console for run]
     #[arg(long, env = "LOG_FORMAT", global = true, hide_env_values = true)]
     log_format: Option<String>,
@@ -196,6 +212,12 @@ pub struct Settings {
     pub local: LocalSettings,
     /// Which daemon and image.
     pub docker: DockerSettings,
+    /// Runs that may put load on one target at a time.
+    pub runs_per_target: u32,
+    /// Runs that may wait or run for one target.
+    pub queue_per_target: usize,
+    /// What is kept of ended runs.
+    pub retention: Retention,
     /// Telemetry.
     pub telemetry: TelemetrySettings,
 }
@@ -287,6 +309,16 @@ impl Settings {
                 image: check.image(&written.k6_image),
                 network: check.network(&written.k6_network),
             },
+            runs_per_target: check.within("RUNS_PER_TARGET", &written.runs_per_target, 1, 1..=16),
+            queue_per_target: check.within("QUEUE_PER_TARGET", &written.queue_per_target, 50, 1..=1_000),
+            retention: Retention {
+                age: Some(check.within("RETENTION_DAYS", &written.retention_days, 30, 0..=36_500))
+                    .filter(|days| *days > 0)
+                    .map(|days: u64| Duration::from_secs(days * DAY)),
+                bytes: Some(check.within("RETENTION_MB", &written.retention_mb, 20_000, 0..=1_000_000_000))
+                    .filter(|megabytes| *megabytes > 0)
+                    .map(|megabytes: u64| megabytes * MEGABYTE),
+            },
             telemetry: TelemetrySettings {
                 service_name: "perf-service",
                 service_version: env!("CARGO_PKG_VERSION"),
@@ -347,6 +379,23 @@ impl Check {
             self.wrong(name, text, wanted);
             default
         })
+    }
+
+    /// A whole number in its bounds, or the default.
+    fn within<T: std::str::FromStr + PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        name: &str,
+        text: &Option<String>,
+        default: T,
+        bounds: std::ops::RangeInclusive<T>,
+    ) -> T {
+        let wanted = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+        let value = self.parse(name, text, default, &wanted);
+        if !bounds.contains(&value) {
+            self.wrong(name, given(text).unwrap_or_default(), &wanted);
+            return default;
+        }
+        value
     }
 
     fn tls(&mut self, written: &Written) -> Option<TlsSettings> {

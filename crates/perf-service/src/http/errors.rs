@@ -82,7 +82,7 @@ fn runs(error: RunsError) -> (Problem, Option<Failure>) {
         RunsError::NoArtifact(..) => Problem::new(404, "no_artifact", "The run does not have this"),
         RunsError::Ended(_) => Problem::new(409, "run_ended", "The run has ended"),
         RunsError::Elsewhere => Problem::new(409, "run_elsewhere", "Another process runs it"),
-        RunsError::Full => Problem::new(429, "too_many_runs", "Too many runs are waiting"),
+        RunsError::Full(..) => Problem::new(429, "too_many_runs", "Too many runs are waiting"),
         RunsError::Stopping => return (stopping(), None),
         RunsError::Ledger(error) => {
             // Paths of this machine are for its log.

@@ -1,22 +1,27 @@
 //! One run, from its acceptance to its end.
 //!
 //! Owns the order of steps and which event each reports. Every way out of here leaves the run in a
-//! last state and no k6 behind.
+//! last state and no k6 behind, but one: a command lets go of runs that are a service's to follow.
+//! How a run is taken over from a process that died is `conduct/takeover.rs`.
+
+mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use common_models::{Outcome, Run, RunState, StartRun};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+pub(super) use self::takeover::{Takeover, may_have_k6};
 use super::verdict::{Verdict, judge};
 use super::{Shared, k6_log};
 use crate::aggregate::{Aggregate, Identity};
-use crate::engine::{Engine, EngineError, Exit, K6, Launch, Process};
+use crate::engine::{Engine, EngineError, Exit, K6, Launch, Process, exit_record};
 use crate::follow::follow;
 use crate::ledger::{Artifact, Lease, LedgerError};
 use crate::progress::Progress;
@@ -26,6 +31,10 @@ use crate::{report, results};
 
 /// How long k6 may take to stop and write its summary.
 const GRACE: Duration = Duration::from_secs(5);
+/// Pause before an entry that could not be saved is saved again.
+const SAVE_PAUSE: Duration = Duration::from_secs(5);
+/// Least time left to a k6 that was taken over, whatever the clock says that it has had.
+const LEAST: Duration = Duration::from_secs(60);
 /// How often a target that another process uses is asked for.
 const TURN_PAUSE: Duration = Duration::from_millis(500);
 /// Longest time beside the measured load: warm-up, setup, teardown.
@@ -41,7 +50,8 @@ const LONGEST_REASON: usize = 2_000;
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) asked: StartRun,
-    pub(super) target: Target,
+    /// Absent where a run taken over names one that is configured no more.
+    pub(super) target: Option<Target>,
     pub(super) max_p95_ms: Option<f64>,
 }
 
@@ -49,10 +59,29 @@ pub(super) struct Order {
 pub(super) struct Conduct {
     shared: Arc<Shared>,
     run: Run,
-    order: Order,
+    /// Absent where a run taken over does not say it readably.
+    order: Option<Order>,
     cancel: CancellationToken,
     progress: watch::Sender<Progress>,
     k6: Option<K6>,
+    /// Whether the entry says what the run has come to.
+    saved: bool,
+    /// Cancelled when the run is to be left as it is, for a service to take over.
+    let_go: CancellationToken,
+}
+
+/// The right to put load on a target: of this process, and among all of them. A run taken over
+/// whose target is full goes on without.
+pub(super) struct Turn {
+    _ours: OwnedSemaphorePermit,
+    _lease: Lease,
+}
+
+impl Turn {
+    /// The turn of who has both.
+    pub(super) const fn new(ours: OwnedSemaphorePermit, lease: Lease) -> Self {
+        Self { _ours: ours, _lease: lease }
+    }
 }
 
 /// How the load ended.
@@ -65,6 +94,8 @@ enum End {
     Overdue,
     /// Out of sight.
     Lost(EngineError),
+    /// It goes on, and is somebody else's.
+    LetGo,
 }
 
 /// Reports an event to a run: its state, its reason and, in a last state, its time.
@@ -81,7 +112,8 @@ pub(super) fn apply(run: &mut Run, event: Event, reason: Option<String>) {
         run.reason = Some(reason.chars().take(LONGEST_REASON).collect());
     }
     if run_state::is_last(run.state) {
-        run.finished_at = Some(Utc::now());
+        // The clock may have been set back meanwhile.
+        run.finished_at = Some(Utc::now().max(run.started_at.unwrap_or(run.created_at)));
     }
 }
 
@@ -97,51 +129,73 @@ pub(super) const fn label(run: &Run) -> &'static str {
 }
 
 impl Conduct {
-    pub(super) const fn new(
+    pub(super) fn new(
         shared: Arc<Shared>,
         run: Run,
-        order: Order,
+        order: Option<Order>,
         cancel: CancellationToken,
         progress: watch::Sender<Progress>,
     ) -> Self {
-        Self { shared, run, order, cancel, progress, k6: None }
+        Self { shared, run, order, cancel, progress, k6: None, saved: true, let_go: CancellationToken::new() }
     }
 
     /// Takes the run to its end.
     pub(super) async fn carry_out(mut self) {
         let span = tracing::info_span!("run", run = %self.run.id, scenario = %self.run.scenario);
         async {
-            let turn = self.wait_for_turn().await;
-            if let Some(turn) = turn {
-                self.start_and_follow().await;
-                drop(turn);
-            }
-            let label = label(&self.run);
-            self.shared.parts.metrics.perf_run_finished(&self.run.scenario, label);
-            tracing::info!(outcome = label, reason = self.run.reason.as_deref(), "run ended");
+            self.begin().await;
+            self.settle().await;
         }
         .instrument(span)
         .await;
     }
 
+    async fn begin(&mut self) {
+        let turn = self.wait_for_turn().await;
+        if let Some(turn) = turn {
+            self.start_and_follow().await;
+            drop(turn);
+        }
+    }
+
+    /// What is left to do once the run has ended.
+    async fn settle(&mut self) {
+        if !run_state::is_last(self.run.state) {
+            return;
+        }
+        let label = label(&self.run);
+        self.shared.parts.metrics.perf_run_finished(&self.run.scenario, label);
+        tracing::info!(outcome = label, reason = self.run.reason.as_deref(), "run ended");
+        // Where the disk was full there may be room again. Should we end first, whoever comes next
+        // finds what k6 left and comes to the same end.
+        while !self.saved && !self.shared.stop.is_cancelled() {
+            tokio::select! {
+                () = sleep(SAVE_PAUSE) => self.save().await,
+                () = self.shared.stop.cancelled() => self.save().await,
+            }
+        }
+    }
+
     /// The right to put load on the target; `None` when the run has ended instead.
-    async fn wait_for_turn(&mut self) -> Option<(Lease, tokio::sync::OwnedMutexGuard<()>)> {
-        let queue = self.shared.turns.get(&self.order.target.name).cloned().unwrap_or_default();
-        let ours = queue.try_lock_owned();
+    async fn wait_for_turn(&mut self) -> Option<Turn> {
+        let name = self.run.target.clone();
+        let shared = Arc::clone(&self.shared);
         let turn = async {
-            let ours = match ours {
+            // A target is in the settings, so it has places.
+            let places = shared.turns.get(&name).cloned().unwrap_or_else(|| Arc::new(Semaphore::new(1)));
+            let ours = match Arc::clone(&places).try_acquire_owned() {
                 Ok(ours) => ours,
                 Err(_) => {
-                    self.say(format!("other runs against {}", self.order.target.name));
-                    let queue = self.shared.turns.get(&self.order.target.name).cloned().unwrap_or_default();
-                    queue.lock_owned().await
+                    self.say(format!("other runs against {name}"));
+                    places.acquire_owned().await.map_err(|_| LedgerError::BrokenOff)?
                 }
             };
             loop {
-                if let Some(lease) = self.shared.parts.ledger.claim_target(&self.order.target.name).await? {
-                    return Ok::<_, LedgerError>((lease, ours));
+                let most = shared.parts.policy.runs_per_target;
+                if let Some(lease) = shared.parts.ledger.claim_target(&name, most).await? {
+                    return Ok::<_, LedgerError>(Turn::new(ours, lease));
                 }
-                self.say(format!("a run of another process against {}", self.order.target.name));
+                self.say(format!("a run of another process against {name}"));
                 sleep(TURN_PAUSE).await;
             }
         };
@@ -151,7 +205,9 @@ impl Conduct {
         };
         match turn {
             Some(Ok(turn)) => {
-                self.enter(Event::TurnCame, None).await;
+                if self.run.state == RunState::Queued {
+                    self.enter(Event::TurnCame, None).await;
+                }
                 Some(turn)
             }
             Some(Err(error)) => {
@@ -161,12 +217,23 @@ impl Conduct {
             None => {
                 let reason = self.why_stopped();
                 self.enter(Event::StopAsked, Some(reason)).await;
+                if self.run.state == RunState::Stopping {
+                    self.enter(Event::Stopped, None).await;
+                }
                 None
             }
         }
     }
 
     async fn start_and_follow(&mut self) {
+        let Some(order) = self.order.clone() else {
+            let reason = "what it was started with cannot be read; start it again";
+            return self.enter(Event::Broke, Some(reason.to_owned())).await;
+        };
+        let Some(target) = order.target.clone() else {
+            let reason = format!("the target {} is configured no more; add it to TARGETS", self.run.target);
+            return self.enter(Event::Broke, Some(reason)).await;
+        };
         let (engine, k6) = match self.choose().await {
             Ok(chosen) => chosen,
             Err(error) => return self.not_started(&error).await,
@@ -177,38 +244,49 @@ impl Conduct {
             progress.k6 = Some(k6.description.clone());
             progress.waiting_for = None;
         });
+        let version = k6.version.clone().into_bytes();
         self.k6 = Some(k6);
+        if let Err(error) = self.shared.parts.ledger.keep(self.run.id, Artifact::Version, version).await {
+            // Only whoever takes the run over would miss it.
+            tracing::warn!(%error, kind = error.kind(), "k6's version could not be noted");
+        }
         // With the engine in the entry, before there is anything to be found by it.
         self.save().await;
-        let launch = self.launch();
+        let launch = self.launch(&order, &target);
         let started = engine.start(&launch).await;
-        let mut process = match started {
+        let process = match started {
             Ok(process) => process,
             Err(error) => return self.not_started(&error).await,
         };
         self.run.started_at = Some(Utc::now());
         self.enter(Event::EngineStarted, None).await;
+        self.follow(process).await;
+    }
 
+    /// Follows a k6 to its end, whoever started it, and closes the run.
+    async fn follow(&mut self, mut process: Box<dyn Process>) {
         let ended = CancellationToken::new();
-        let reader = {
-            let (path, ended) = (launch.folder.join(Artifact::Samples.file_name()), ended.clone());
-            let progress = self.progress.clone();
-            tokio::task::spawn_blocking(move || {
-                follow(&path, &ended, |standing| {
-                    progress.send_modify(|progress| progress.standing = standing);
-                })
-            })
-        };
+        let reader = self.read_output(ended.clone());
         let end = self.wait_for_end(process.as_mut()).await;
         // Nothing of k6 is left from here on, or it cannot be reached.
         drop(process);
         ended.cancel();
-        let figures = match reader.await {
-            Ok(Ok(figures)) => Ok(figures),
-            Ok(Err(error)) => Err(format!("k6's output cannot be read: {error}")),
-            Err(error) => Err(format!("reading k6's output broke off: {error}")),
-        };
+        if matches!(end, End::LetGo) {
+            return;
+        }
+        let figures =
+            reader.await.unwrap_or_else(|error| Err(format!("reading k6's output broke off: {error}")));
         self.close(end, figures).await;
+    }
+
+    /// Reads what k6 writes, in a thread of its own, until `ended` is cancelled and all is read.
+    fn read_output(&self, ended: CancellationToken) -> JoinHandle<Result<Aggregate, String>> {
+        let path = self.shared.parts.ledger.folder(self.run.id).join(Artifact::Samples.file_name());
+        let progress = self.progress.clone();
+        tokio::task::spawn_blocking(move || {
+            let shown = |standing| progress.send_modify(|progress| progress.standing = standing);
+            follow(&path, &ended, shown).map_err(|error| format!("k6's output cannot be read: {error}"))
+        })
     }
 
     async fn choose(&self) -> Result<(Arc<dyn Engine>, K6), EngineError> {
@@ -227,13 +305,13 @@ impl Conduct {
         }
     }
 
-    fn launch(&self) -> Launch {
-        let StartRun { duration_seconds, users, provider, .. } = &self.order.asked;
+    fn launch(&self, order: &Order, target: &Target) -> Launch {
+        let StartRun { duration_seconds, users, provider, .. } = &order.asked;
         let environment = [
             ("DURATION", duration_seconds.map(|seconds| format!("{seconds}s"))),
             ("USERS", users.map(|users| users.to_string())),
             ("PROVIDER", provider.clone()),
-            ("MAX_P95_MS", self.order.max_p95_ms.map(|limit| limit.to_string())),
+            ("MAX_P95_MS", order.max_p95_ms.map(|limit| limit.to_string())),
         ];
         let scenarios = &self.shared.parts.scenarios;
         Launch {
@@ -244,7 +322,7 @@ impl Conduct {
                 .script(&self.run.scenario)
                 .map(|script| script.path.clone())
                 .unwrap_or_default(),
-            target: self.order.target.url.clone(),
+            target: target.url.clone(),
             secret: self.shared.parts.target_api_token.clone(),
             environment: environment
                 .into_iter()
@@ -256,7 +334,9 @@ impl Conduct {
     async fn wait_for_end(&mut self, process: &mut dyn Process) -> End {
         let total = self.progress.borrow().total_seconds;
         let longest = total.map_or(LONGEST, |seconds| Duration::from_secs(u64::from(seconds)) + ASIDE);
-        let overdue_at = Instant::now() + longest;
+        // What a clock that was set back makes negative counts as nothing.
+        let had = (Utc::now() - self.run.started_at.unwrap_or_else(Utc::now)).to_std().unwrap_or_default();
+        let overdue_at = Instant::now() + longest.saturating_sub(had).max(LEAST);
         let (mut interrupted, mut overdue) = (None::<Instant>, false);
         let mut killed = false;
         loop {
@@ -283,6 +363,7 @@ impl Conduct {
                     killed = true;
                     process.kill().await;
                 }
+                () = self.let_go.cancelled() => return End::LetGo,
             }
         }
     }
@@ -294,7 +375,7 @@ impl Conduct {
             Err(reason) => {
                 let (event, reason) = match end {
                     End::Stopped => (Event::Stopped, None),
-                    End::Ended(_) | End::Overdue | End::Lost(_) => (Event::Broke, Some(reason)),
+                    End::Ended(_) | End::Overdue | End::Lost(_) | End::LetGo => (Event::Broke, Some(reason)),
                 };
                 return self.enter(event, reason).await;
             }
@@ -303,6 +384,7 @@ impl Conduct {
             End::Stopped => (Event::Stopped, None, self.run.reason.clone()),
             End::Overdue => (Event::Broke, None, Some("k6 did not end in time and was stopped".to_owned())),
             End::Lost(error) => (Event::Broke, None, Some(error.to_string())),
+            End::LetGo => return,
             End::Ended(exit) => match judge(exit, &figures, &self.last_errors().await) {
                 Verdict::Result(outcome, reason) => (Event::LoadEnded, Some(outcome), reason),
                 Verdict::Broken(reason) => (Event::Broke, None, Some(reason)),
@@ -343,7 +425,7 @@ impl Conduct {
         outcome: Option<Outcome>,
         reason: Option<String>,
     ) -> Result<(), LedgerError> {
-        let finished_at = Utc::now();
+        let finished_at = self.load_ended_at();
         let results = figures.into_results(Identity {
             run_id: self.run.id,
             scenario: self.run.scenario.clone(),
@@ -371,6 +453,14 @@ impl Conduct {
         }
     }
 
+    /// When k6 ended: a while ago, where nobody followed it then.
+    fn load_ended_at(&self) -> DateTime<Utc> {
+        let folder = self.shared.parts.ledger.folder(self.run.id);
+        let begun = self.run.started_at.unwrap_or(self.run.created_at);
+        let now = Utc::now().max(begun);
+        exit_record::written_at(&folder).map_or(now, |at| at.clamp(begun, now))
+    }
+
     fn why_stopped(&self) -> String {
         let by = if self.shared.stop.is_cancelled() {
             "perf-service was stopped"
@@ -396,9 +486,11 @@ impl Conduct {
         self.progress.send_modify(|progress| progress.state = state);
     }
 
-    async fn save(&self) {
-        if let Err(error) = self.shared.parts.ledger.save(&self.run).await {
-            // The run goes on; the next start finds the old entry and closes it.
+    async fn save(&mut self) {
+        let saved = self.shared.parts.ledger.save(&self.run).await;
+        self.saved = saved.is_ok();
+        if let Err(error) = saved {
+            // The run goes on; the next start finds the old entry and comes to the same end.
             tracing::error!(%error, kind = error.kind(), state = ?self.run.state, "the run's entry could not be saved");
         }
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rusqlite::{OpenFlags, OptionalExtension};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process_group};
 use serde_json::Value;
 
@@ -42,8 +43,18 @@ pub fn run_folders(data: &Path) -> Vec<PathBuf> {
 
 /// A run's entry.
 pub fn entry(folder: &Path) -> Value {
-    let text = std::fs::read(folder.join("run.json")).unwrap();
-    serde_json::from_slice::<Value>(&text).unwrap()["run"].take()
+    find_entry(folder).unwrap()
+}
+
+/// A run's entry, once there is one.
+pub fn find_entry(folder: &Path) -> Option<Value> {
+    let ledger = folder.parent().unwrap().parent().unwrap().join("runs.sqlite");
+    let ledger = rusqlite::Connection::open_with_flags(ledger, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    ledger.busy_timeout(PATIENCE).unwrap();
+    let id = folder.file_name().unwrap().to_str().unwrap();
+    let entry: Option<String> =
+        ledger.query_row("SELECT entry FROM runs WHERE id = ?", [id], |row| row.get(0)).optional().unwrap();
+    entry.map(|entry| serde_json::from_str(&entry).unwrap())
 }
 
 /// Waits until the only run's k6 has measured something.
@@ -51,7 +62,7 @@ pub fn busy_run(data: &Path) -> PathBuf {
     wait_for("a busy run", || {
         let folder = run_folders(data).pop()?;
         let size = std::fs::metadata(folder.join("samples.ndjson")).ok()?.len();
-        (size > 0 && entry(&folder)["state"] == "running").then_some(folder)
+        (size > 0 && find_entry(&folder)?["state"] == "running").then_some(folder)
     })
 }
 

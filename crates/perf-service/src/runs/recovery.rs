@@ -1,0 +1,112 @@
+//! What earlier processes left, and what becomes of it.
+//!
+//! Owns who takes over what: a service follows or begins anew every run whose process died; a
+//! command ends what dead commands left, and follows what is a service's only as long as it is there
+//! itself. Whatever is left of a run that has ended is removed. One run taken over is
+//! `conduct/takeover.rs`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::conduct::{Order, Takeover, Turn, may_have_k6};
+use super::{Runs, RunsError, Shared};
+use crate::engine::{Engine, EngineChoice};
+use crate::ledger::{Abandoned, Origin, Request};
+use crate::run_state;
+
+/// How often a service looks for what is left of runs that have ended.
+const SWEEP_PAUSE: Duration = Duration::from_secs(60);
+
+impl Runs {
+    /// Takes over what dead processes left. Runs of processes that live are left alone. When this
+    /// returns, their targets are taken by them; what they come to shows in the ledger later.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub async fn recover(&self) -> Result<(), RunsError> {
+        let shared = &self.shared;
+        let by = shared.parts.policy.origin;
+        for abandoned in shared.parts.ledger.abandoned(by).await? {
+            let origin = abandoned.request.as_ref().map_or(Origin::Service, |request| request.origin);
+            if by == Origin::Command && origin == Origin::Service && !may_have_k6(abandoned.run.state) {
+                // The next service begins it.
+                continue;
+            }
+            self.take_over(abandoned, origin).await;
+        }
+        let sweeping = Arc::clone(shared);
+        shared.tasks.spawn(async move {
+            let stop = sweeping.stop.clone();
+            stop.run_until_cancelled(sweeping.sweep_while(by == Origin::Service)).await;
+        });
+        Ok(())
+    }
+
+    async fn take_over(&self, abandoned: Abandoned, origin: Origin) {
+        let shared = &self.shared;
+        let by = shared.parts.policy.origin;
+        let Abandoned { run, request, lease, takeovers } = abandoned;
+        let turn = if may_have_k6(run.state) { shared.claim(&run.target).await } else { None };
+        let target = shared.parts.targets.iter().find(|target| target.name == run.target).cloned();
+        let order = request.map(|Request { asked, max_p95_ms, .. }| Order { asked, target, max_p95_ms });
+        let leaves = by == Origin::Command && origin == Origin::Service;
+        let (cancel, let_go) = if leaves {
+            (CancellationToken::new(), shared.stop.child_token())
+        } else {
+            (shared.stop.child_token(), CancellationToken::new())
+        };
+        let conduct = shared.conduct(&run, order, cancel);
+        let takeover = Takeover { turn, origin, by, takeovers };
+        shared.carry_on(run.id, lease, conduct.take_over(takeover, let_go));
+    }
+}
+
+impl Shared {
+    /// A target's turn, where it can be had at once: who held it is dead, so it mostly can.
+    async fn claim(&self, target: &str) -> Option<Turn> {
+        let ours = Arc::clone(self.turns.get(target)?).try_acquire_owned().ok()?;
+        let lease = self.parts.ledger.claim_target(target, self.parts.policy.runs_per_target).await;
+        lease.ok().flatten().map(|lease| Turn::new(ours, lease))
+    }
+
+    async fn sweep_while(&self, again: bool) {
+        loop {
+            if self.parts.engine != EngineChoice::Local {
+                self.sweep(self.parts.engines.docker.as_ref()).await;
+            }
+            self.sweep(self.parts.engines.local.as_ref()).await;
+            if !again {
+                return;
+            }
+            sleep(SWEEP_PAUSE).await;
+        }
+    }
+
+    /// Ends what is left of runs that have ended, as when Docker went away before they did. Runs
+    /// that this ledger does not know are somebody else's.
+    async fn sweep(&self, engine: &dyn Engine) {
+        let left = match engine.left().await {
+            Ok(left) => left.into_iter().collect::<BTreeSet<_>>(),
+            Err(error) => {
+                tracing::debug!(%error, kind = error.kind(), engine = engine.name(), "no looking for orphans");
+                return;
+            }
+        };
+        for id in left {
+            if self.lock_active().contains_key(&id) {
+                continue;
+            }
+            let known = self.parts.ledger.read(id).await;
+            if known.is_ok_and(|run| run.is_some_and(|run| run_state::is_last(run.state))) {
+                tracing::warn!(run = %id, engine = engine.name(), "ending the k6 of a run that has ended");
+                if let Err(error) = engine.reap(id, &self.parts.ledger.folder(id)).await {
+                    tracing::warn!(run = %id, %error, kind = error.kind(), "it cannot be ended");
+                }
+            }
+        }
+    }
+}
