@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::k6;
 use crate::service::{Running, Service, command, run};
 use crate::shop::Shop;
+use crate::survival;
 
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where the daemon is")]
 fn given(name: &str) -> Option<String> {
@@ -195,19 +196,28 @@ async fn real_docker_kill_or_removal_breaks_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_docker_leftover_of_a_killed_service_is_removed_by_the_next() {
+async fn real_docker_service_that_is_killed_loses_no_run() {
+    let docker = daemon().await;
+    let gone = async |folder: &Path| containers(&docker, &run_id(folder)).await.is_empty();
+    survival::survives(survival::kills(), in_docker, gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_docker_container_removed_unseen_breaks_the_run() {
     let docker = daemon().await;
     let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
     let service = Service::start(&mut in_docker(data.path(), &shop.targets())).await;
     let id = service.start_run(&json!({ "scenario": "smoke", "durationSeconds": 60 })).await;
-    k6::busy_run(data.path());
+    let folder = k6::busy_run(data.path());
     service.process.signal(Signal::KILL);
     service.process.end();
-    assert_eq!(containers(&docker, &id).await.len(), 1);
+    let (container, _) = container(&docker, &folder).await;
+    let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    docker.remove_container(&container, Some(force)).await.unwrap();
     let next = Service::start(&mut in_docker(data.path(), &shop.targets())).await;
-    let ended = next.wait_until(&id, &["failed"]).await;
-    assert!(ended["reason"].as_str().unwrap().contains("its k6 was ended"), "{ended}");
-    assert!(containers(&docker, &id).await.is_empty());
+    let ended = next.wait_until(&id, &["failed", "finished", "cancelled"]).await;
+    assert_eq!(ended["state"], "failed", "{ended}");
+    assert!(ended["reason"].as_str().unwrap().contains("while no perf-service watched"), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

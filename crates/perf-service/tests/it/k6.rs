@@ -72,6 +72,13 @@ pub fn pid(folder: &Path) -> Pid {
     Pid::from_raw(record["pid"].as_i64().unwrap().try_into().unwrap()).unwrap()
 }
 
+/// A living child of a process; Linux only.
+pub fn child_of(parent: Pid) -> Pid {
+    let parent = parent.as_raw_nonzero();
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    Pid::from_raw(children.split_whitespace().next().unwrap().parse().unwrap()).unwrap()
+}
+
 pub fn kill(pid: Pid, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }

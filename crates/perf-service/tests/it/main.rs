@@ -13,3 +13,4 @@ mod odd_k6;
 mod runs;
 mod service;
 mod shop;
+mod survival;
