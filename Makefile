@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -47,6 +47,9 @@ test-integration: ## The same and more against real servers: those that the envi
 
 test-mongod: ## How MongoDB finds things: every list and search by an index. Needs MongoDB's own server
 	@$(PYTHON) .make/integration.py --only mongo $(CARGO) test -p bookstore-api --features bookstore-api/mongod --test it mongo_plans
+
+soak-runs: ## On each engine 20 times kill -9 of perf-service over a run's life: every run ends as it should, nothing is left
+	@SOAK_KILLS=20 $(PYTHON) .make/integration.py --only docker,k6 $(CARGO) test -p perf-service --features perf-service/integration --test it -- --nocapture --test-threads 1 service_that_is_killed
 
 soak-history: ## 100,000 reads and writes over two instances that share Redis: none may be stale
 	@$(PYTHON) .make/integration.py --only redis $(CARGO) test -p bookstore-api --features bookstore-api/soak --test it -- --nocapture --exact history::instances::a_hundred_thousand_operations

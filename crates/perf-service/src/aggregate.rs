@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use common_models::{Outcome, RunSummary, ThresholdResult};
+use serde::{Deserialize, Serialize};
 use statistics::Quantiles;
 use uuid::Uuid;
 
@@ -56,7 +57,7 @@ pub struct Identity {
 }
 
 /// How a run goes, while it goes.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     /// Requests so far, warm-up included.
     pub requests: u64,

@@ -20,6 +20,8 @@ use crate::engine::local::LocalEngine;
 use crate::http::{self, Api};
 use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{Artifact, Ledger, LedgerError, Origin};
+use crate::neighbours::redis::RedisNeighbours;
+use crate::neighbours::{Neighbours, NeighboursError};
 use crate::runs::{Policy, Runs, RunsError, RunsParts};
 use crate::scenarios::Scenarios;
 use crate::settings::{RunRequest, Settings};
@@ -42,6 +44,9 @@ pub enum AppError {
     /// The API token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The other services.
+    #[error(transparent)]
+    Neighbours(#[from] NeighboursError),
     /// A use case.
     #[error(transparent)]
     Runs(#[from] RunsError),
@@ -55,6 +60,7 @@ impl AppError {
             Self::Listen(error) => error.kind(),
             Self::Ledger(error) => error.kind(),
             Self::Token(_) => "api_token",
+            Self::Neighbours(error) => error.kind(),
             Self::Runs(error) => error.kind(),
         }
     }
@@ -66,7 +72,9 @@ impl AppError {
             Self::Runs(
                 RunsError::UnknownScenario { .. } | RunsError::UnknownTarget { .. } | RunsError::Invalid(_),
             ) => ExitCode::from(USAGE),
-            Self::Listen(_) | Self::Ledger(_) | Self::Token(_) | Self::Runs(_) => ExitCode::FAILURE,
+            Self::Listen(_) | Self::Ledger(_) | Self::Token(_) | Self::Neighbours(_) | Self::Runs(_) => {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -92,7 +100,7 @@ impl App {
     ) -> Result<Self, AppError> {
         // The port first: of two services started by mistake the second must touch nothing.
         let listener = http_server::bind(&settings.listen).await?;
-        let runs = runs_on(open(settings).await?, settings, metrics.clone(), Origin::Service);
+        let runs = runs_on(open(settings).await?, settings, metrics.clone(), Origin::Service)?;
         // Before the first request: what is taken over has its target first.
         runs.recover().await?;
         metrics.start_perf_series(Scenarios::embedded().names().into_iter());
@@ -140,7 +148,7 @@ pub async fn run_scenario(
     stop: CancellationToken,
 ) -> Result<ExitCode, AppError> {
     let ledger = open(settings).await?;
-    let runs = runs_on(Arc::clone(&ledger), settings, metrics, Origin::Command);
+    let runs = runs_on(Arc::clone(&ledger), settings, metrics, Origin::Command)?;
     runs.recover().await?;
     let run = runs.start(request.asked.clone(), request.max_p95_ms).await?;
     console::say(&format_args!("run {} of {} against {}", run.id, run.scenario, run.target));
@@ -202,8 +210,15 @@ async fn open(settings: &Settings) -> Result<Arc<dyn Ledger>, AppError> {
     Ok(Arc::new(opened.map_err(|_| LedgerError::BrokenOff)??))
 }
 
-fn runs_on(ledger: Arc<dyn Ledger>, settings: &Settings, metrics: Metrics, origin: Origin) -> Runs {
-    Runs::new(RunsParts {
+fn runs_on(
+    ledger: Arc<dyn Ledger>,
+    settings: &Settings,
+    metrics: Metrics,
+    origin: Origin,
+) -> Result<Runs, AppError> {
+    let neighbours = settings.redis_url.as_ref().map(RedisNeighbours::new).transpose()?;
+    let neighbours = neighbours.map(|neighbours| Arc::new(neighbours) as Arc<dyn Neighbours>);
+    Ok(Runs::new(RunsParts {
         ledger,
         engines: Engines {
             docker: Arc::new(DockerEngine::new(settings.docker.clone())),
@@ -220,7 +235,8 @@ fn runs_on(ledger: Arc<dyn Ledger>, settings: &Settings, metrics: Metrics, origi
             queue_per_target: settings.queue_per_target,
             retention: settings.retention,
         },
-    })
+        neighbours,
+    }))
 }
 
 /// None on loopback unless one was given; elsewhere there is always one.

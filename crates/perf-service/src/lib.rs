@@ -12,6 +12,7 @@ pub mod engine;
 pub mod follow;
 pub mod http;
 pub mod ledger;
+pub mod neighbours;
 pub mod progress;
 pub mod report;
 pub mod results;

@@ -3,11 +3,12 @@
 //! Owns the shape. Must not know who watches.
 
 use common_models::RunState;
+use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Standing;
 
 /// A moment of a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Where it stands.
     pub state: RunState,

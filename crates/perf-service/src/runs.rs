@@ -16,6 +16,7 @@ use chrono::Utc;
 use common_models::{FieldError, Run, RunState, Scenario, StartRun};
 use secrecy::SecretString;
 use telemetry::Metrics;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 use self::conduct::{Conduct, Order};
 use crate::engine::{EngineChoice, Engines};
 use crate::ledger::{Artifact, Lease, Ledger, LedgerError, Origin, Request, Retention, Stretch};
+use crate::neighbours::{Elsewhere, Moment, Neighbours, NeighboursError};
 use crate::progress::Progress;
 use crate::run_state;
 use crate::scenarios::Scenarios;
@@ -39,6 +41,8 @@ const MOST_USERS: u32 = 200;
 const MOST_ACTIVE: usize = 1_000;
 /// Longest wait for a cancelled run to say that it is stopping.
 const HEARD: Duration = Duration::from_secs(2);
+/// Between two moments that neighbours are told.
+const TELL_PAUSE: Duration = Duration::from_secs(1);
 /// Last bytes of a log that are given out.
 const LOG_BYTES: u64 = 1 << 20;
 
@@ -60,6 +64,8 @@ pub struct RunsParts {
     pub metrics: Metrics,
     /// How many runs there may be, and what is kept of them.
     pub policy: Policy,
+    /// Other services that the targets are shared with.
+    pub neighbours: Option<Arc<dyn Neighbours>>,
 }
 
 /// How many runs there may be, and what is kept of them.
@@ -140,6 +146,9 @@ pub enum RunsError {
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The services that share the targets cannot be asked.
+    #[error(transparent)]
+    Neighbours(#[from] NeighboursError),
 }
 
 impl RunsError {
@@ -157,6 +166,7 @@ impl RunsError {
             Self::Full(..) => "too_many_runs",
             Self::Stopping => "stopping",
             Self::Ledger(error) => error.kind(),
+            Self::Neighbours(error) => error.kind(),
         }
     }
 }
@@ -266,13 +276,18 @@ impl Runs {
     /// # Errors
     /// When there is none of this id, or the ledger fails.
     pub async fn read(&self, id: Uuid) -> Result<Run, RunsError> {
-        self.shared.parts.ledger.read(id).await?.ok_or(RunsError::NotFound(id))
+        if let Some(run) = self.shared.parts.ledger.read(id).await? {
+            return Ok(run);
+        }
+        self.shared.elsewhere(id).map(|found| found.run).ok_or(RunsError::NotFound(id))
     }
 
-    /// How a run of this process goes on; `None` once it has ended.
+    /// How a run of this process, or of a service that shares the targets, goes on; `None` once it
+    /// has ended.
     #[must_use]
     pub fn watch(&self, id: Uuid) -> Option<watch::Receiver<Progress>> {
-        self.shared.lock_active().get(&id).map(|active| active.progress.clone())
+        let here = self.shared.lock_active().get(&id).map(|active| active.progress.clone());
+        here.or_else(|| self.shared.elsewhere(id)?.progress)
     }
 
     /// Asks a run to stop. A run that is cancelled already stays so.
@@ -286,6 +301,14 @@ impl Runs {
             let heard = |now: &Progress| now.state == RunState::Stopping || run_state::is_last(now.state);
             // The answer then shows it; without it the run stops all the same. The channel closes
             // with the run's end.
+            let _ = timeout(HEARD, progress.wait_for(heard)).await;
+            return self.read(id).await;
+        }
+        if let Some(Elsewhere { progress: Some(mut progress), .. }) = self.shared.elsewhere(id)
+            && let Some(neighbours) = &self.shared.parts.neighbours
+        {
+            neighbours.ask_to_stop(id).await?;
+            let heard = |now: &Progress| now.state == RunState::Stopping || run_state::is_last(now.state);
             let _ = timeout(HEARD, progress.wait_for(heard)).await;
             return self.read(id).await;
         }
@@ -323,6 +346,9 @@ impl Runs {
         self.shared.stop.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        if let Some(neighbours) = &self.shared.parts.neighbours {
+            neighbours.close().await;
+        }
     }
 }
 
@@ -360,12 +386,76 @@ impl Shared {
         conduct: impl Future<Output = ()> + Send + 'static,
     ) {
         let shared = Arc::clone(self);
+        let progress = self.lock_active().get(&id).map(|active| active.progress.clone());
         self.tasks.spawn(async move {
-            conduct.await;
+            futures::join!(conduct, shared.tell(id, progress));
             shared.lock_active().remove(&id);
             drop(lease);
             shared.tidy().await;
         });
+    }
+
+    /// The right among all processes, and all services, to put load on a target, or in words what
+    /// stands in the way.
+    async fn claim_among_all(&self, target: &str, run: Uuid) -> Result<Result<Lease, String>, LedgerError> {
+        let most = self.parts.policy.runs_per_target;
+        let Some(lease) = self.parts.ledger.claim_target(target, most).await? else {
+            return Ok(Err(format!("a run of another process against {target}")));
+        };
+        let named = self.parts.targets.iter().find(|known| known.name == target);
+        let (Some(neighbours), Some(named)) = (&self.parts.neighbours, named) else { return Ok(Ok(lease)) };
+        // Without Redis nobody knows who else puts load on the target, and figures would be worth
+        // nothing: so the run waits.
+        Ok(match neighbours.claim(named, most, run).await {
+            Ok(Some(shared)) => Ok(lease.and(shared)),
+            Ok(None) => Err(format!("a run of another perf-service against {target}")),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    fn elsewhere(&self, id: Uuid) -> Option<Elsewhere> {
+        self.parts.neighbours.as_ref()?.elsewhere(id)
+    }
+
+    /// Tells the neighbours of a run, each second and whenever its state changes, until it has ended.
+    async fn tell(&self, id: Uuid, progress: Option<watch::Receiver<Progress>>) {
+        let (Some(neighbours), Some(mut progress)) = (&self.parts.neighbours, progress) else { return };
+        let mut told = None;
+        loop {
+            let now = progress.borrow_and_update().clone();
+            told = Some(now.state).or(told);
+            // One that the ledger cannot give now is told a second later.
+            if let Ok(Some(run)) = self.parts.ledger.read(id).await {
+                neighbours.tell(&Moment { run, progress: now }).await;
+            }
+            let changed = progress.wait_for(|now| told != Some(now.state));
+            match timeout(TELL_PAUSE, changed).await {
+                Ok(Ok(_)) | Err(_) => {}
+                Ok(Err(_)) => break,
+            }
+        }
+        // The channel is closed: its entry says what it came to.
+        let now = progress.borrow().clone();
+        if let Ok(Some(run)) = self.parts.ledger.read(id).await {
+            neighbours.tell(&Moment { run, progress: now }).await;
+        }
+    }
+
+    /// Stops runs as neighbours wish.
+    async fn heed(&self) {
+        let Some(neighbours) = &self.parts.neighbours else { return };
+        let mut wishes = neighbours.wishes();
+        loop {
+            match wishes.recv().await {
+                Ok(id) => {
+                    if let Some(active) = self.lock_active().get(&id) {
+                        active.cancel.cancel();
+                    }
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
     }
 
     async fn tidy(&self) {

@@ -146,6 +146,9 @@ struct Written {
     /// Megabytes that files of ended runs may take, 0 for any; the oldest samples go first [default: 20000]
     #[arg(long, env = "RETENTION_MB", global = true, hide_env_values = true)]
     retention_mb: Option<String>,
+    /// Redis, such as redis://127.0.0.1:6379 or rediss:// for TLS: perf-services that share it share their targets and show each other's runs [default: none]
+    #[arg(long, env = "REDIS_URL", global = true, hide_env_values = true)]
+    redis_url: Option<String>,
     /// How log lines look: json or console [default: json; console for run]
     #[arg(long, env = "LOG_FORMAT", global = true, hide_env_values = true)]
     log_format: Option<String>,
@@ -218,6 +221,8 @@ pub struct Settings {
     pub queue_per_target: usize,
     /// What is kept of ended runs.
     pub retention: Retention,
+    /// What connects it with other perf-services; holds a password perhaps.
+    pub redis_url: Option<SecretString>,
     /// Telemetry.
     pub telemetry: TelemetrySettings,
 }
@@ -319,6 +324,7 @@ impl Settings {
                     .filter(|megabytes| *megabytes > 0)
                     .map(|megabytes: u64| megabytes * MEGABYTE),
             },
+            redis_url: check.redis_url(&written.redis_url),
             telemetry: TelemetrySettings {
                 service_name: "perf-service",
                 service_version: env!("CARGO_PKG_VERSION"),
@@ -482,6 +488,20 @@ impl Check {
             self.mistakes.extend(mistakes.into_iter().map(|mistake| format!("TARGETS: {mistake}")));
             Vec::new()
         })
+    }
+
+    fn redis_url(&mut self, text: &Option<String>) -> Option<SecretString> {
+        let text = given(text)?;
+        let sound =
+            Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host());
+        if !sound {
+            // It may hold a password, so it is not repeated.
+            self.mistakes.push(
+                "REDIS_URL is not a URL such as redis://127.0.0.1:6379 or rediss://:PASSWORD@HOST:6380/0"
+                    .to_owned(),
+            );
+        }
+        Some(text.into())
     }
 
     fn docker_host(&mut self, text: &Option<String>) -> Option<String> {
@@ -657,6 +677,33 @@ mod tests {
         assert!(!mistakes.concat().contains("canary"));
         let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
+    }
+
+    #[test]
+    fn what_is_kept_and_how_many_may_wait_have_bounds() {
+        let settings = check(&[], None).unwrap().1;
+        assert_eq!((settings.runs_per_target, settings.queue_per_target), (1, 50));
+        let month = Some(Duration::from_secs(30 * 86_400));
+        assert_eq!((settings.retention.age, settings.retention.bytes), (month, Some(20_000_000_000)));
+        let forever = check(&["--retention-days", "0", "--retention-mb", "0"], None).unwrap().1.retention;
+        assert_eq!((forever.age, forever.bytes), (None, None));
+        for (option, value) in [
+            ("--runs-per-target", "0"),
+            ("--runs-per-target", "17"),
+            ("--queue-per-target", "0"),
+            ("--queue-per-target", "many"),
+            ("--retention-days", "-1"),
+            ("--retention-mb", "99999999999999999999"),
+            ("--redis-url", "http://:canary@127.0.0.1:6379"),
+            ("--redis-url", "127.0.0.1:6379"),
+        ] {
+            let mistakes = check(&[&format!("{option}={value}")], None).unwrap_err().mistakes;
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            let name = option.trim_start_matches("--").replace('-', "_").to_uppercase();
+            assert!(mistakes[0].starts_with(&name) && !mistakes[0].contains("canary"), "{mistakes:?}");
+        }
+        let settings = check(&["--redis-url", "redis://:canary@h:6379/2"], None).unwrap().1;
+        assert!(settings.redis_url.is_some() && !format!("{settings:?}").contains("canary"));
     }
 
     #[test]

@@ -84,6 +84,13 @@ fn runs(error: RunsError) -> (Problem, Option<Failure>) {
         RunsError::Elsewhere => Problem::new(409, "run_elsewhere", "Another process runs it"),
         RunsError::Full(..) => Problem::new(429, "too_many_runs", "Too many runs are waiting"),
         RunsError::Stopping => return (stopping(), None),
+        RunsError::Neighbours(error) => {
+            let failure = Failure { kind: error.kind(), detail: error.to_string() };
+            let problem =
+                Problem::new(503, "neighbours_unreachable", "The other perf-services cannot be asked")
+                    .with_detail("Another perf-service conducts the run; cancel it there, or try again.");
+            return (problem, Some(failure));
+        }
         RunsError::Ledger(error) => {
             // Paths of this machine are for its log.
             let failure = Failure { kind: error.kind(), detail: error.to_string() };

@@ -191,11 +191,10 @@ impl Conduct {
                 }
             };
             loop {
-                let most = shared.parts.policy.runs_per_target;
-                if let Some(lease) = shared.parts.ledger.claim_target(&name, most).await? {
-                    return Ok::<_, LedgerError>(Turn::new(ours, lease));
+                match shared.claim_among_all(&name, self.run.id).await? {
+                    Ok(lease) => return Ok::<_, LedgerError>(Turn::new(ours, lease)),
+                    Err(waiting_for) => self.say(waiting_for),
                 }
-                self.say(format!("a run of another process against {name}"));
                 sleep(TURN_PAUSE).await;
             }
         };

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::conduct::{Order, Takeover, Turn, may_have_k6};
 use super::{Runs, RunsError, Shared};
@@ -38,6 +39,11 @@ impl Runs {
             }
             self.take_over(abandoned, origin).await;
         }
+        let heeding = Arc::clone(shared);
+        shared.tasks.spawn(async move {
+            let stop = heeding.stop.clone();
+            stop.run_until_cancelled(heeding.heed()).await;
+        });
         let sweeping = Arc::clone(shared);
         shared.tasks.spawn(async move {
             let stop = sweeping.stop.clone();
@@ -50,7 +56,7 @@ impl Runs {
         let shared = &self.shared;
         let by = shared.parts.policy.origin;
         let Abandoned { run, request, lease, takeovers } = abandoned;
-        let turn = if may_have_k6(run.state) { shared.claim(&run.target).await } else { None };
+        let turn = if may_have_k6(run.state) { shared.claim(&run.target, run.id).await } else { None };
         let target = shared.parts.targets.iter().find(|target| target.name == run.target).cloned();
         let order = request.map(|Request { asked, max_p95_ms, .. }| Order { asked, target, max_p95_ms });
         let leaves = by == Origin::Command && origin == Origin::Service;
@@ -67,10 +73,10 @@ impl Runs {
 
 impl Shared {
     /// A target's turn, where it can be had at once: who held it is dead, so it mostly can.
-    async fn claim(&self, target: &str) -> Option<Turn> {
+    async fn claim(&self, target: &str, run: Uuid) -> Option<Turn> {
         let ours = Arc::clone(self.turns.get(target)?).try_acquire_owned().ok()?;
-        let lease = self.parts.ledger.claim_target(target, self.parts.policy.runs_per_target).await;
-        lease.ok().flatten().map(|lease| Turn::new(ours, lease))
+        let lease = self.claim_among_all(target, run).await;
+        lease.ok()?.ok().map(|lease| Turn::new(ours, lease))
     }
 
     async fn sweep_while(&self, again: bool) {

@@ -1,7 +1,7 @@
 //! perf-service from outside: its binary, its API, a real k6.
 //!
-//! `K6_BIN` has to name a k6 (`make k6` prints one). Tests that need a Docker daemon are behind the
-//! feature `integration`, which `make test-integration` turns on.
+//! `K6_BIN` has to name a k6 (`make k6` prints one). Tests that need a Docker daemon or a Redis are
+//! behind the feature `integration`, which `make test-integration` turns on.
 
 #![cfg(test)]
 
@@ -9,6 +9,8 @@ mod command_line;
 #[cfg(feature = "integration")]
 mod docker;
 mod k6;
+#[cfg(feature = "integration")]
+mod neighbours;
 mod odd_k6;
 mod runs;
 mod service;
