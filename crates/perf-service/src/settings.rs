@@ -551,6 +551,8 @@ impl Check {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::builder::Resettable;
     use clap::{CommandFactory, FromArgMatches};
     use telemetry::LogFormat;

@@ -278,7 +278,7 @@ impl Shared {
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(%run, %error, kind = error.kind(), "a target's place could not be renewed")
+                    tracing::warn!(%run, %error, kind = error.kind(), "a target's place could not be renewed");
                 }
             }
         }

@@ -52,6 +52,17 @@ fn output_that_breaks_off_is_no_result() {
 }
 
 #[test]
+fn results_that_cannot_be_kept_are_no_result() {
+    let data = tempfile::tempdir().unwrap();
+    // A folder in the file's place: as good as a full disk.
+    let does = format!("/bin/mkdir -p results.json/x; echo '{REQUEST}'; echo '{SUMMARY}'");
+    let (code, out, err) = run_with(data.path(), &does);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.contains("BROKEN: the results could not be kept") && out.contains("disk full"), "{out}");
+    assert_eq!(k6::entry(&k6::run_folders(data.path())[0])["state"], "failed");
+}
+
+#[test]
 fn what_k6_says_last_is_told() {
     let data = tempfile::tempdir().unwrap();
     for (does, told) in [

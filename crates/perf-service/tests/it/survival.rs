@@ -138,6 +138,39 @@ async fn a_k6_that_died_unseen_or_was_judged_unseen_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_taken_over_bears_a_clock_set_back_and_output_cut_short() {
+    let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
+    let asked = json!({ "scenario": "smoke", "durationSeconds": 60 });
+    let (id, folder) = killed_at_work(data.path(), &shop, &asked).await;
+    let group = k6::pid(&folder);
+    rustix::process::kill_process_group(group, Signal::KILL).unwrap();
+    k6::wait_for("the end of k6", || k6::is_gone(group).then_some(()));
+    let samples = std::fs::OpenOptions::new().write(true).open(folder.join("samples.ndjson")).unwrap();
+    samples.set_len(samples.metadata().unwrap().len() - 10).unwrap();
+    let later = (chrono::Utc::now() + chrono::TimeDelta::hours(30)).to_rfc3339();
+    rusqlite::Connection::open(data.path().join("runs.sqlite"))
+        .unwrap()
+        .execute(
+            "UPDATE runs SET entry = json_set(entry, '$.startedAt', ?1, '$.createdAt', ?1) WHERE id = ?2",
+            [&later, &id],
+        )
+        .unwrap();
+
+    let next = Service::start(&mut command(data.path(), &shop.targets())).await;
+    let ended = next.wait_until(&id, &LAST).await;
+    assert_eq!(ended["state"], "failed", "{ended}");
+    assert!(ended["finishedAt"].as_str().unwrap() >= ended["startedAt"].as_str().unwrap(), "{ended}");
+    let (status, summary) = next.get_json(&format!("/api/v1/runs/{id}/summary")).await;
+    assert_eq!(status, 200);
+    assert!(summary["warnings"].to_string().contains("lines of k6's output were broken"), "{summary}");
+    assert_eq!(next.get(&format!("/api/v1/runs/{id}/report")).await.0, 200);
+    // What is entered now comes first all the same.
+    let newer = next.start_run(&json!({ "scenario": "smoke", "durationSeconds": 1 })).await;
+    assert_eq!(next.get_json("/api/v1/runs?limit=1").await.1["items"][0]["id"], newer.as_str());
+    next.wait_until(&newer, &LAST).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_lets_go_of_what_a_service_is_to_follow() {
     let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
     let asked = json!({ "scenario": "smoke", "durationSeconds": 60 });
