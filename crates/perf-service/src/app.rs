@@ -15,7 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::console;
 use crate::engine::Engines;
-use crate::engine::docker::DockerEngine;
+use crate::engine::containers::ContainerEngine;
+use crate::engine::docker::DockerDaemon;
 use crate::engine::local::LocalEngine;
 use crate::http::{self, Api};
 use crate::ledger::sqlite::SqliteLedger;
@@ -221,7 +222,7 @@ fn runs_on(
     Ok(Runs::new(RunsParts {
         ledger,
         engines: Engines {
-            docker: Arc::new(DockerEngine::new(settings.docker.clone())),
+            docker: Arc::new(ContainerEngine::new(Arc::new(DockerDaemon::new(settings.docker.clone())))),
             local: Arc::new(LocalEngine::new(settings.local.clone())),
         },
         engine: settings.engine,

@@ -4,6 +4,7 @@
 //! run's folder as `samples.ndjson` and k6's log as `k6.log`. Must not know Docker's API or how a
 //! process is killed.
 
+pub mod containers;
 pub mod docker;
 pub mod exit_record;
 pub mod local;
@@ -60,10 +61,14 @@ pub struct Launch {
     pub run: Uuid,
     /// The run's folder.
     pub folder: PathBuf,
+    /// Name of its scenario.
+    pub scenario: String,
     /// All scripts.
     pub scripts: Arc<[ScriptFile]>,
     /// Path of the script to run, among them.
     pub script: String,
+    /// Name of its target.
+    pub target_name: String,
     /// Where the load goes, as seen from this machine.
     pub target: Url,
     /// What the script is told, beside the target.

@@ -16,7 +16,7 @@ use telemetry::{GenAiSettings, LogFormat, OtlpProtocol, TelemetrySettings};
 use url::Url;
 
 use crate::engine::EngineChoice;
-use crate::engine::docker::{DockerSettings, Network};
+use crate::engine::docker::{DockerSettings, Limits, Network};
 use crate::engine::local::LocalSettings;
 use crate::ledger::Retention;
 use crate::scenarios;
@@ -128,9 +128,15 @@ struct Written {
     /// k6's image [default: grafana/k6:1.1.0]
     #[arg(long, env = "K6_IMAGE", global = true, hide_env_values = true)]
     k6_image: Option<String>,
-    /// Network of k6's containers: host, or a name; then loopback is host.docker.internal [default: host on Linux, else bridge]
+    /// Network of k6's containers: host, or a name; then loopback is host.docker.internal [default: host where its loopback is this machine's, else bridge]
     #[arg(long, env = "K6_NETWORK", global = true, hide_env_values = true)]
     k6_network: Option<String>,
+    /// Memory of a k6 container in MiB, 64 to 65536 [default: 1024]
+    #[arg(long, env = "K6_MEMORY_MIB", global = true, hide_env_values = true)]
+    k6_memory_mib: Option<String>,
+    /// Processors of a k6 container, 1 to 64 [default: 2]
+    #[arg(long, env = "K6_CPUS", global = true, hide_env_values = true)]
+    k6_cpus: Option<String>,
     /// The Docker daemon [default: unix:///var/run/docker.sock, or that of the desktop]
     #[arg(long, env = "DOCKER_HOST", global = true, hide_env_values = true)]
     docker_host: Option<String>,
@@ -313,6 +319,7 @@ impl Settings {
                 home: surroundings.home,
                 image: check.image(&written.k6_image),
                 network: check.network(&written.k6_network),
+                limits: check.limits(&written),
             },
             runs_per_target: check.within("RUNS_PER_TARGET", &written.runs_per_target, 1, 1..=16),
             queue_per_target: check.within("QUEUE_PER_TARGET", &written.queue_per_target, 50, 1..=1_000),
@@ -523,19 +530,34 @@ impl Check {
         if name.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
     }
 
-    fn network(&mut self, text: &Option<String>) -> Network {
-        // Elsewhere Docker runs in a virtual machine, whose loopback is not the host's.
-        let default = if cfg!(target_os = "linux") { "host" } else { "bridge" };
-        let name = given(text).unwrap_or(default);
+    fn network(&mut self, text: &Option<String>) -> Option<Network> {
+        let name = given(text)?;
         if name == "host" {
-            return Network::Host;
+            return Some(Network::Host);
         }
         let sound = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         // `container:…` would put k6 into the network of any container.
         if name.len() > 128 || !name.chars().all(sound) {
             self.wrong("K6_NETWORK", name, "host, bridge or the name of a network");
         }
-        Network::Named(name.to_owned())
+        Some(Network::Named(name.to_owned()))
+    }
+
+    fn limits(&mut self, written: &Written) -> Limits {
+        let default = Limits::default();
+        let mut limit = |name: &str, text: &Option<String>, default: u32, least: u32, most: u32| {
+            let wanted = format!("a whole number from {least} to {most}");
+            let value = self.parse(name, text, default, &wanted);
+            if !(least..=most).contains(&value) {
+                self.wrong(name, &value.to_string(), &wanted);
+            }
+            value
+        };
+        Limits {
+            memory_mib: limit("K6_MEMORY_MIB", &written.k6_memory_mib, default.memory_mib, 64, 65_536),
+            cpus: limit("K6_CPUS", &written.k6_cpus, default.cpus, 1, 64),
+            ..default
+        }
     }
 
     fn endpoint(&mut self, text: &Option<String>) -> Option<String> {
@@ -641,6 +663,10 @@ mod tests {
             "a b",
             "--k6-network",
             "container:x",
+            "--k6-memory-mib",
+            "63",
+            "--k6-cpus",
+            "many",
             "--docker-host",
             "ssh://x",
             "--log-format",
@@ -663,6 +689,8 @@ mod tests {
             "K6_ENGINE",
             "K6_IMAGE",
             "K6_NETWORK",
+            "K6_MEMORY_MIB",
+            "K6_CPUS",
             "DOCKER_HOST",
             "LOG_FORMAT",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -675,7 +703,7 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 16);
+        assert_eq!(mistakes.len(), 18);
         assert!(!mistakes.concat().contains("canary"));
         let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
@@ -715,8 +743,9 @@ mod tests {
         {
             assert_eq!(check(&["--k6-image", image], None).unwrap().1.docker.image, wanted);
         }
-        assert_eq!(check(&["--k6-network", "host"], None).unwrap().1.docker.network, Network::Host);
+        assert_eq!(check(&["--k6-network", "host"], None).unwrap().1.docker.network, Some(Network::Host));
         let named = check(&["--k6-network", "shop_default"], None).unwrap().1.docker.network;
-        assert_eq!(named, Network::Named("shop_default".to_owned()));
+        assert_eq!(named, Some(Network::Named("shop_default".to_owned())));
+        assert_eq!(check(&[], None).unwrap().1.docker.network, None);
     }
 }

@@ -316,11 +316,13 @@ impl Conduct {
         Launch {
             run: self.run.id,
             folder: self.shared.parts.ledger.folder(self.run.id),
+            scenario: self.run.scenario.clone(),
             scripts: Arc::from(scenarios.files()),
             script: scenarios
                 .script(&self.run.scenario)
                 .map(|script| script.path.clone())
                 .unwrap_or_default(),
+            target_name: target.name.clone(),
             target: target.url.clone(),
             secret: self.shared.parts.target_api_token.clone(),
             environment: environment
