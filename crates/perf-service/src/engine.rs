@@ -7,6 +7,7 @@
 pub mod containers;
 pub mod docker;
 pub mod exit_record;
+pub mod gated;
 pub mod local;
 
 use std::io;
@@ -104,6 +105,14 @@ pub enum EngineError {
     /// No Docker daemon answers.
     #[error("no Docker daemon answers at {0}: {1}; start it, set DOCKER_HOST, or use K6_ENGINE=local")]
     Daemon(String, String),
+    /// The docker-gate does not answer.
+    #[error(
+        "no docker-gate answers at {0}: {1}; start `perf-service docker-gate`, or set DOCKER_GATE to where it is"
+    )]
+    GateUnreachable(String, String),
+    /// The docker-gate refused.
+    #[error("the docker-gate refused: {0}")]
+    Gate(String),
     /// The image is not there and cannot be had.
     #[error(
         "the image {0} is not there and cannot be pulled: {1}; load it, set K6_IMAGE, or use K6_ENGINE=local"
@@ -139,6 +148,8 @@ impl EngineError {
             Self::K6Missing => "k6_missing",
             Self::K6Unusable(..) => "k6_unusable",
             Self::Daemon(..) => "docker_unreachable",
+            Self::GateUnreachable(..) => "gate_unreachable",
+            Self::Gate(_) => "gate",
             Self::Image(..) => "image",
             Self::None { .. } => "no_engine",
             Self::Docker(..) => "docker",

@@ -17,7 +17,9 @@ use url::Url;
 
 use crate::engine::EngineChoice;
 use crate::engine::docker::{DockerSettings, Limits, Network};
+use crate::engine::gated::GateSettings;
 use crate::engine::local::LocalSettings;
+use crate::gate::place::Place;
 use crate::ledger::Retention;
 use crate::scenarios;
 use crate::targets::{self, Target};
@@ -41,7 +43,8 @@ const MEGABYTE: u64 = 1_000_000;
     after_help = "Exit codes of run: 0 passed, 99 thresholds crossed, 3 inconclusive, 2 usage, 1 anything else.\n\
                   TARGET_API_TOKEN (environment only) is what k6 sends to targets that ask for a token.\n\
                   API_TOKEN (environment only) guards what starts and cancels runs; one is made where the\n\
-                  service listens beyond loopback and none is given."
+                  service listens beyond loopback and none is given. DOCKER_GATE_TOKEN (environment only) is\n\
+                  what a docker-gate on a port asks for."
 )]
 pub struct CommandLine {
     #[command(subcommand)]
@@ -59,6 +62,12 @@ enum CommandWritten {
     Run(RunWritten),
     /// List the scenarios
     Scenarios,
+    /// Hold Docker's socket for a perf-service that must not have it
+    DockerGate {
+        /// Ask the running gate whether it lives instead; exit code 0 or 1
+        #[arg(long)]
+        health: bool,
+    },
     /// Ask the running service whether it lives; exit code 0 or 1
     Health,
 }
@@ -155,6 +164,10 @@ struct Written {
     /// Redis, such as redis://127.0.0.1:6379 or rediss:// for TLS: perf-services that share it share their targets and show each other's runs [default: none]
     #[arg(long, env = "REDIS_URL", global = true, hide_env_values = true)]
     redis_url: Option<String>,
+    /// Where the docker-gate is, unix:///path or tcp://127.0.0.1:port; then Docker is reached through it alone
+    /// [default: none; DATA_DIR/docker-gate.sock for docker-gate itself]
+    #[arg(long, env = "DOCKER_GATE", global = true, hide_env_values = true)]
+    docker_gate: Option<String>,
     /// How log lines look: json or console [default: json; console for run]
     #[arg(long, env = "LOG_FORMAT", global = true, hide_env_values = true)]
     log_format: Option<String>,
@@ -174,6 +187,7 @@ struct Written {
 struct Surroundings {
     api_token: Option<String>,
     target_api_token: Option<String>,
+    docker_gate_token: Option<String>,
     path: Option<std::ffi::OsString>,
     home: Option<PathBuf>,
 }
@@ -187,6 +201,10 @@ pub enum Command {
     Run(RunRequest),
     /// List the scenarios.
     Scenarios,
+    /// Serve as docker-gate.
+    DockerGate,
+    /// Ask the docker-gate whether it lives.
+    GateHealth,
     /// Ask the running service whether it lives.
     Health,
 }
@@ -229,6 +247,10 @@ pub struct Settings {
     pub retention: Retention,
     /// What connects it with other perf-services; holds a password perhaps.
     pub redis_url: Option<SecretString>,
+    /// The docker-gate; `None` speaks to Docker directly.
+    pub gate: Option<GateSettings>,
+    /// A gate of these settings, where none is set.
+    default_gate: GateSettings,
     /// Telemetry.
     pub telemetry: TelemetrySettings,
 }
@@ -265,10 +287,17 @@ impl Settings {
         let surroundings = Surroundings {
             api_token: std::env::var("API_TOKEN").ok(),
             target_api_token: std::env::var("TARGET_API_TOKEN").ok(),
+            docker_gate_token: std::env::var("DOCKER_GATE_TOKEN").ok(),
             path: std::env::var_os("PATH"),
             home: std::env::var_os("HOME").map(PathBuf::from),
         };
         Self::check(line, surroundings)
+    }
+
+    /// The gate that these settings describe, for the gate itself.
+    #[must_use]
+    pub fn own_gate(&self) -> GateSettings {
+        self.gate.as_ref().unwrap_or(&self.default_gate).clone()
     }
 
     fn check(line: CommandLine, surroundings: Surroundings) -> Result<(Command, Self), SettingsError> {
@@ -285,7 +314,12 @@ impl Settings {
         let port = check.parse("HTTP_PORT", &written.http_port, PORT, "a port from 0 to 65535");
         let allowed_hosts = given(&written.allowed_hosts).unwrap_or_default().split(',').map(str::trim);
         let tls = check.tls(&written);
+        let default_place =
+            Place::Socket(Path::new(given(&written.data_dir).unwrap_or(DATA_DIR)).join("docker-gate.sock"));
+        let gate_token = check.token("DOCKER_GATE_TOKEN", surroundings.docker_gate_token);
         let settings = Self {
+            gate: check.gate(&written.docker_gate, gate_token.clone()),
+            default_gate: GateSettings { place: default_place, token: gate_token },
             listen: ListenSettings {
                 address,
                 port,
@@ -293,7 +327,7 @@ impl Settings {
                 allowed_hosts: allowed_hosts.filter(|host| !host.is_empty()).map(str::to_owned).collect(),
                 ..ListenSettings::default()
             },
-            api_token: check.token(surroundings.api_token),
+            api_token: check.token("API_TOKEN", surroundings.api_token),
             target_api_token: surroundings
                 .target_api_token
                 .filter(|token| !token.trim().is_empty())
@@ -445,6 +479,8 @@ impl Check {
         let run = match written {
             CommandWritten::Serve => return Command::Serve,
             CommandWritten::Scenarios => return Command::Scenarios,
+            CommandWritten::DockerGate { health: false } => return Command::DockerGate,
+            CommandWritten::DockerGate { health: true } => return Command::GateHealth,
             CommandWritten::Health => return Command::Health,
             CommandWritten::Run(run) => run,
         };
@@ -480,11 +516,11 @@ impl Check {
         })
     }
 
-    fn token(&mut self, token: Option<String>) -> Option<SecretString> {
+    fn token(&mut self, name: &str, token: Option<String>) -> Option<SecretString> {
         let token = token.filter(|token| !token.trim().is_empty())?;
         if token.len() < SHORTEST_TOKEN {
             self.mistakes.push(format!(
-                "API_TOKEN has fewer than {SHORTEST_TOKEN} characters: `openssl rand -hex 24` makes a good one"
+                "{name} has fewer than {SHORTEST_TOKEN} characters: `openssl rand -hex 24` makes a good one"
             ));
         }
         Some(token.into())
@@ -517,6 +553,22 @@ impl Check {
             self.wrong("DOCKER_HOST", text, "unix:///path/to/docker.sock or tcp://host:port");
         }
         Some(text.to_owned())
+    }
+
+    fn gate(&mut self, text: &Option<String>, token: Option<SecretString>) -> Option<GateSettings> {
+        let text = given(text)?;
+        let Some(place) = Place::parse(text) else {
+            self.wrong("DOCKER_GATE", text, "unix:///path/to/gate.sock or tcp://127.0.0.1:7005");
+            return None;
+        };
+        if matches!(place, Place::Loopback(_)) && token.is_none() {
+            // Every user of the machine reaches a port on loopback.
+            self.mistakes.push(
+                "DOCKER_GATE is a port and DOCKER_GATE_TOKEN is not set: `openssl rand -hex 24` makes a good one"
+                    .to_owned(),
+            );
+        }
+        Some(GateSettings { place, token })
     }
 
     fn image(&mut self, text: &Option<String>) -> String {
@@ -669,6 +721,8 @@ mod tests {
             "many",
             "--docker-host",
             "ssh://x",
+            "--docker-gate",
+            "tcp://0.0.0.0:7005",
             "--log-format",
             "xml",
             "--otel-exporter-otlp-endpoint",
@@ -692,6 +746,7 @@ mod tests {
             "K6_MEMORY_MIB",
             "K6_CPUS",
             "DOCKER_HOST",
+            "DOCKER_GATE",
             "LOG_FORMAT",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -703,7 +758,7 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 18);
+        assert_eq!(mistakes.len(), 19);
         assert!(!mistakes.concat().contains("canary"));
         let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
@@ -734,6 +789,23 @@ mod tests {
         }
         let settings = check(&["--redis-url", "redis://:canary@h:6379/2"], None).unwrap().1;
         assert!(settings.redis_url.is_some() && !format!("{settings:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_gate_on_a_port_has_a_token_and_one_of_its_own_a_default() {
+        let port = check(&["--docker-gate", "tcp://127.0.0.1:7005"], None).unwrap_err();
+        assert!(port.mistakes[0].contains("DOCKER_GATE_TOKEN is not set"), "{port}");
+        let socket = check(&["docker-gate", "--docker-gate", "unix:///run/gate"], None).unwrap();
+        assert_eq!(
+            (socket.0, socket.1.own_gate().place.to_string()),
+            (Command::DockerGate, "unix:///run/gate".into())
+        );
+        let (command, settings) = check(&["docker-gate", "--health", "--data-dir", "/srv"], None).unwrap();
+        assert_eq!(command, Command::GateHealth);
+        assert_eq!(
+            (settings.gate.is_none(), settings.own_gate().place.to_string().as_str()),
+            (true, "unix:///srv/docker-gate.sock")
+        );
     }
 
     #[test]

@@ -28,6 +28,15 @@ pub enum Ending {
     Kill,
 }
 
+/// What there is of a run's container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was made and never started.
+    Made,
+    /// It was started; it may have ended.
+    Started,
+}
+
 /// Which of a container's outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -88,6 +97,9 @@ pub trait Containers: Send + Sync {
     /// Removes a run's containers with all they hold, whatever state they are in; whether there
     /// were any.
     async fn remove(&self, run: Uuid) -> Result<bool, EngineError>;
+
+    /// What there is of a run's container, if anything.
+    async fn standing(&self, run: Uuid) -> Result<Option<Standing>, EngineError>;
 
     /// The runs that have a container in any state.
     async fn list(&self) -> Result<Vec<Uuid>, EngineError>;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::errors::Error;
-use bollard::models::ContainerSummary;
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, KillContainerOptionsBuilder,
     ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
@@ -27,7 +27,7 @@ use uuid::Uuid;
 use self::image::Image;
 use self::specification::Host;
 pub use self::specification::{Limits, Network};
-use super::containers::{Containers, Ending, Output};
+use super::containers::{Containers, Ending, Output, Standing};
 use super::{EngineError, Exit, K6, Launch, Say};
 
 /// The engine's name.
@@ -214,6 +214,16 @@ impl Containers for DockerDaemon {
         Ok(!left.is_empty())
     }
 
+    async fn standing(&self, run: Uuid) -> Result<Option<Standing>, EngineError> {
+        let docker = self.connect().await?;
+        let found = containers(&docker, labels(run)).await?;
+        // A container's name holds the run's id, so there is no second one.
+        Ok(found.first().map(|container| match container.state {
+            Some(ContainerSummaryStateEnum::CREATED) => Standing::Made,
+            _ => Standing::Started,
+        }))
+    }
+
     async fn list(&self) -> Result<Vec<Uuid>, EngineError> {
         let docker = self.connect().await?;
         let left = containers(&docker, vec![specification::ROLE.to_owned()]).await?;
@@ -224,10 +234,14 @@ impl Containers for DockerDaemon {
     }
 }
 
+/// A run's labels, as a filter has them.
+fn labels(run: Uuid) -> Vec<String> {
+    specification::labels(run).into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
 /// Ids of a run's containers in any state.
 async fn of_run(docker: &Docker, run: Uuid) -> Result<Vec<String>, EngineError> {
-    let labels = specification::labels(run).into_iter().map(|(name, value)| format!("{name}={value}"));
-    let found = containers(docker, labels.collect()).await?;
+    let found = containers(docker, labels(run)).await?;
     Ok(found.into_iter().filter_map(|container| container.id).collect())
 }
 

@@ -8,6 +8,7 @@
 mod command_line;
 #[cfg(feature = "integration")]
 mod docker;
+mod gate;
 mod k6;
 #[cfg(feature = "integration")]
 mod neighbours;
