@@ -331,6 +331,11 @@ async fn five_hundred_hostile_starts_start_nothing() {
         "runtime",
         "out",
         "address",
+        "ports",
+        "sysctls",
+        "ulimits",
+        "workdir",
+        "host",
     ] {
         for value in [json!("x"), json!(true), json!(["/:/host"]), json!({"a": "b"})] {
             hostile.push(with(key, value));

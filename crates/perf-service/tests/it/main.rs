@@ -9,6 +9,8 @@ mod command_line;
 #[cfg(feature = "integration")]
 mod docker;
 mod gate;
+#[cfg(feature = "integration")]
+mod gated_docker;
 mod k6;
 #[cfg(feature = "integration")]
 mod neighbours;
