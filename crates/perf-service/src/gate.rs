@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use common_models::Problem;
 use http_server::ApiToken;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::{Mutex, Semaphore};
@@ -26,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use self::bounds::Rules;
 use self::place::{Door, Reader, Writer};
 use self::protocol::{Answer, Ask, Frame, Kind, Request, Start};
+use self::refusal::Refusal;
 use crate::engine::EngineError;
 use crate::engine::containers::{Containers, Extent, Output, Stream};
 
@@ -106,7 +106,7 @@ impl Gate {
         };
         let answer = answer.unwrap_or_else(|problem| {
             tracing::warn!(code = problem.code, status = problem.status, "the gate refused a request");
-            Answer::Problem(Box::new(problem))
+            Answer::Problem(problem)
         });
         // A client that has gone needs no answer.
         let _ = tell(&writer, &answer).await;
@@ -118,7 +118,7 @@ impl Gate {
         reader: &mut Reader,
         writer: &Mutex<Writer>,
         stop: &CancellationToken,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<Answer, Refusal> {
         let ask = self.admit(request)?;
         let gone = stop.child_token();
         let work = self.answer(ask, writer, &gone);
@@ -133,7 +133,7 @@ impl Gate {
     }
 
     /// Who asks, and whether both speak the same protocol.
-    fn admit(&self, request: Request) -> Result<Ask, Problem> {
+    fn admit(&self, request: Request) -> Result<Ask, Refusal> {
         if let Some(token) = &self.token
             && !request.token.as_deref().is_some_and(|offered| token.matches(offered))
         {
@@ -150,7 +150,7 @@ impl Gate {
         ask: Ask,
         writer: &Mutex<Writer>,
         gone: &CancellationToken,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<Answer, Refusal> {
         let containers = &self.containers;
         let failed = |error: EngineError| refusal::failed(&error);
         match ask {
@@ -185,7 +185,7 @@ impl Gate {
             while let Some(what) = heard.recv().await {
                 let _ = tell(writer, &Answer::Said(what)).await;
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let k6 = tokio::select! {
             k6 = self.containers.prepare(&say, gone) => k6?,
@@ -195,7 +195,7 @@ impl Gate {
     }
 
     /// Goes to its end even when the client has gone: what was started is then found by its label.
-    async fn start(&self, start: &Start) -> Result<Answer, Problem> {
+    async fn start(&self, start: &Start) -> Result<Answer, Refusal> {
         let launch = self.rules.launch(start)?;
         let turn = self.starting.lock().await;
         let there = self.containers.list().await.map_err(|error| refusal::failed(&error))?;
@@ -229,7 +229,7 @@ async fn hang_up<R: AsyncRead + Unpin>(reader: &mut R, gone: &CancellationToken)
     // Whether a byte, the end or an error: the conversation is over.
     let _ = reader.read(&mut [0_u8; 1]).await;
     gone.cancel();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn tell<W: AsyncWrite + Unpin>(writer: &Mutex<W>, answer: &Answer) -> Result<(), EngineError> {

@@ -121,7 +121,7 @@ impl Rules {
     ///
     /// # Errors
     /// When it asks for anything that is not there or out of bounds.
-    pub fn launch(&self, start: &Start) -> Result<Launch, Problem> {
+    pub fn launch(&self, start: &Start) -> Result<Launch, Box<Problem>> {
         let script = self.scenarios.script(&start.scenario);
         let script = script.ok_or_else(|| refusal::unknown_scenario(&self.scenarios.names()))?;
         let target = self.targets.iter().find(|target| target.name == start.target).ok_or_else(|| {
