@@ -49,7 +49,8 @@ pub struct Gate {
     rules: Rules,
     containers: Arc<dyn Containers>,
     token: Option<ApiToken>,
-    /// One start at a time, so that they are counted right.
+    /// One start at a time, so that they are counted right; and nobody asks what there is in the
+    /// middle of one, whose client may be dead.
     starting: Mutex<()>,
 }
 
@@ -169,9 +170,18 @@ impl Gate {
             Ask::End { run, ending } => {
                 containers.end(run, ending.into()).await.map(|()| Answer::Done).map_err(failed)
             }
-            Ask::Remove { run } => containers.remove(run).await.map(Answer::Removed).map_err(failed),
-            Ask::Standing { run } => containers.standing(run).await.map(Answer::standing).map_err(failed),
-            Ask::List {} => containers.list().await.map(Answer::Runs).map_err(failed),
+            Ask::Remove { run } => {
+                let _turn = self.starting.lock().await;
+                containers.remove(run).await.map(Answer::Removed).map_err(failed)
+            }
+            Ask::Standing { run } => {
+                let _turn = self.starting.lock().await;
+                containers.standing(run).await.map(Answer::standing).map_err(failed)
+            }
+            Ask::List {} => {
+                let _turn = self.starting.lock().await;
+                containers.list().await.map(Answer::Runs).map_err(failed)
+            }
         }
     }
 

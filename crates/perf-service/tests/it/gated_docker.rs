@@ -132,6 +132,23 @@ async fn real_docker_gate_cancels_and_is_told_of_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn real_docker_gate_gives_a_run_back_to_the_service_after_the_one_that_was_killed() {
+    let docker = daemon().await;
+    let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
+    let gate = Gate::before(&host(), &shop.targets());
+    let service = Service::start(&mut gate.client(data.path())).await;
+    let id = service.start_run(&json!({ "scenario": "smoke", "durationSeconds": 6 })).await;
+    let folder = k6::busy_run(data.path());
+    service.process.signal(Signal::KILL);
+    service.process.end();
+    let next = Service::start(&mut gate.client(data.path())).await;
+    let ended = next.wait_until(&id, &["cancelled", "finished", "failed"]).await;
+    assert_eq!(ended["state"], "finished", "{ended}");
+    assert_eq!(requests(&folder), shop.requests());
+    assert!(containers(&docker, &id).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn real_docker_gate_says_what_is_missing() {
     let data = tempfile::tempdir().unwrap();
     // No gate.
