@@ -18,7 +18,7 @@ build: ## Build the three binaries
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
 
 env: ## Write random secrets to .env, which compose reads, unless there is one
-	@test -e .env || { (umask 077 && printf 'API_TOKEN=%s\n' "$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(24))')" >.env) && echo "wrote .env"; }
+	@test -e .env || { (umask 077 && printf 'API_TOKEN=%s\nDOCKER_GID=%s\n' "$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(24))')" "$$(stat -c %g /var/run/docker.sock 2>/dev/null || echo 0)" >.env) && echo "wrote .env"; }
 
 run-services: build ## Start both services (and the simulator unless an Ollama answers) as local processes
 	@$(PYTHON) .make/services.py start

@@ -18,9 +18,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::billing::bookstore::BookstorePrices;
 use crate::console;
-use crate::engine::Engines;
-use crate::engine::docker::DockerEngine;
+use crate::engine::containers::{ContainerEngine, Containers};
+use crate::engine::docker::DockerDaemon;
+use crate::engine::gated::{GateSettings, GatedContainers};
 use crate::engine::local::LocalEngine;
+use crate::engine::{EngineError, Engines};
+use crate::gate::Gate;
+use crate::gate::bounds::Rules;
 use crate::http::{self, Api};
 use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{Artifact, Ledger, LedgerError, Origin};
@@ -63,6 +67,12 @@ pub enum AppError {
     /// What was asked for could not be written.
     #[error("{0} cannot be written: {1}; give --out another path")]
     Out(PathBuf, #[source] std::io::Error),
+    /// The gate's place.
+    #[error("no gate can be opened at {0}: {1}; set DOCKER_GATE to another place")]
+    Gate(String, #[source] std::io::Error),
+    /// The gate does not answer.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 impl AppError {
@@ -78,6 +88,8 @@ impl AppError {
             Self::UnknownRun(_) => "unknown_run",
             Self::ManyRuns(_) => "many_runs",
             Self::Out(..) => "out",
+            Self::Gate(..) => "gate",
+            Self::Engine(error) => error.kind(),
         }
     }
 
@@ -99,9 +111,9 @@ impl AppError {
             | Self::Token(_)
             | Self::Neighbours(_)
             | Self::Runs(_)
-            | Self::Out(..) => {
-                ExitCode::FAILURE
-            }
+            | Self::Out(..)
+            | Self::Gate(..)
+            | Self::Engine(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -278,7 +290,7 @@ fn runs_on(
     Ok(Runs::new(RunsParts {
         ledger,
         engines: Engines {
-            docker: Arc::new(DockerEngine::new(settings.docker.clone())),
+            docker: Arc::new(ContainerEngine::new(containers(settings))),
             local: Arc::new(LocalEngine::new(settings.local.clone())),
         },
         engine: settings.engine,
@@ -297,6 +309,38 @@ fn runs_on(
         remote_write: settings.remote_write.clone(),
         prices: Arc::new(BookstorePrices),
     }))
+}
+
+/// Behind the gate where one is set; else the daemon itself.
+fn containers(settings: &Settings) -> Arc<dyn Containers> {
+    match &settings.gate {
+        Some(gate) => Arc::new(GatedContainers::new(gate.clone())),
+        None => Arc::new(DockerDaemon::new(settings.docker.clone())),
+    }
+}
+
+/// Serves as docker-gate until told to stop. Containers at work go on.
+///
+/// # Errors
+/// When its place cannot be used.
+pub async fn guard_docker(settings: &Settings, stop: CancellationToken) -> Result<(), AppError> {
+    let GateSettings { place, token } = settings.own_gate();
+    let door = place.open().await.map_err(|error| AppError::Gate(place.to_string(), error))?;
+    let place = door.place().unwrap_or(place);
+    let rules =
+        Rules::new(Scenarios::embedded(), settings.targets.clone(), settings.target_api_token.clone());
+    let daemon = Arc::new(DockerDaemon::new(settings.docker.clone()));
+    tracing::info!(%place, token = token.is_some(), "the gate is open");
+    Gate::new(rules, daemon, token.map(ApiToken::given)).serve(door, stop).await;
+    Ok(())
+}
+
+/// Asks the docker-gate whether it lives.
+///
+/// # Errors
+/// When it does not, or lets nobody in.
+pub async fn probe_gate(settings: &Settings) -> Result<(), AppError> {
+    Ok(GatedContainers::new(settings.own_gate()).hello().await?)
 }
 
 /// None on loopback unless one was given; elsewhere there is always one.

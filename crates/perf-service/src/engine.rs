@@ -4,8 +4,10 @@
 //! run's folder as `samples.ndjson` and k6's log as `k6.log`. Must not know Docker's API or how a
 //! process is killed.
 
+pub mod containers;
 pub mod docker;
 pub mod exit_record;
+pub mod gated;
 pub mod local;
 mod remote_write;
 
@@ -106,6 +108,14 @@ pub enum EngineError {
     /// No Docker daemon answers.
     #[error("no Docker daemon answers at {0}: {1}; start it, set DOCKER_HOST, or use K6_ENGINE=local")]
     Daemon(String, String),
+    /// The docker-gate does not answer.
+    #[error(
+        "no docker-gate answers at {0}: {1}; start `perf-service docker-gate`, or set DOCKER_GATE to where it is"
+    )]
+    GateUnreachable(String, String),
+    /// The docker-gate refused.
+    #[error("the docker-gate refused: {0}")]
+    Gate(String),
     /// The image is not there and cannot be had.
     #[error(
         "the image {0} is not there and cannot be pulled: {1}; load it, set K6_IMAGE, or use K6_ENGINE=local"
@@ -141,6 +151,8 @@ impl EngineError {
             Self::K6Missing => "k6_missing",
             Self::K6Unusable(..) => "k6_unusable",
             Self::Daemon(..) => "docker_unreachable",
+            Self::GateUnreachable(..) => "gate_unreachable",
+            Self::Gate(_) => "gate",
             Self::Image(..) => "image",
             Self::None { .. } => "no_engine",
             Self::Docker(..) => "docker",

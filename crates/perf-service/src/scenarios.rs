@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use common_models::Scenario;
 use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
 
 const FOLDER: &str = "scenarios/";
 const EXTENSION: &str = ".js";
@@ -134,6 +135,20 @@ pub fn seconds(text: &str) -> Option<u32> {
         rest = unit.as_str();
     }
     (!text.is_empty()).then_some(sum)
+}
+
+/// What tells these scripts from all others: SHA-256 over paths and texts, in hexadecimal digits.
+#[must_use]
+pub fn fingerprint(files: &[ScriptFile]) -> String {
+    let mut digest = Sha256::new();
+    for file in files {
+        // With lengths, so that no text can pass for another's path.
+        for part in [file.path.as_bytes(), &file.content] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn scenario_name(path: &str) -> Option<&str> {

@@ -16,8 +16,10 @@ use telemetry::{GenAiSettings, LogFormat, OtlpProtocol, TelemetrySettings};
 use url::Url;
 
 use crate::engine::EngineChoice;
-use crate::engine::docker::{DockerSettings, Network};
+use crate::engine::docker::{DockerSettings, Limits, Network};
+use crate::engine::gated::GateSettings;
 use crate::engine::local::LocalSettings;
+use crate::gate::place::Place;
 use crate::ledger::Retention;
 use crate::scenarios;
 use crate::targets::{self, Target};
@@ -45,7 +47,8 @@ const MEGABYTE: u64 = 1_000_000;
                   of list, report and scenarios: 0, 2 usage or no such run, 1 anything else.\n\
                   TARGET_API_TOKEN (environment only) is what k6 sends to targets that ask for a token.\n\
                   API_TOKEN (environment only) guards what starts and cancels runs; one is made where the\n\
-                  service listens beyond loopback and none is given."
+                  service listens beyond loopback and none is given. DOCKER_GATE_TOKEN (environment only) is\n\
+                  what a docker-gate on a port asks for."
 )]
 pub struct CommandLine {
     #[command(subcommand)]
@@ -67,6 +70,12 @@ enum CommandWritten {
     Report(ReportWritten),
     /// List the scenarios
     Scenarios,
+    /// Hold Docker's socket for a perf-service that must not have it
+    DockerGate {
+        /// Ask the running gate whether it lives instead; exit code 0 or 1
+        #[arg(long)]
+        health: bool,
+    },
     /// Ask the running service whether it lives; exit code 0 or 1
     Health,
 }
@@ -167,9 +176,15 @@ struct Written {
     /// k6's image [default: grafana/k6:1.1.0]
     #[arg(long, env = "K6_IMAGE", global = true, hide_env_values = true)]
     k6_image: Option<String>,
-    /// Network of k6's containers: host, or a name; then loopback is host.docker.internal [default: host on Linux, else bridge]
+    /// Network of k6's containers: host, or a name; then loopback is host.docker.internal [default: host where its loopback is this machine's, else bridge]
     #[arg(long, env = "K6_NETWORK", global = true, hide_env_values = true)]
     k6_network: Option<String>,
+    /// Memory of a k6 container in MiB, 64 to 65536 [default: 1024]
+    #[arg(long, env = "K6_MEMORY_MIB", global = true, hide_env_values = true)]
+    k6_memory_mib: Option<String>,
+    /// Processors of a k6 container, 1 to 64 [default: 2]
+    #[arg(long, env = "K6_CPUS", global = true, hide_env_values = true)]
+    k6_cpus: Option<String>,
     /// The Docker daemon [default: unix:///var/run/docker.sock, or that of the desktop]
     #[arg(long, env = "DOCKER_HOST", global = true, hide_env_values = true)]
     docker_host: Option<String>,
@@ -194,6 +209,10 @@ struct Written {
     /// Page of a trace in a trace UI, {traceId} in the id's place, such as http://127.0.0.1:16686/trace/{traceId}; reports link to it
     #[arg(long, env = "TRACE_UI_URL", global = true, hide_env_values = true)]
     trace_ui_url: Option<String>,
+    /// Where the docker-gate is, unix:///path or tcp://127.0.0.1:port; then Docker is reached through it alone
+    /// [default: none; DATA_DIR/docker-gate.sock for docker-gate itself]
+    #[arg(long, env = "DOCKER_GATE", global = true, hide_env_values = true)]
+    docker_gate: Option<String>,
     /// How log lines look: json or console [default: json; console for run]
     #[arg(long, env = "LOG_FORMAT", global = true, hide_env_values = true)]
     log_format: Option<String>,
@@ -213,6 +232,7 @@ struct Written {
 struct Surroundings {
     api_token: Option<String>,
     target_api_token: Option<String>,
+    docker_gate_token: Option<String>,
     path: Option<std::ffi::OsString>,
     home: Option<PathBuf>,
 }
@@ -230,6 +250,10 @@ pub enum Command {
     Report(ReportRequest),
     /// List the scenarios.
     Scenarios,
+    /// Serve as docker-gate.
+    DockerGate,
+    /// Ask the docker-gate whether it lives.
+    GateHealth,
     /// Ask the running service whether it lives.
     Health,
 }
@@ -298,6 +322,10 @@ pub struct Settings {
     pub remote_write: Option<Url>,
     /// Page of a trace, with `{traceId}` in the id's place.
     pub trace_ui_url: Option<String>,
+    /// The docker-gate; `None` speaks to Docker directly.
+    pub gate: Option<GateSettings>,
+    /// A gate of these settings, where none is set.
+    default_gate: GateSettings,
     /// Telemetry.
     pub telemetry: TelemetrySettings,
 }
@@ -334,10 +362,17 @@ impl Settings {
         let surroundings = Surroundings {
             api_token: std::env::var("API_TOKEN").ok(),
             target_api_token: std::env::var("TARGET_API_TOKEN").ok(),
+            docker_gate_token: std::env::var("DOCKER_GATE_TOKEN").ok(),
             path: std::env::var_os("PATH"),
             home: std::env::var_os("HOME").map(PathBuf::from),
         };
         Self::check(line, surroundings)
+    }
+
+    /// The gate that these settings describe, for the gate itself.
+    #[must_use]
+    pub fn own_gate(&self) -> GateSettings {
+        self.gate.as_ref().unwrap_or(&self.default_gate).clone()
     }
 
     fn check(line: CommandLine, surroundings: Surroundings) -> Result<(Command, Self), SettingsError> {
@@ -354,7 +389,12 @@ impl Settings {
         let port = check.parse("HTTP_PORT", &written.http_port, PORT, "a port from 0 to 65535");
         let allowed_hosts = given(&written.allowed_hosts).unwrap_or_default().split(',').map(str::trim);
         let tls = check.tls(&written);
+        let default_place =
+            Place::Socket(Path::new(given(&written.data_dir).unwrap_or(DATA_DIR)).join("docker-gate.sock"));
+        let gate_token = check.token("DOCKER_GATE_TOKEN", surroundings.docker_gate_token);
         let settings = Self {
+            gate: check.gate(&written.docker_gate, gate_token.clone()),
+            default_gate: GateSettings { place: default_place, token: gate_token },
             listen: ListenSettings {
                 address,
                 port,
@@ -362,7 +402,7 @@ impl Settings {
                 allowed_hosts: allowed_hosts.filter(|host| !host.is_empty()).map(str::to_owned).collect(),
                 ..ListenSettings::default()
             },
-            api_token: check.token(surroundings.api_token),
+            api_token: check.token("API_TOKEN", surroundings.api_token),
             target_api_token: surroundings
                 .target_api_token
                 .filter(|token| !token.trim().is_empty())
@@ -388,6 +428,7 @@ impl Settings {
                 home: surroundings.home,
                 image: check.image(&written.k6_image),
                 network: check.network(&written.k6_network),
+                limits: check.limits(&written),
             },
             runs_per_target: check.within("RUNS_PER_TARGET", &written.runs_per_target, 1, 1..=16),
             queue_per_target: check.within("QUEUE_PER_TARGET", &written.queue_per_target, 50, 1..=1_000),
@@ -515,6 +556,8 @@ impl Check {
         let run = match written {
             CommandWritten::Serve => return Command::Serve,
             CommandWritten::Scenarios => return Command::Scenarios,
+            CommandWritten::DockerGate { health: false } => return Command::DockerGate,
+            CommandWritten::DockerGate { health: true } => return Command::GateHealth,
             CommandWritten::Health => return Command::Health,
             CommandWritten::Run(run) => run,
             CommandWritten::List(list) => {
@@ -573,11 +616,11 @@ impl Check {
         })
     }
 
-    fn token(&mut self, token: Option<String>) -> Option<SecretString> {
+    fn token(&mut self, name: &str, token: Option<String>) -> Option<SecretString> {
         let token = token.filter(|token| !token.trim().is_empty())?;
         if token.len() < SHORTEST_TOKEN {
             self.mistakes.push(format!(
-                "API_TOKEN has fewer than {SHORTEST_TOKEN} characters: `openssl rand -hex 24` makes a good one"
+                "{name} has fewer than {SHORTEST_TOKEN} characters: `openssl rand -hex 24` makes a good one"
             ));
         }
         Some(token.into())
@@ -612,6 +655,22 @@ impl Check {
         Some(text.to_owned())
     }
 
+    fn gate(&mut self, text: &Option<String>, token: Option<SecretString>) -> Option<GateSettings> {
+        let text = given(text)?;
+        let Some(place) = Place::parse(text) else {
+            self.wrong("DOCKER_GATE", text, "unix:///path/to/gate.sock or tcp://127.0.0.1:7005");
+            return None;
+        };
+        if matches!(place, Place::Loopback(_)) && token.is_none() {
+            // Every user of the machine reaches a port on loopback.
+            self.mistakes.push(
+                "DOCKER_GATE is a port and DOCKER_GATE_TOKEN is not set: `openssl rand -hex 24` makes a good one"
+                    .to_owned(),
+            );
+        }
+        Some(GateSettings { place, token })
+    }
+
     fn image(&mut self, text: &Option<String>) -> String {
         let image = given(text).unwrap_or(K6_IMAGE);
         let sound = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
@@ -623,19 +682,34 @@ impl Check {
         if name.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
     }
 
-    fn network(&mut self, text: &Option<String>) -> Network {
-        // Elsewhere Docker runs in a virtual machine, whose loopback is not the host's.
-        let default = if cfg!(target_os = "linux") { "host" } else { "bridge" };
-        let name = given(text).unwrap_or(default);
+    fn network(&mut self, text: &Option<String>) -> Option<Network> {
+        let name = given(text)?;
         if name == "host" {
-            return Network::Host;
+            return Some(Network::Host);
         }
         let sound = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         // `container:…` would put k6 into the network of any container.
         if name.len() > 128 || !name.chars().all(sound) {
             self.wrong("K6_NETWORK", name, "host, bridge or the name of a network");
         }
-        Network::Named(name.to_owned())
+        Some(Network::Named(name.to_owned()))
+    }
+
+    fn limits(&mut self, written: &Written) -> Limits {
+        let default = Limits::default();
+        let mut limit = |name: &str, text: &Option<String>, default: u32, least: u32, most: u32| {
+            let wanted = format!("a whole number from {least} to {most}");
+            let value = self.parse(name, text, default, &wanted);
+            if !(least..=most).contains(&value) {
+                self.wrong(name, &value.to_string(), &wanted);
+            }
+            value
+        };
+        Limits {
+            memory_mib: limit("K6_MEMORY_MIB", &written.k6_memory_mib, default.memory_mib, 64, 65_536),
+            cpus: limit("K6_CPUS", &written.k6_cpus, default.cpus, 1, 64),
+            ..default
+        }
     }
 
     fn remote_write(&mut self, text: &Option<String>) -> Option<Url> {
@@ -790,12 +864,18 @@ mod tests {
             "a b",
             "--k6-network",
             "container:x",
+            "--k6-memory-mib",
+            "63",
+            "--k6-cpus",
+            "many",
             "--docker-host",
             "ssh://x",
             "--prometheus-remote-write-url",
             "http://user:canary@x/write",
             "--trace-ui-url",
             "http://{traceId}.evil.example/",
+            "--docker-gate",
+            "tcp://0.0.0.0:7005",
             "--log-format",
             "xml",
             "--otel-exporter-otlp-endpoint",
@@ -818,9 +898,12 @@ mod tests {
             "K6_ENGINE",
             "K6_IMAGE",
             "K6_NETWORK",
+            "K6_MEMORY_MIB",
+            "K6_CPUS",
             "DOCKER_HOST",
             "PROMETHEUS_REMOTE_WRITE_URL",
             "TRACE_UI_URL",
+            "DOCKER_GATE",
             "LOG_FORMAT",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -832,7 +915,7 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 20);
+        assert_eq!(mistakes.len(), 21);
         assert!(!mistakes.concat().contains("canary"));
         let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
@@ -884,14 +967,32 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_on_a_port_has_a_token_and_one_of_its_own_a_default() {
+        let port = check(&["--docker-gate", "tcp://127.0.0.1:7005"], None).unwrap_err();
+        assert!(port.mistakes[0].contains("DOCKER_GATE_TOKEN is not set"), "{port}");
+        let socket = check(&["docker-gate", "--docker-gate", "unix:///run/gate"], None).unwrap();
+        assert_eq!(
+            (socket.0, socket.1.own_gate().place.to_string()),
+            (Command::DockerGate, "unix:///run/gate".into())
+        );
+        let (command, settings) = check(&["docker-gate", "--health", "--data-dir", "/srv"], None).unwrap();
+        assert_eq!(command, Command::GateHealth);
+        assert_eq!(
+            (settings.gate.is_none(), settings.own_gate().place.to_string().as_str()),
+            (true, "unix:///srv/docker-gate.sock")
+        );
+    }
+
+    #[test]
     fn an_image_has_a_tag_and_a_network_a_kind() {
         for (image, wanted) in
             [("k6", "k6:latest"), ("host:5000/k6", "host:5000/k6:latest"), ("k6@sha256:00", "k6@sha256:00")]
         {
             assert_eq!(check(&["--k6-image", image], None).unwrap().1.docker.image, wanted);
         }
-        assert_eq!(check(&["--k6-network", "host"], None).unwrap().1.docker.network, Network::Host);
+        assert_eq!(check(&["--k6-network", "host"], None).unwrap().1.docker.network, Some(Network::Host));
         let named = check(&["--k6-network", "shop_default"], None).unwrap().1.docker.network;
-        assert_eq!(named, Network::Named("shop_default".to_owned()));
+        assert_eq!(named, Some(Network::Named("shop_default".to_owned())));
+        assert_eq!(check(&[], None).unwrap().1.docker.network, None);
     }
 }

@@ -3,11 +3,12 @@
 //! Owns the life of the container: image, start, output, end, removal. What the container may do is
 //! `docker/specification.rs`. Must not know runs or figures.
 
+mod image;
 mod output;
 mod specification;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,13 +20,15 @@ use bollard::query_parameters::{
 };
 use bollard::{Docker, body_full};
 use futures::StreamExt;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use self::specification::Network;
-use super::{Engine, EngineError, Exit, K6, Launch, Process, Say, exit_record};
+use self::image::Image;
+use self::specification::Host;
+pub use self::specification::{Limits, Network};
+use super::containers::{Containers, Ending, Output, Standing};
+use super::{EngineError, Exit, K6, Launch, Say};
 
 /// The engine's name.
 pub const NAME: &str = "docker";
@@ -49,18 +52,20 @@ pub struct DockerSettings {
     pub home: Option<PathBuf>,
     /// k6's image.
     pub image: String,
-    /// The containers' network.
-    pub network: Network,
+    /// The containers' network; `None` takes the host's own where its loopback is the host's.
+    pub network: Option<Network>,
+    /// What a container may use.
+    pub limits: Limits,
 }
 
-/// Starts k6 as a container.
+/// A Docker daemon, spoken to directly.
 #[derive(Clone, Debug)]
-pub struct DockerEngine {
+pub struct DockerDaemon {
     settings: DockerSettings,
 }
 
-impl DockerEngine {
-    /// An engine for the daemon and image of the settings.
+impl DockerDaemon {
+    /// The daemon and image of the settings.
     #[must_use]
     pub const fn new(settings: DockerSettings) -> Self {
         Self { settings }
@@ -122,110 +127,104 @@ impl DockerEngine {
         }
     }
 
-    /// What an image is, beside its name; `None` when it is not there.
-    async fn image_id(&self, docker: &Docker) -> Result<Option<String>, EngineError> {
-        match docker.inspect_image(&self.settings.image).await {
-            Ok(image) => Ok(Some(image.id.unwrap_or_default())),
+    /// The image as it is here; `None` when it is not.
+    async fn image(&self, docker: &Docker) -> Result<Option<Image>, EngineError> {
+        let name = &self.settings.image;
+        match docker.inspect_image(name).await {
+            Ok(found) => {
+                let id = found.id.unwrap_or_default();
+                Ok(Some(Image::of(name, &id, &found.repo_digests.unwrap_or_default())))
+            }
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(EngineError::Docker("inspect the image", chain(&error))),
         }
     }
-
-    async fn fill_and_start(&self, docker: &Docker, id: &str, launch: &Launch) -> Result<(), EngineError> {
-        let archive = specification::archive(&launch.scripts)
-            .map_err(|error| EngineError::Docker("take the scripts", error.to_string()))?;
-        let options = UploadToContainerOptionsBuilder::new().path(specification::SCRIPTS).build();
-        docker
-            .upload_to_container(id, Some(options), body_full(archive.into()))
-            .await
-            .map_err(|error| EngineError::Docker("take the scripts", chain(&error)))?;
-        docker
-            .start_container(id, None)
-            .await
-            .map_err(|error| EngineError::Docker("start the container", chain(&error)))
-    }
 }
 
 #[async_trait]
-impl Engine for DockerEngine {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
+impl Containers for DockerDaemon {
     async fn prepare(&self, say: Say<'_>, cancel: &CancellationToken) -> Result<K6, EngineError> {
         let docker = self.connect().await?;
         let image = &self.settings.image;
-        let id = match self.image_id(&docker).await? {
-            Some(id) => id,
+        let found = match self.image(&docker).await? {
+            Some(found) => found,
             None => {
                 self.pull(&docker, say, cancel).await?;
-                let id = self.image_id(&docker).await?;
-                id.ok_or_else(|| EngineError::Image(image.clone(), "it is still not there".to_owned()))?
+                let found = self.image(&docker).await?;
+                found.ok_or_else(|| EngineError::Image(image.clone(), "it is still not there".to_owned()))?
             }
         };
-        let short = id.strip_prefix("sha256:").and_then(|digits| digits.get(..12)).unwrap_or(&id);
+        let short = found.short();
         Ok(K6 {
             version: format!("{image} ({short})"),
             description: format!("the image {image} ({short}) of the Docker daemon at {}", self.host()),
         })
     }
 
-    async fn start(&self, launch: &Launch) -> Result<Box<dyn Process>, EngineError> {
-        // What an attempt before this one left would be taken for ours.
-        exit_record::remove(&launch.folder)?;
+    async fn start(&self, launch: &Launch) -> Result<(), EngineError> {
         let docker = self.connect().await?;
         let refused = |step: &'static str| move |error: Error| EngineError::Docker(step, chain(&error));
-        let processors = docker.info().await.map_err(refused("say what it has"))?.ncpu.unwrap_or(1);
-        let body = specification::container(launch, &self.settings.image, &self.settings.network, processors);
+        let host = Host::of(&docker.info().await.map_err(refused("say what it has"))?);
+        let image = self.image(&docker).await?.ok_or_else(|| {
+            EngineError::Image(self.settings.image.clone(), "it was removed just now".to_owned())
+        })?;
+        let body = specification::container(launch, &image.pinned, &self.settings, &host);
         let options =
             CreateContainerOptionsBuilder::new().name(&format!("bookstore-k6-{}", launch.run)).build();
         let created =
             docker.create_container(Some(options), body).await.map_err(refused("create the container"))?;
-        let files = match output::Files::create(&launch.folder).await {
-            Ok(files) => self.fill_and_start(&docker, &created.id, launch).await.map(|()| files),
-            Err(error) => Err(error),
-        };
-        match files {
-            Ok(files) => Ok(Box::new(DockerProcess::watching(docker, created.id, files, &launch.folder))),
-            Err(error) => {
-                remove(&docker, &created.id).await;
-                Err(error)
-            }
+        let started = fill_and_start(&docker, &created.id, launch).await;
+        if started.is_err() {
+            remove(&docker, &created.id).await;
         }
+        started
     }
 
-    async fn adopt(&self, run: Uuid, folder: &Path) -> Result<Option<Box<dyn Process>>, EngineError> {
+    async fn follow(&self, run: Uuid, output: &mut dyn Output) -> Result<Exit, EngineError> {
         let docker = self.connect().await?;
-        let mut left = of_run(&docker, run).await?;
-        if let Some(exit) = exit_record::read(folder)? {
-            // All that it wrote was taken before; at most it was not removed.
-            for id in left.iter().filter_map(|container| container.id.as_deref()) {
-                remove(&docker, id).await;
-            }
-            return Ok(Some(Box::new(Ended(exit))));
+        match of_run(&docker, run).await?.first() {
+            Some(id) => output::follow(&docker, id, output).await,
+            None => Err(EngineError::Lost("its container was removed by somebody else".to_owned())),
         }
-        // Its name holds the run's id, so there is no second one.
-        let Some(container) = left.pop() else { return Ok(None) };
-        let id = container.id.unwrap_or_default();
-        if container.state == Some(ContainerSummaryStateEnum::CREATED) {
-            remove(&docker, &id).await;
-            return Ok(None);
-        }
-        // The daemon keeps the whole output: it is taken again from its beginning.
-        let files = output::Files::create(folder).await?;
-        Ok(Some(Box::new(DockerProcess::watching(docker, id, files, folder))))
     }
 
-    async fn reap(&self, run: Uuid, _folder: &Path) -> Result<bool, EngineError> {
+    async fn end(&self, run: Uuid, ending: Ending) -> Result<(), EngineError> {
+        let docker = self.connect().await?;
+        let signal = match ending {
+            Ending::Interrupt => "SIGINT",
+            Ending::Kill => "SIGKILL",
+        };
+        for id in of_run(&docker, run).await? {
+            let options = KillContainerOptionsBuilder::new().signal(signal).build();
+            match docker.kill_container(&id, Some(options)).await {
+                // 409: it has ended by itself just now.
+                Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
+                Err(error) => return Err(EngineError::Docker("signal the container", chain(&error))),
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, run: Uuid) -> Result<bool, EngineError> {
         let docker = self.connect().await?;
         let left = of_run(&docker, run).await?;
-        for id in left.iter().filter_map(|container| container.id.as_deref()) {
+        for id in &left {
             remove(&docker, id).await;
         }
         Ok(!left.is_empty())
     }
 
-    async fn left(&self) -> Result<Vec<Uuid>, EngineError> {
+    async fn standing(&self, run: Uuid) -> Result<Option<Standing>, EngineError> {
+        let docker = self.connect().await?;
+        let found = containers(&docker, labels(run)).await?;
+        // A container's name holds the run's id, so there is no second one.
+        Ok(found.first().map(|container| match container.state {
+            Some(ContainerSummaryStateEnum::CREATED) => Standing::Made,
+            _ => Standing::Started,
+        }))
+    }
+
+    async fn list(&self) -> Result<Vec<Uuid>, EngineError> {
         let docker = self.connect().await?;
         let left = containers(&docker, vec![specification::ROLE.to_owned()]).await?;
         let runs = left
@@ -235,10 +234,15 @@ impl Engine for DockerEngine {
     }
 }
 
-/// The containers of a run, in any state.
-async fn of_run(docker: &Docker, run: Uuid) -> Result<Vec<ContainerSummary>, EngineError> {
-    let labels = specification::labels(run).into_iter().map(|(name, value)| format!("{name}={value}"));
-    containers(docker, labels.collect()).await
+/// A run's labels, as a filter has them.
+fn labels(run: Uuid) -> Vec<String> {
+    specification::labels(run).into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// Ids of a run's containers in any state.
+async fn of_run(docker: &Docker, run: Uuid) -> Result<Vec<String>, EngineError> {
+    let found = containers(docker, labels(run)).await?;
+    Ok(found.into_iter().filter_map(|container| container.id).collect())
 }
 
 /// Containers in any state that have all of these labels.
@@ -249,74 +253,19 @@ async fn containers(docker: &Docker, labels: Vec<String>) -> Result<Vec<Containe
     listed.map_err(|error| EngineError::Docker("list containers", chain(&error)))
 }
 
-/// A container.
-struct DockerProcess {
-    docker: Docker,
-    id: String,
-    /// The run's folder.
-    folder: PathBuf,
-    /// The one task that copies its output and waits for its end.
-    watch: JoinSet<Result<Exit, EngineError>>,
-}
-
-impl DockerProcess {
-    fn watching(docker: Docker, id: String, files: output::Files, folder: &Path) -> Self {
-        let mut watch = JoinSet::new();
-        watch.spawn(output::watch(docker.clone(), id.clone(), files));
-        Self { docker, id, folder: folder.to_owned(), watch }
-    }
-
-    async fn signal(&self, signal: &str) {
-        let options = KillContainerOptionsBuilder::new().signal(signal).build();
-        match self.docker.kill_container(&self.id, Some(options)).await {
-            // 409: it has ended by itself just now.
-            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), signal, "the container could not be signalled");
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl Process for DockerProcess {
-    async fn ended(&mut self) -> Result<Exit, EngineError> {
-        let exit = match self.watch.join_next().await {
-            Some(Ok(exit)) => exit,
-            Some(Err(error)) => Err(EngineError::Lost(error.to_string())),
-            None => Err(EngineError::Lost("its end was told before".to_owned())),
-        };
-        if let Ok(exit) = &exit
-            && let Err(error) = exit_record::write(&self.folder, *exit)
-        {
-            // It matters only to whoever takes over from us in the next moment.
-            tracing::warn!(%error, kind = error.kind(), "how k6 ended could not be written down");
-        }
-        remove(&self.docker, &self.id).await;
-        exit
-    }
-
-    async fn interrupt(&mut self) {
-        self.signal("SIGINT").await;
-    }
-
-    async fn kill(&mut self) {
-        self.signal("SIGKILL").await;
-    }
-}
-
-/// A container that ended and was removed.
-struct Ended(Exit);
-
-#[async_trait]
-impl Process for Ended {
-    async fn ended(&mut self) -> Result<Exit, EngineError> {
-        Ok(self.0)
-    }
-
-    async fn interrupt(&mut self) {}
-
-    async fn kill(&mut self) {}
+/// Copies the scripts into a container and starts it.
+async fn fill_and_start(docker: &Docker, id: &str, launch: &Launch) -> Result<(), EngineError> {
+    let archive = specification::archive(&launch.scripts)
+        .map_err(|error| EngineError::Docker("take the scripts", error.to_string()))?;
+    let options = UploadToContainerOptionsBuilder::new().path(specification::SCRIPTS).build();
+    docker
+        .upload_to_container(id, Some(options), body_full(archive.into()))
+        .await
+        .map_err(|error| EngineError::Docker("take the scripts", chain(&error)))?;
+    docker
+        .start_container(id, None)
+        .await
+        .map_err(|error| EngineError::Docker("start the container", chain(&error)))
 }
 
 /// Removes a container and its volume, whatever state it is in.

@@ -5,6 +5,7 @@
 //! and its exit would then be told to nobody. Finding such a k6 again is `local/left_behind.rs`.
 //! Must not know runs or figures.
 
+mod crash;
 mod left_behind;
 
 use std::ffi::OsString;
@@ -42,9 +43,15 @@ const SCRIPTS: &str = "scripts";
 const PROCESS: &str = "process.json";
 /// What runs around k6, in the run's folder. It says first which process it is, so that there is no
 /// k6 that could not be found again; signals to the group are k6's to answer; its own words (that
-/// k6 was killed, say) are not k6's log.
+/// k6 was killed, say) are not k6's log. Its limits are k6's: no core file, which would hold the
+/// target's token; 64 GiB a file (an hour of samples is a few); 4 GiB of data, so that a script
+/// that eats its memory ends before the machine does, where the system counts that. A limit that
+/// cannot be set is left: a stricter one of the user's may be in force.
 const AROUND: &str = r#"exec 3>&2 2>/dev/null
 echo "{\"pid\":$$}" > process.json
+ulimit -c 0
+(ulimit -f 134217728) && ulimit -f 134217728
+(ulimit -d 4194304) && ulimit -d 4194304
 trap : HUP INT TERM
 "$@" 2>&3 3>&-
 code=$?
@@ -208,7 +215,8 @@ impl Process for LocalProcess {
         }
         // Copies of what the binary carries; nobody misses them.
         let _ = fs::remove_dir_all(&self.scripts);
-        Ok(exit(status))
+        let folder = self.scripts.parent().unwrap_or(&self.scripts);
+        Ok(crash::seen_in_log(exit(status), folder))
     }
 
     async fn interrupt(&mut self) {

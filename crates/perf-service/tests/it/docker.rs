@@ -24,16 +24,16 @@ fn given(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-fn host() -> String {
+pub fn host() -> String {
     given("DOCKER_HOST").unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
 }
 
-fn image() -> String {
+pub fn image() -> String {
     given("K6_IMAGE").unwrap_or_else(|| "grafana/k6:1.1.0".to_owned())
 }
 
 /// The daemon; without one these tests fail.
-async fn daemon() -> Docker {
+pub async fn daemon() -> Docker {
     let docker = Docker::connect_with_host(&host());
     let docker =
         docker.unwrap_or_else(|error| panic!("{}: {error}; start Docker or set DOCKER_HOST", host()));
@@ -62,7 +62,7 @@ fn run_id(folder: &Path) -> String {
 }
 
 /// The containers of a run, in any state.
-async fn containers(docker: &Docker, run: &str) -> Vec<ContainerSummary> {
+pub async fn containers(docker: &Docker, run: &str) -> Vec<ContainerSummary> {
     let filters = HashMap::from([("label", vec![format!("bookstore.run={run}")])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     docker.list_containers(Some(options)).await.unwrap()

@@ -16,6 +16,9 @@ mod counts;
 mod docker;
 mod events;
 mod hostile_starts;
+mod gate;
+#[cfg(feature = "integration")]
+mod gated_docker;
 mod k6;
 #[cfg(feature = "integration")]
 mod neighbours;

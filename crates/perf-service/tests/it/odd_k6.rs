@@ -76,6 +76,20 @@ fn what_k6_says_last_is_told() {
 }
 
 #[test]
+fn a_local_k6_has_limits() {
+    let data = tempfile::tempdir().unwrap();
+    let (_, out, _) =
+        run_with(data.path(), "echo \"core $(ulimit -c) file $(ulimit -f) data $(ulimit -d)\" >&2; exit 2");
+    assert!(out.contains("core 0 file "), "{out}");
+    if cfg!(target_os = "linux") {
+        // Stricter ones of this user's are in force in place of ours.
+        assert!(!out.contains("unlimited"), "{out}");
+    }
+    let (code, out, _) = run_with(data.path(), "echo 'fatal error: runtime: out of memory' >&2; exit 2");
+    assert!(code == 1 && out.contains("BROKEN: k6 ran out of memory"), "{out}");
+}
+
+#[test]
 fn a_k6_that_does_not_stop_is_killed_with_its_children() {
     let data = tempfile::tempdir().unwrap();
     let does = format!("trap '' INT TERM; echo '{REQUEST}'; while :; do /bin/sleep 1; done");

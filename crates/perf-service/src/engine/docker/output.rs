@@ -1,9 +1,8 @@
-//! A container's output, copied into the run's folder, and its end.
+//! A container's output, handed over until its end.
 //!
 //! Owns following the log streams over interruptions: the daemon keeps the whole output, so a
-//! broken stream is asked for again and what is known already skipped.
+//! broken stream is asked for again and what was taken already skipped.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -12,88 +11,27 @@ use bollard::errors::Error;
 use bollard::query_parameters::{InspectContainerOptions, LogsOptionsBuilder};
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
 use super::chain;
+use crate::engine::containers::{Extent, Output, Stream};
 use crate::engine::{EngineError, Exit};
-use crate::ledger::Artifact;
 
 /// Pause before the daemon is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Failures in a row after which a daemon counts as gone: half a minute.
 const MOST_FAILURES: u32 = 150;
-/// Pieces of output written at once.
+/// Pieces of output taken at once.
 const BATCH: usize = 1024;
 
-/// A file that grows with a stream, which may begin anew.
-struct Copy {
-    path: PathBuf,
-    file: File,
-    written: u64,
-    /// How far the stream is, counted anew each time it begins.
-    seen: u64,
-}
-
-impl Copy {
-    async fn create(path: PathBuf) -> Result<Self, EngineError> {
-        match File::create(&path).await {
-            Ok(file) => Ok(Self { path, file, written: 0, seen: 0 }),
-            Err(error) => Err(EngineError::File(path, error)),
-        }
-    }
-
-    async fn push(&mut self, piece: &Bytes) -> Result<(), EngineError> {
-        let known = self.written.saturating_sub(self.seen);
-        self.seen += piece.len() as u64;
-        let new = usize::try_from(known).ok().and_then(|known| piece.get(known..)).unwrap_or_default();
-        if new.is_empty() {
-            return Ok(());
-        }
-        self.file.write_all(new).await.map_err(|error| EngineError::File(self.path.clone(), error))?;
-        self.written += new.len() as u64;
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), EngineError> {
-        self.file.flush().await.map_err(|error| EngineError::File(self.path.clone(), error))
-    }
-}
-
-/// The files that the output goes to.
-pub(super) struct Files {
-    samples: Copy,
-    log: Copy,
-}
-
-impl Files {
-    /// Makes them, empty.
-    pub(super) async fn create(folder: &Path) -> Result<Self, EngineError> {
-        Ok(Self {
-            samples: Copy::create(folder.join(Artifact::Samples.file_name())).await?,
-            log: Copy::create(folder.join(Artifact::Log.file_name())).await?,
-        })
-    }
-
-    async fn push(&mut self, output: LogOutput) -> Result<(), EngineError> {
-        match output {
-            LogOutput::StdErr { message } => self.log.push(&message).await,
-            LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
-                self.samples.push(&message).await
-            }
-        }
-    }
-}
-
-/// Copies a container's output until it has ended, and says how it ended.
-pub(super) async fn watch(docker: Docker, id: String, mut files: Files) -> Result<Exit, EngineError> {
+/// Hands over a container's output until it has ended, and says how it ended.
+pub(super) async fn follow(docker: &Docker, id: &str, output: &mut dyn Output) -> Result<Exit, EngineError> {
     let mut failures = 0;
     loop {
         // The stream ends when the container does; or when something broke on the way, and then
         // there may be more.
-        let whole = copy_once(&docker, &id, &mut files).await?;
-        match docker.inspect_container(&id, None::<InspectContainerOptions>).await {
+        let whole = copy_once(docker, id, output).await?;
+        match docker.inspect_container(id, None::<InspectContainerOptions>).await {
             Ok(container) => {
                 failures = if whole { 0 } else { failures + 1 };
                 let state = container.state.unwrap_or_default();
@@ -115,27 +53,41 @@ pub(super) async fn watch(docker: Docker, id: String, mut files: Files) -> Resul
     }
 }
 
-/// Copies what there is; whether the stream came to its own end.
-async fn copy_once(docker: &Docker, id: &str, files: &mut Files) -> Result<bool, EngineError> {
+/// Hands over what there is; whether the stream came to its own end.
+async fn copy_once(docker: &Docker, id: &str, output: &mut dyn Output) -> Result<bool, EngineError> {
     let mut whole = true;
-    files.samples.seen = 0;
-    files.log.seen = 0;
+    let mut seen = Extent::default();
     let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
-    let mut output = docker.logs(id, Some(options)).ready_chunks(BATCH);
-    while let Some(batch) = output.next().await {
+    let mut pieces = docker.logs(id, Some(options)).ready_chunks(BATCH);
+    while let Some(batch) = pieces.next().await {
         for piece in batch {
             match piece {
-                Ok(piece) => files.push(piece).await?,
+                Ok(piece) => push(output, &mut seen, piece).await?,
                 Err(error) => {
                     whole = false;
                     tracing::debug!(error = %chain(&error), "a log stream broke");
                 }
             }
         }
-        files.samples.flush().await?;
-        files.log.flush().await?;
+        output.flush().await?;
     }
     Ok(whole)
+}
+
+/// Hands over what is new of a piece; `seen` says where in the streams it stands.
+async fn push(output: &mut dyn Output, seen: &mut Extent, piece: LogOutput) -> Result<(), EngineError> {
+    let (stream, piece): (Stream, Bytes) = match piece {
+        LogOutput::StdErr { message } => (Stream::Log, message),
+        LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
+            (Stream::Samples, message)
+        }
+    };
+    let known = output.taken().of(stream).saturating_sub(*seen.of(stream));
+    *seen.of(stream) += piece.len() as u64;
+    match usize::try_from(known) {
+        Ok(known) if known < piece.len() => output.take(stream, piece.slice(known..)).await,
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// A shell's convention, which Docker keeps: 128 and the signal.
@@ -150,26 +102,51 @@ fn exit(code: i64, out_of_memory: bool) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use bollard::container::LogOutput;
     use bytes::Bytes;
 
-    use super::{Copy, exit};
-    use crate::engine::Exit;
+    use super::{exit, push};
+    use crate::engine::containers::{Extent, Output, Stream};
+    use crate::engine::{EngineError, Exit};
+
+    #[derive(Default)]
+    struct Kept {
+        extent: Extent,
+        text: String,
+    }
+
+    #[async_trait]
+    impl Output for Kept {
+        fn taken(&self) -> Extent {
+            self.extent
+        }
+        async fn take(&mut self, stream: Stream, piece: Bytes) -> Result<(), EngineError> {
+            *self.extent.of(stream) += piece.len() as u64;
+            self.text.push_str(std::str::from_utf8(&piece).unwrap());
+            Ok(())
+        }
+        async fn flush(&mut self) -> Result<(), EngineError> {
+            Ok(())
+        }
+    }
 
     #[tokio::test]
-    async fn a_stream_that_begins_anew_is_not_written_twice() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("samples");
-        let mut copy = Copy::create(path.clone()).await.unwrap();
-        for piece in ["first ", "sec"] {
-            copy.push(&Bytes::from(piece)).await.unwrap();
-        }
+    async fn a_stream_that_begins_anew_is_not_handed_over_twice() {
+        let mut kept = Kept::default();
         // Cut differently the second time.
-        copy.seen = 0;
-        for piece in ["fi", "rst s", "econd", "", " third"] {
-            copy.push(&Bytes::from(piece)).await.unwrap();
+        for pieces in [&["first ", "sec"][..], &["fi", "rst s", "econd", "", " third"]] {
+            let mut seen = Extent::default();
+            for piece in pieces {
+                push(&mut kept, &mut seen, LogOutput::StdOut { message: Bytes::from(*piece) }).await.unwrap();
+            }
         }
-        copy.flush().await.unwrap();
-        assert_eq!(std::fs::read_to_string(path).unwrap(), "first second third");
+        assert_eq!(kept.text, "first second third");
+        assert_eq!(kept.extent, Extent { samples: 18, log: 0 });
+        push(&mut kept, &mut Extent::default(), LogOutput::StdErr { message: Bytes::from("!") })
+            .await
+            .unwrap();
+        assert_eq!((kept.text.as_str(), kept.extent.log), ("first second third!", 1));
     }
 
     #[test]

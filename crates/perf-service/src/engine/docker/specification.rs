@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::io;
 
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
-use url::{Host, Url};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, SystemInfo};
+use url::Url;
 use uuid::Uuid;
 
+use super::DockerSettings;
 use crate::engine::{Launch, arguments, environment, remote_write};
 use crate::scenarios::ScriptFile;
 
@@ -25,10 +26,26 @@ const USER: &str = "12345:12345";
 /// How a container reaches its host where it is not in the host's network.
 const HOST_NAME: &str = "host.docker.internal";
 
-const MEMORY_BYTES: i64 = 1 << 30;
-const CPUS: i64 = 2;
 const NANO: i64 = 1_000_000_000;
-const PROCESSES: i64 = 256;
+const MEGABYTE: i64 = 1 << 20;
+
+/// What a container may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Processors; fewer where the host has fewer.
+    pub cpus: u32,
+    /// Processes and threads.
+    pub processes: u32,
+}
+
+impl Default for Limits {
+    /// The scenarios here need a fraction of it.
+    fn default() -> Self {
+        Self { memory_mib: 1024, cpus: 2, processes: 256 }
+    }
+}
 
 /// Which network the container is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,18 +56,46 @@ pub enum Network {
     Named(String),
 }
 
-/// The container for a launch, on a host with so many processors.
+/// What a container's specification depends on of the machine that the daemon runs on.
+pub(super) struct Host {
+    processors: i64,
+    /// Whether a container in the host's network shares the loopback of the user's machine.
+    shares_loopback: bool,
+}
+
+impl Host {
+    /// The host, as its daemon describes it.
+    pub(super) fn of(info: &SystemInfo) -> Self {
+        // Desktop products run the daemon in a virtual machine, also on Linux. The daemon says so
+        // in `OperatingSystem` (https://docs.docker.com/reference/api/engine/version/v1.43/#tag/System/operation/SystemInfo).
+        let virtual_machine =
+            info.operating_system.as_deref().is_some_and(|name| name.contains("Docker Desktop"));
+        Self {
+            processors: info.ncpu.unwrap_or(1),
+            shares_loopback: cfg!(target_os = "linux") && !virtual_machine,
+        }
+    }
+
+    const fn network(&self) -> Option<&'static str> {
+        if self.shares_loopback { None } else { Some("bridge") }
+    }
+}
+
+/// The container for a launch with this image.
 pub(super) fn container(
     launch: &Launch,
     image: &str,
-    network: &Network,
-    processors: i64,
+    settings: &DockerSettings,
+    host: &Host,
 ) -> ContainerCreateBody {
-    let (mode, extra_hosts, target) = match network {
+    let limits = settings.limits;
+    let memory = i64::from(limits.memory_mib) * MEGABYTE;
+    let fitting = host.network().map_or(Network::Host, |name| Network::Named(name.to_owned()));
+    let (mode, extra_hosts, target) = match settings.network.as_ref().unwrap_or(&fitting) {
         Network::Host => ("host".to_owned(), None, launch.target.clone()),
         Network::Named(name) => {
             let gateway = format!("{HOST_NAME}:host-gateway");
-            (name.clone(), Some(vec![gateway]), seen_from_container(&launch.target))
+            (name.to_owned(), Some(vec![gateway]), seen_from_container(&launch.target))
         }
     };
     let mut variables: Vec<String> =
@@ -78,11 +123,11 @@ pub(super) fn container(
             cap_drop: Some(vec!["ALL".to_owned()]),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             privileged: Some(false),
-            pids_limit: Some(PROCESSES),
-            memory: Some(MEMORY_BYTES),
+            pids_limit: Some(i64::from(limits.processes)),
+            memory: Some(memory),
             // The same again: no swap, which would only make a starved k6 slow instead of dead.
-            memory_swap: Some(MEMORY_BYTES),
-            nano_cpus: Some(CPUS.min(processors.max(1)) * NANO),
+            memory_swap: Some(memory),
+            nano_cpus: Some(i64::from(limits.cpus).min(host.processors.max(1)) * NANO),
             log_config: Some(HostConfigLogConfig { typ: Some("json-file".to_owned()), config: None }),
             ..HostConfig::default()
         }),
@@ -98,9 +143,9 @@ pub(super) fn labels(run: Uuid) -> HashMap<String, String> {
 
 fn seen_from_container(target: &Url) -> Url {
     let loopback = match target.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
     let mut seen = target.clone();
@@ -132,8 +177,9 @@ mod tests {
     use url::Url;
     use uuid::Uuid;
 
-    use super::{Network, archive, container};
+    use super::{Host, Limits, Network, archive, container};
     use crate::engine::Launch;
+    use crate::engine::docker::DockerSettings;
     use crate::scenarios::Scenarios;
 
     fn launch(target: &str) -> Launch {
@@ -151,10 +197,17 @@ mod tests {
         }
     }
 
+    fn settings(network: Option<Network>) -> DockerSettings {
+        let limits = Limits::default();
+        DockerSettings { host: None, home: None, image: "k6:1".to_owned(), network, limits }
+    }
+
+    const LINUX: Host = Host { processors: 8, shares_loopback: true };
+
     #[test]
     fn the_container_may_do_nothing_but_send_load() {
         let launch = launch("http://127.0.0.1:7002");
-        let body = container(&launch, "grafana/k6:1.1.0", &Network::Host, 8);
+        let body = container(&launch, "sha256:00", &settings(None), &LINUX);
         let host = body.host_config.clone().unwrap();
         assert_eq!(host.readonly_rootfs, Some(true));
         assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_owned()][..]));
@@ -162,6 +215,7 @@ mod tests {
         assert_eq!((host.nano_cpus, host.pids_limit), (Some(2_000_000_000), Some(256)));
         assert!(host.memory.is_some() && host.memory == host.memory_swap);
         assert_eq!((host.binds, host.mounts, host.cap_add, host.devices), (None, None, None, None));
+        assert_eq!((body.image.as_deref(), host.network_mode.as_deref()), (Some("sha256:00"), Some("host")));
         assert_eq!(body.user.as_deref(), Some("12345:12345"));
         assert_eq!(body.labels.as_ref().unwrap()["bookstore.run"], launch.run.to_string());
         assert!(!format!("{body:?}").contains("/srv/data"), "a path of the host");
@@ -171,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_small_host_gives_what_it_has() {
-        let body = container(&launch("http://x"), "i", &Network::Host, 1);
+        let body = container(&launch("http://x"), "i", &settings(None), &Host { processors: 1, ..LINUX });
         assert_eq!(body.host_config.unwrap().nano_cpus, Some(1_000_000_000));
     }
 
@@ -184,10 +238,15 @@ mod tests {
             ("https://[::1]:7001", "BASE_URL=https://host.docker.internal:7001"),
             ("http://bookstore-api:7002", "BASE_URL=http://bookstore-api:7002"),
         ] {
-            let body = container(&launch(target), "i", &bridge, 4);
+            let body = container(&launch(target), "i", &settings(Some(bridge.clone())), &LINUX);
             assert!(body.env.unwrap().iter().any(|variable| variable == wanted), "{target}");
             assert!(body.host_config.unwrap().extra_hosts.is_some());
         }
+        // Where nobody chose and the host's network would be that of a virtual machine.
+        let desktop = Host { processors: 4, shares_loopback: false };
+        let body = container(&launch("http://127.0.0.1:7002"), "i", &settings(None), &desktop);
+        assert_eq!(body.host_config.unwrap().network_mode.as_deref(), Some("bridge"));
+        assert!(body.env.unwrap().contains(&"BASE_URL=http://host.docker.internal:7002".to_owned()));
     }
 
     #[test]

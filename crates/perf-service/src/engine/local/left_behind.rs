@@ -88,7 +88,7 @@ impl Process for LeftBehind {
             if exit.is_some() || !alive {
                 self.end().await?;
                 let _ = fs::remove_dir_all(self.folder.join(SCRIPTS));
-                return Ok(exit.unwrap_or(Exit::Unseen));
+                return Ok(super::crash::seen_in_log(exit.unwrap_or(Exit::Unseen), &self.folder));
             }
             sleep(PAUSE).await;
         }
