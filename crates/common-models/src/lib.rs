@@ -6,6 +6,7 @@
 
 pub mod author;
 pub mod book;
+pub mod comparison;
 pub mod import;
 pub mod llm_providers;
 pub mod llm_usage;
@@ -16,6 +17,10 @@ pub mod summary;
 
 pub use author::{Author, AuthorRef, PatchAuthor, WriteAuthor};
 pub use book::{Book, PatchBook, PatchPrice, Price, WriteBook};
+pub use comparison::{
+    ComparedMetric, ComparedPair, Comparison, ComparisonPlan, ComparisonState, MetricComparison,
+    StartComparison, Verdict,
+};
 pub use import::{ImportFailure, ImportJob, ImportReport, ImportRow, ImportState, RowOutcome};
 pub use llm_providers::{
     Estimate, Experiment, ExperimentArm, Experiments, LlmBreaker, LlmLastError, LlmPrice, LlmProbe,

@@ -6,8 +6,13 @@
 //! however far single values lie out (a randomization test: Fisher, The Design of Experiments, section 21;
 //! Lehmann, Nonparametrics, section 3.2).
 
+use std::sync::OnceLock;
+
 /// Most pairs that are looked at: the distribution has n(n+1)/2 steps.
-pub const MOST_PAIRS: usize = 400;
+pub const MOST_PAIRS: usize = 200;
+
+/// Each distribution is worked out once: a comparison asks for the same ones many times.
+static TABLES: [OnceLock<SignedRanks>; MOST_PAIRS + 1] = [const { OnceLock::new() }; MOST_PAIRS + 1];
 
 /// How the statistic is distributed for one number of pairs when there is no difference.
 #[derive(Clone, Debug)]
@@ -31,10 +36,12 @@ pub struct Shift {
 impl SignedRanks {
     /// That of this many pairs. Nothing for none, or more than [`MOST_PAIRS`].
     #[must_use]
-    pub fn of(pairs: usize) -> Option<Self> {
-        if pairs == 0 || pairs > MOST_PAIRS {
-            return None;
-        }
+    pub fn of(pairs: usize) -> Option<&'static Self> {
+        let table = TABLES.get(pairs).filter(|_| pairs > 0)?;
+        Some(table.get_or_init(|| Self::worked_out(pairs)))
+    }
+
+    fn worked_out(pairs: usize) -> Self {
         // Each rank is in the sum or is not, by a fair coin.
         let mut chances = vec![1.0_f64];
         for rank in 1..=pairs {
@@ -47,7 +54,7 @@ impl SignedRanks {
             sum += *chance;
             *chance = sum;
         }
-        Some(Self { pairs, cumulative: chances })
+        Self { pairs, cumulative: chances }
     }
 
     /// The shift of these differences, with its interval at this level (0.95 for 95 %). Nothing where
