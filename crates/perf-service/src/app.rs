@@ -2,6 +2,8 @@
 //!
 //! The only file that names adapters. Must not know how settings were given.
 
+pub mod comparison;
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::comparisons::ComparisonsError;
 use crate::console;
 use crate::engine::Engines;
 use crate::engine::docker::DockerEngine;
@@ -45,6 +48,12 @@ pub enum AppError {
     /// A use case.
     #[error(transparent)]
     Runs(#[from] RunsError),
+    /// A comparison.
+    #[error(transparent)]
+    Comparisons(#[from] ComparisonsError),
+    /// A build that is to be compared.
+    #[error("it cannot be compared: {0}")]
+    Build(String),
 }
 
 impl AppError {
@@ -56,6 +65,8 @@ impl AppError {
             Self::Ledger(error) => error.kind(),
             Self::Token(_) => "api_token",
             Self::Runs(error) => error.kind(),
+            Self::Comparisons(error) => error.kind(),
+            Self::Build(_) => "build",
         }
     }
 
@@ -63,10 +74,13 @@ impl AppError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Runs(
-                RunsError::UnknownScenario { .. } | RunsError::UnknownTarget { .. } | RunsError::Invalid(_),
-            ) => ExitCode::from(USAGE),
-            Self::Listen(_) | Self::Ledger(_) | Self::Token(_) | Self::Runs(_) => ExitCode::FAILURE,
+            Self::Runs(error) | Self::Comparisons(ComparisonsError::Runs(error)) if error.is_usage() => {
+                ExitCode::from(USAGE)
+            }
+            Self::Build(_) => ExitCode::from(USAGE),
+            Self::Listen(_) | Self::Ledger(_) | Self::Token(_) | Self::Runs(_) | Self::Comparisons(_) => {
+                ExitCode::FAILURE
+            }
         }
     }
 }

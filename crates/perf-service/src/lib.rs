@@ -7,6 +7,7 @@
 
 pub mod aggregate;
 pub mod app;
+pub mod builds;
 pub mod comparisons;
 pub mod console;
 pub mod engine;

@@ -37,6 +37,10 @@ async fn work(command: &Command, settings: &Settings, metrics: Metrics) -> Resul
         Command::Run(request) => {
             return app::run_scenario(settings, request, metrics, http_server::cancel_on_signal()).await;
         }
+        Command::Compare(request) => {
+            return app::comparison::compare(settings, request, metrics, http_server::cancel_on_signal())
+                .await;
+        }
         Command::Scenarios => app::list_scenarios(),
         Command::Serve | Command::Health => {
             App::start(settings, metrics, http_server::cancel_on_signal()).await?.run().await?;

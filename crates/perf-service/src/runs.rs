@@ -142,6 +142,12 @@ impl RunsError {
             Self::Ledger(error) => error.kind(),
         }
     }
+
+    /// Whether whoever asked has to ask otherwise.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::UnknownScenario { .. } | Self::UnknownTarget { .. } | Self::Invalid(_))
+    }
 }
 
 impl Runs {
@@ -209,7 +215,8 @@ impl Runs {
         Ok(run)
     }
 
-    fn check(&self, asked: &StartRun) -> Result<&Target, RunsError> {
+    /// The target of a run that may be started.
+    pub(crate) fn check(&self, asked: &StartRun) -> Result<&Target, RunsError> {
         let parts = &self.shared.parts;
         if parts.scenarios.script(&asked.scenario).is_none() {
             let known = parts.scenarios.names().into_iter().map(str::to_owned).collect();

@@ -20,6 +20,10 @@ use crate::engine::local::LocalSettings;
 use crate::scenarios;
 use crate::targets::{self, Target};
 
+mod comparison;
+
+pub use comparison::{CompareRequest, Format};
+
 const PORT: u16 = 7004;
 const HTTPS_PORT: u16 = 7003;
 const DATA_DIR: &str = "data/perf-service";
@@ -35,6 +39,7 @@ const SHORTEST_TOKEN: usize = 16;
     version,
     about = "Load-tests the bookstore with k6 and says what came of it",
     after_help = "Exit codes of run: 0 passed, 99 thresholds crossed, 3 inconclusive, 2 usage, 1 anything else.\n\
+                  Exit codes of compare: 0 better or the same, 99 worse, 3 not enough evidence, 2 usage, 1 anything else.\n\
                   TARGET_API_TOKEN (environment only) is what k6 sends to targets that ask for a token.\n\
                   API_TOKEN (environment only) guards what starts and cancels runs; one is made where the\n\
                   service listens beyond loopback and none is given."
@@ -53,6 +58,9 @@ enum CommandWritten {
     /// Run a scenario here and now, and exit by its verdict
     #[command(allow_negative_numbers = true)]
     Run(RunWritten),
+    /// Compare two targets, or two builds that it starts itself, and exit by the verdict
+    #[command(allow_negative_numbers = true)]
+    Compare(comparison::CompareWritten),
     /// List the scenarios
     Scenarios,
     /// Ask the running service whether it lives; exit code 0 or 1
@@ -160,6 +168,8 @@ pub enum Command {
     Serve,
     /// Run a scenario.
     Run(RunRequest),
+    /// Compare two targets.
+    Compare(CompareRequest),
     /// List the scenarios.
     Scenarios,
     /// Ask the running service whether it lives.
@@ -242,7 +252,7 @@ impl Settings {
         let CommandLine { command, written } = line;
         let mut check = Check::default();
         let command = check.command(command.unwrap_or(CommandWritten::Serve));
-        let for_a_person = matches!(command, Command::Run(_) | Command::Scenarios);
+        let for_a_person = matches!(command, Command::Run(_) | Command::Compare(_) | Command::Scenarios);
         let address = check.parse(
             "BIND_ADDRESS",
             &written.bind_address,
@@ -384,6 +394,7 @@ impl Check {
             CommandWritten::Serve => return Command::Serve,
             CommandWritten::Scenarios => return Command::Scenarios,
             CommandWritten::Health => return Command::Health,
+            CommandWritten::Compare(compare) => return Command::Compare(self.compare(&compare)),
             CommandWritten::Run(run) => run,
         };
         // Their bounds are those of the API; what is no number at all is wrong already here.
