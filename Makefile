@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm perf-compare verdict-campaign clean-data
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -34,6 +34,9 @@ health-check: status ## The same; exits non-zero when a service is down
 ##@ Load tests
 perf-smoke: build ## 1 user, 2 minutes (DURATION=15s shortens it): figures, report, exit code by thresholds
 	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run smoke
+
+perf-compare: build ## Two builds, or two targets: BASELINE=path CANDIDATE=path (COMPARE="--metric p50 --pairs 20")
+	@$(LOCAL_K6) && export K6_BIN K6_ENGINE="$${K6_ENGINE:-local}" LLM_PROVIDER="$${LLM_PROVIDER:-simulated}" DATA_DIR=.run/perf-service && target/$(subst dev,debug,$(PROFILE))/perf-service compare "$(BASELINE)" "$(CANDIDATE)" $(COMPARE)
 
 k6: ## Find or fetch a local k6 and print its path
 	@$(PYTHON) .make/k6.py
@@ -111,6 +114,10 @@ bench-simulator: ## The figures of the simulator: answers a second beside bare a
 bench-llm: ## What adapters and wrappers add to a provider's time, beside a bare client and LiteLLM (LITELLM=no)
 	$(CARGO) build --profile release -p llm --example bench_llm
 	@$(PYTHON) .make/litellm.py $(CARGO) run --quiet --profile release -p llm --example bench_llm -- $(SECTIONS)
+
+verdict-campaign: build ## About 20 minutes: 180 interleaved real runs, then 10,000 comparisons of them and of simulated noise (CAMPAIGN="--blocks 5")
+	$(CARGO) build -p perf-service --example verdict_campaign --profile $(PROFILE)
+	@$(LOCAL_K6) && $(CARGO) run --quiet -p perf-service --example verdict_campaign --profile $(PROFILE) -- --k6 "$$K6_BIN" --summary crates/perf-service/VERDICTS.md $(CAMPAIGN)
 
 clean-data: ## Remove .run: logs, reports and data of local processes
 	rm -rf .run

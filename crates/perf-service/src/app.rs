@@ -15,7 +15,7 @@ use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::comparisons::ComparisonsError;
+use crate::comparisons::{Comparisons, ComparisonsError};
 use crate::console;
 use crate::engine::Engines;
 use crate::engine::docker::DockerEngine;
@@ -90,6 +90,7 @@ pub struct App {
     listener: Listener,
     router: Router,
     runs: Runs,
+    comparisons: Comparisons,
     metrics: Metrics,
     stop: CancellationToken,
 }
@@ -108,9 +109,10 @@ impl App {
         let listener = http_server::bind(&settings.listen).await?;
         let runs = runs(settings, metrics.clone()).await?;
         metrics.start_perf_series(Scenarios::embedded().names().into_iter());
-        let api = Api { runs: runs.clone(), stop: stop.clone() };
+        let comparisons = Comparisons::new(runs.clone(), comparison::store(settings).await?);
+        let api = Api { runs: runs.clone(), comparisons: comparisons.clone(), stop: stop.clone() };
         let router = http::router(api, metrics.clone(), token(settings)?);
-        Ok(Self { listener, router, runs, metrics, stop })
+        Ok(Self { listener, router, runs, comparisons, metrics, stop })
     }
 
     /// The address really bound.
@@ -124,19 +126,24 @@ impl App {
     /// # Errors
     /// When listening cannot go on.
     pub async fn run(self) -> Result<(), AppError> {
-        let Self { listener, router, runs, metrics, stop } = self;
+        let Self { listener, router, runs, comparisons, metrics, stop } = self;
         let tasks = TaskTracker::new();
         // Beside serving: Docker may take its time to answer.
-        let recovering = runs.clone();
+        let (recovering, closing) = (runs.clone(), comparisons.clone());
         tasks.spawn(async move {
             if let Err(error) = recovering.recover().await {
                 tracing::error!(%error, kind = error.kind(), "what earlier processes left could not be looked after");
+            }
+            if let Err(error) = closing.recover().await {
+                tracing::error!(%error, kind = error.kind(), "comparisons that earlier processes left could not be closed");
             }
         });
         // At the stop itself and not after the drain: both have a deadline, and k6 is still sending load.
         let (stopping, stopped) = (runs.clone(), stop.clone());
         tasks.spawn(async move {
             stopped.cancelled().await;
+            // A comparison ends its run itself, and starts no other.
+            comparisons.stop().await;
             stopping.stop().await;
         });
         let served = http_server::serve(listener, router, metrics, stop.clone()).await;

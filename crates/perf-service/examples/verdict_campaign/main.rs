@@ -24,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 45)]
     blocks: usize,
     /// Seconds of measured load of each run.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 3)]
     seconds: u32,
     /// Virtual users.
     #[arg(long, default_value_t = 6)]

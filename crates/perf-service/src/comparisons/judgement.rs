@@ -163,6 +163,8 @@ struct Measured {
     candidate: f64,
     pairs: usize,
     shift: Shift,
+    /// How far the differences lie from the estimate.
+    spread: f64,
     level: f64,
     smallest: f64,
 }
@@ -182,12 +184,14 @@ fn differences(metric: ComparedMetric, pairs: &[Pair]) -> Option<Values> {
 fn measured(metric: ComparedMetric, pairs: &[Pair], question: &Question, level: f64) -> Option<Measured> {
     let (values, differences) = differences(metric, pairs)?;
     let shift = SignedRanks::of(differences.len())?.shift(&differences, level)?;
+    let apart: Vec<f64> = differences.iter().map(|difference| difference - shift.estimate).collect();
     Some(Measured {
         metric,
         baseline: metrics::median(values.iter().map(|pair| pair.0).collect())?,
         candidate: metrics::median(values.iter().map(|pair| pair.1).collect())?,
         pairs: pairs.len(),
         shift,
+        spread: planning::spread(&apart)?,
         level,
         smallest: metrics::smallest(metric, question.minimum_effect),
     })
@@ -230,7 +234,9 @@ impl Measured {
     /// estimate is farther from, as surely as [`POWER`] says; more than there are.
     fn enough(&self, question: &Question) -> u32 {
         let Some((low, high)) = self.shift.interval else {
-            return u32::try_from(question.fewest_pairs().max(self.pairs + 1)).unwrap_or(u32::MAX);
+            let enough = planning::pairs(self.spread, self.smallest, self.level, POWER);
+            let least = enough.max(question.fewest_pairs()).max(self.pairs + 1);
+            return u32::try_from(least).unwrap_or(u32::MAX);
         };
         let half = (high - low) / 2.0;
         let size = self.shift.estimate.abs();

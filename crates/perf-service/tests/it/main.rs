@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod command_line;
+mod comparisons;
 #[cfg(feature = "integration")]
 mod docker;
 mod k6;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -33,11 +34,20 @@ struct Shelves {
 
 impl Shop {
     pub async fn open() -> Self {
-        Self::guarded_by(None).await
+        Self::of(None, Duration::ZERO).await
+    }
+
+    /// One that takes its time for every answer.
+    pub async fn slow(by: Duration) -> Self {
+        Self::of(None, by).await
     }
 
     /// One that asks for a token on every write.
     pub async fn guarded_by(token: Option<&str>) -> Self {
+        Self::of(token, Duration::ZERO).await
+    }
+
+    async fn of(token: Option<&str>, pause: Duration) -> Self {
         let shelves = Arc::new(Shelves::default());
         let counted = Arc::clone(&shelves);
         let router = Router::new()
@@ -49,7 +59,10 @@ impl Shop {
             .with_state(Arc::clone(&shelves))
             .layer(middleware::from_fn(move |request, next: middleware::Next| {
                 counted.requests.fetch_add(1, Ordering::Relaxed);
-                next.run(request)
+                async move {
+                    tokio::time::sleep(pause).await;
+                    next.run(request).await
+                }
             }));
         let token = token.map(|token| http_server::ApiToken::given(token.to_owned().into()));
         let router = http_server::require_token(router, token);
