@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::k6;
+use crate::odd_k6::{DROPPED, REQUEST, SUMMARY, k6_that};
 use crate::service::{Running, Service, command, run};
 use crate::shop::Shop;
 
@@ -209,4 +210,64 @@ async fn over_http_one_at_a_time_read_listed_and_cancelled() {
     assert_eq!(next["items"][0]["id"], started["id"]);
     assert_eq!(service.get("/api/v1/comparisons/01900000-0000-7000-8000-000000000000").await.0, 404);
     assert_eq!(service.get("/api/v1/comparisons/..%2f..%2fx").await.0, 400);
+}
+
+/// Two targets under a k6 that does this, told by `$BASE_URL` which of them it is for.
+fn compare_with(does: &str, arguments: &[&str]) -> (i32, String, String) {
+    let data = tempfile::tempdir().unwrap();
+    let k6 = k6_that(data.path(), does);
+    let targets = "main=http://127.0.0.1:1,branch=http://127.0.0.1:2";
+    let mut command = command(data.path(), targets);
+    run(command.args(["compare", "main", "branch", "--seed", "5"]).args(arguments).env("K6_BIN", k6))
+}
+
+#[test]
+fn what_never_changes_is_the_same() {
+    let (code, out, err) = compare_with(&format!("echo '{REQUEST}'; echo '{SUMMARY}'"), &[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        out.contains("SAME: p95Ms changed by +0.0 % (from +0.0 % to +0.0 % at 96.3 %) over 12 pairs"),
+        "{out}"
+    );
+}
+
+#[test]
+fn inconclusive_runs_count_for_nothing_and_all_of_them_for_no_verdict() {
+    let always = format!("echo '{REQUEST}'; echo '{DROPPED}'; echo '{SUMMARY}'");
+    let (code, out, err) = compare_with(&always, &["--json"]);
+    assert_eq!(code, 3, "{out}{err}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["verdict"], "notEnoughEvidence");
+    assert!(
+        told["reason"].as_str().unwrap().starts_with("inconclusive: 4 of 4 pairs count for nothing"),
+        "{told}"
+    );
+    assert!(told["metrics"].as_array().unwrap().is_empty());
+
+    // Only the first run falls behind, so one pair is left out and made again.
+    let once = format!(
+        "echo '{REQUEST}'; [ -e ../../behind ] || {{ : > ../../behind; echo '{DROPPED}'; }}; echo '{SUMMARY}'"
+    );
+    let (code, out, err) = compare_with(&once, &["--json", "--pairs", "6"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let pairs = told["pairs"].as_array().unwrap();
+    assert_eq!(
+        (pairs.len(), pairs.iter().filter(|pair| pair["leftOut"].is_string()).count()),
+        (7, 1),
+        "{told}"
+    );
+}
+
+#[test]
+fn real_and_simulated_answers_are_not_compared() {
+    let does = format!(
+        r#"echo '{REQUEST}'
+case "$BASE_URL" in *:1) simulated=true;; *) simulated=false;; esac
+echo '{{"metric":"llm_summaries","type":"Point","data":{{"time":"2026-11-21T04:32:42Z","value":1,"tags":{{"phase":"measured","cached":"false","simulated":"'$simulated'","provider":"x","model":"y"}}}}}}'
+echo '{SUMMARY}'"#
+    );
+    let (code, out, err) = compare_with(&does, &[]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.contains("BROKEN: some summaries came from a simulator and some did not"), "{out}");
 }
