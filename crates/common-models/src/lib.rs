@@ -14,6 +14,7 @@ pub mod page;
 pub mod problem;
 pub mod run;
 pub mod summary;
+pub mod trend;
 
 pub use author::{Author, AuthorRef, PatchAuthor, WriteAuthor};
 pub use book::{Book, PatchBook, PatchPrice, Price, WriteBook};
@@ -31,3 +32,4 @@ pub use page::Page;
 pub use problem::{FieldError, Problem};
 pub use run::{Outcome, Run, RunState, RunSummary, Scenario, StartRun, ThresholdResult};
 pub use summary::{Attempt, Generation, Summary, SummaryDelta, SummaryStarted, Usage, UsageSource};
+pub use trend::{Trend, TrendPoint};

@@ -11,7 +11,6 @@ pub mod noise;
 pub mod plan;
 pub mod store;
 pub mod text;
-pub mod trends;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -17,6 +17,7 @@ mod errors;
 mod health;
 mod runs;
 mod scenarios;
+mod trends;
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ pub struct Api {
     tags(
         (name = "runs", description = "Load runs and what came of them"),
         (name = "comparisons", description = "Two targets, run in turn, and whether one is worse"),
+        (name = "trends", description = "Stored runs over time, never a verdict"),
         (name = "scenarios", description = "What can be run"),
         (name = "operations", description = "Health")
     ),
@@ -66,6 +68,8 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
         .routes(routes!(comparisons::read))
         .routes(routes!(comparisons::markdown))
         .routes(routes!(comparisons::cancel))
+        .routes(routes!(trends::list))
+        .routes(routes!(trends::page))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::health))

@@ -23,3 +23,4 @@ pub mod samples;
 pub mod scenarios;
 pub mod settings;
 pub mod targets;
+pub mod trends;

@@ -8,6 +8,7 @@ use http_server::ProblemResponse;
 use telemetry::Failure;
 
 use crate::comparisons::ComparisonsError;
+use crate::report::ReportError;
 use crate::runs::RunsError;
 
 /// Seconds after which trying again makes sense.
@@ -20,6 +21,7 @@ pub(crate) enum ApiError {
     Comparisons(ComparisonsError),
     Limit(u32),
     Cursor,
+    Page(ReportError),
     NotReady(String),
     Stopping,
 }
@@ -58,6 +60,12 @@ impl ApiError {
         match self {
             Self::Runs(error) => runs(error),
             Self::Comparisons(error) => comparisons(error),
+            Self::Page(error) => {
+                let failure = Failure { kind: error.kind(), detail: error.to_string() };
+                let problem = Problem::new(500, "page_failed", "The page could not be made")
+                    .with_detail("The failure was logged under this trace id.");
+                (problem, Some(failure))
+            }
             Self::Limit(most) => plain(invalid(vec![FieldError {
                 field: "limit".to_owned(),
                 code: "range".to_owned(),
