@@ -64,7 +64,9 @@ fn main() -> Fallible<()> {
          Pool: {} blocks of four runs of one release build, in random order within a block, each run with a \
          service started afresh from the same state: the build (A), the same again (A′), and the same behind a \
          proxy that holds each answer for another 5 % and 20 % of the time it took. A and A′ pass the same \
-         proxy, which holds nothing. Answers of a simulator.\n\n",
+         proxy, which holds nothing. Holding has steps of about 0.1 ms of its own, so 5 % of short answers is \
+         nearer to 10 %. Answers of a simulator. A comparison drawn from the pool takes blocks without putting \
+         them back, and a coin says which of A and A′ is called the candidate, as in a real one.\n\n",
         blocks.len()
     );
     for primary in [ComparedMetric::P95Ms, ComparedMetric::P50Ms] {

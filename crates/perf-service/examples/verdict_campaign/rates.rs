@@ -164,10 +164,21 @@ pub(crate) fn of_pool(
         text.push_str(&resampled(blocks, primary, draws, Some(arm), 0.0).row(name));
     }
     write!(text, "\n{}", same.false_alarms()?)?;
-    let smallest = (1..=LARGEST).find(|percent| {
-        let words = resampled(blocks, primary, (TRIES, seed), None, f64::from(*percent) / 100.0);
+    let is_found = |percent: u32| {
+        let words = resampled(blocks, primary, (TRIES, seed), None, f64::from(percent) / 100.0);
         fraction(words.worse, words.all()) >= FOUND
-    });
+    };
+    // A larger one is found more often.
+    let (mut missed, mut enough) = (0, LARGEST + 1);
+    while enough - missed > 1 {
+        let middle = u32::midpoint(missed, enough);
+        if is_found(middle) {
+            enough = middle;
+        } else {
+            missed = middle;
+        }
+    }
+    let smallest = (enough <= LARGEST).then_some(enough);
     let found = match smallest {
         Some(percent) => format!("{percent} %"),
         None => format!("none up to {LARGEST} %"),

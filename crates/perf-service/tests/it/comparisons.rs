@@ -194,6 +194,16 @@ async fn over_http_one_at_a_time_read_listed_and_cancelled() {
     let (status, problem) = service.post(&format!("{path}/cancel"), &json!({})).await;
     assert_eq!((status, &problem["code"]), (409, &"comparison_ended".into()));
 
+    // Its runs are points of trends, which are no verdict.
+    let (status, trends) = service.get_json("/api/v1/trends?scenario=smoke").await;
+    let points: Vec<usize> =
+        trends.as_array().unwrap().iter().map(|trend| trend["points"].as_array().unwrap().len()).collect();
+    assert_eq!((status, &points[..]), (200, &[2, 2][..]), "{trends}");
+    assert_eq!(service.get_json("/api/v1/trends?target=nosuch").await.1, json!([]));
+    assert_eq!(service.get("/api/v1/trends?nosuch=1").await.0, 400);
+    let (status, page) = service.get("/trends").await;
+    assert!(status == 200 && page.contains("smoke against branch") && !page.contains("<script"), "{page}");
+
     let (_, second) = service.post("/api/v1/comparisons", &asked).await;
     let path = format!("/api/v1/comparisons/{}", second["id"].as_str().unwrap());
     assert_eq!(service.post(&format!("{path}/cancel"), &json!({})).await.0, 202);
