@@ -117,7 +117,7 @@ bench-llm: ## What adapters and wrappers add to a provider's time, beside a bare
 
 verdict-campaign: build ## About 20 minutes: 180 interleaved real runs, then 10,000 comparisons of them and of simulated noise (CAMPAIGN="--blocks 5")
 	$(CARGO) build -p perf-service --example verdict_campaign --profile $(PROFILE)
-	@$(LOCAL_K6) && $(CARGO) run --quiet -p perf-service --example verdict_campaign --profile $(PROFILE) -- --k6 "$$K6_BIN" --summary crates/perf-service/VERDICTS.md $(CAMPAIGN)
+	@$(LOCAL_K6) && $(CARGO) run --quiet -p perf-service --example verdict_campaign --profile $(PROFILE) -- --k6 "$$K6_BIN" --summary crates/perf-service/docs/verdicts.md $(CAMPAIGN)
 
 clean-data: ## Remove .run: logs, reports and data of local processes
 	rm -rf .run

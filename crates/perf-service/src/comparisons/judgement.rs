@@ -7,7 +7,9 @@
 //! never tested: those of one run hang together.
 //!
 //! The chance of any false word is shared out beforehand: most to the primary figure at the end, a little
-//! to early looks at it, the rest by Holm to all other figures. The sum is what was asked for.
+//! to early looks at it, the rest by Holm to all other figures. The sum is what was asked for. (It is the
+//! chance where nothing differs at all. Where the primary figure does and an early look ends it, the other
+//! figures are tested at a moment that it chose; of those the level is only nearly kept.)
 
 use common_models::{ComparedMetric, MetricComparison, RunSummary, Verdict};
 use statistics::{Shift, SignedRanks, holm, planning};
