@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service perf-compare verdict-campaign
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -55,6 +55,8 @@ perf-comprehensive: build ## All of them, one after another, 39 minutes
 
 perf-load-arrivals perf-stress-arrivals perf-spike-arrivals: perf-%: build
 	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run $*
+perf-compare: build ## Two builds, or two targets: BASELINE=path CANDIDATE=path (COMPARE="--metric p50 --pairs 20")
+	@$(LOCAL_K6) && export K6_BIN K6_ENGINE="$${K6_ENGINE:-local}" LLM_PROVIDER="$${LLM_PROVIDER:-simulated}" DATA_DIR=.run/perf-service && target/$(subst dev,debug,$(PROFILE))/perf-service compare "$(BASELINE)" "$(CANDIDATE)" $(COMPARE)
 
 k6: ## Find or fetch a local k6 and print its path
 	@$(PYTHON) .make/k6.py
@@ -140,6 +142,9 @@ bench-llm: ## What adapters and wrappers add to a provider's time, beside a bare
 bench-perf-service: ## What perf-service costs beside plain k6; memory and report of 10 million samples (CHROMIUM_BIN: its opening)
 	$(CARGO) build -p perf-service -p bookstore-api --bins --profile release
 	@$(LOCAL_K6) && export K6_BIN && $(CARGO) run --profile release -p perf-service --example bench_perf_service -- $(SECTIONS)
+verdict-campaign: build ## About 20 minutes: 180 interleaved real runs, then 10,000 comparisons of them and of simulated noise (CAMPAIGN="--blocks 5")
+	$(CARGO) build -p perf-service --example verdict_campaign --profile $(PROFILE)
+	@$(LOCAL_K6) && $(CARGO) run --quiet -p perf-service --example verdict_campaign --profile $(PROFILE) -- --k6 "$$K6_BIN" --summary crates/perf-service/docs/verdicts.md $(CAMPAIGN)
 
 clean-data: ## Remove .run: logs, reports and data of local processes
 	rm -rf .run

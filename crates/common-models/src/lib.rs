@@ -6,6 +6,7 @@
 
 pub mod author;
 pub mod book;
+pub mod comparison;
 pub mod import;
 pub mod llm_providers;
 pub mod llm_usage;
@@ -13,9 +14,14 @@ pub mod page;
 pub mod problem;
 pub mod run;
 pub mod summary;
+pub mod trend;
 
 pub use author::{Author, AuthorRef, PatchAuthor, WriteAuthor};
 pub use book::{Book, PatchBook, PatchPrice, Price, WriteBook};
+pub use comparison::{
+    ComparedMetric, ComparedPair, Comparison, ComparisonPlan, ComparisonState, MetricComparison,
+    StartComparison, Verdict,
+};
 pub use import::{ImportFailure, ImportJob, ImportReport, ImportRow, ImportState, RowOutcome};
 pub use llm_providers::{
     Estimate, Experiment, ExperimentArm, Experiments, LlmBreaker, LlmLastError, LlmPrice, LlmProbe,
@@ -29,3 +35,4 @@ pub use run::{
     ThresholdResult,
 };
 pub use summary::{Attempt, Generation, Summary, SummaryDelta, SummaryStarted, Usage, UsageSource};
+pub use trend::{Trend, TrendPoint};

@@ -2,6 +2,7 @@
 //!
 //! The only file that names adapters. Must not know how settings were given.
 
+pub mod comparison;
 pub mod past;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::billing::bookstore::BookstorePrices;
+use crate::comparisons::{Comparisons, ComparisonsError};
 use crate::console;
 use crate::engine::containers::{ContainerEngine, Containers};
 use crate::engine::docker::DockerDaemon;
@@ -73,6 +75,12 @@ pub enum AppError {
     /// The gate does not answer.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A comparison.
+    #[error(transparent)]
+    Comparisons(#[from] ComparisonsError),
+    /// A build that is to be compared.
+    #[error("it cannot be compared: {0}")]
+    Build(String),
 }
 
 impl AppError {
@@ -90,6 +98,8 @@ impl AppError {
             Self::Out(..) => "out",
             Self::Gate(..) => "gate",
             Self::Engine(error) => error.kind(),
+            Self::Comparisons(error) => error.kind(),
+            Self::Build(_) => "build",
         }
     }
 
@@ -97,20 +107,16 @@ impl AppError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Runs(
-                RunsError::UnknownScenario { .. }
-                | RunsError::UnknownTarget { .. }
-                | RunsError::Invalid(_)
-                | RunsError::LimitNeeded(_)
-                | RunsError::NotFound(_),
-            )
-            | Self::UnknownRun(_)
-            | Self::ManyRuns(_) => ExitCode::from(USAGE),
+            Self::Runs(error) | Self::Comparisons(ComparisonsError::Runs(error)) if error.is_usage() => {
+                ExitCode::from(USAGE)
+            }
+            Self::Build(_) | Self::UnknownRun(_) | Self::ManyRuns(_) => ExitCode::from(USAGE),
             Self::Listen(_)
             | Self::Ledger(_)
             | Self::Token(_)
             | Self::Neighbours(_)
             | Self::Runs(_)
+            | Self::Comparisons(_)
             | Self::Out(..)
             | Self::Gate(..)
             | Self::Engine(_) => ExitCode::FAILURE,
@@ -123,6 +129,7 @@ pub struct App {
     listener: Listener,
     router: Router,
     runs: Runs,
+    comparisons: Comparisons,
     metrics: Metrics,
     stop: CancellationToken,
 }
@@ -143,9 +150,10 @@ impl App {
         // Before the first request: what is taken over has its target first.
         runs.recover().await?;
         metrics.start_perf_series(Scenarios::embedded().names().into_iter());
-        let api = Api { runs: runs.clone(), stop: stop.clone() };
+        let comparisons = Comparisons::new(runs.clone(), comparison::store(settings).await?);
+        let api = Api { runs: runs.clone(), comparisons: comparisons.clone(), stop: stop.clone() };
         let router = http::router(api, metrics.clone(), token(settings)?);
-        Ok(Self { listener, router, runs, metrics, stop })
+        Ok(Self { listener, router, runs, comparisons, metrics, stop })
     }
 
     /// The address really bound.
@@ -159,12 +167,21 @@ impl App {
     /// # Errors
     /// When listening cannot go on.
     pub async fn run(self) -> Result<(), AppError> {
-        let Self { listener, router, runs, metrics, stop } = self;
+        let Self { listener, router, runs, comparisons, metrics, stop } = self;
         let tasks = TaskTracker::new();
+        // Those of dead processes are closed beside serving.
+        let closing = comparisons.clone();
+        tasks.spawn(async move {
+            if let Err(error) = closing.recover().await {
+                tracing::error!(%error, kind = error.kind(), "comparisons that earlier processes left could not be closed");
+            }
+        });
         // At the stop itself and not after the drain: both have a deadline, and k6 is still sending load.
         let (stopping, stopped) = (runs.clone(), stop.clone());
         tasks.spawn(async move {
             stopped.cancelled().await;
+            // A comparison ends its run itself, and starts no other.
+            comparisons.stop().await;
             stopping.stop().await;
         });
         let served = http_server::serve(listener, router, metrics, stop.clone()).await;

@@ -9,20 +9,25 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::comparisons::Comparisons;
 use crate::runs::Runs;
 
+mod comparisons;
 mod docs;
 mod errors;
 mod events;
 mod health;
 mod runs;
 mod scenarios;
+mod trends;
 
 /// What handlers work with.
 #[derive(Clone)]
 pub struct Api {
     /// Runs.
     pub runs: Runs,
+    /// Comparisons.
+    pub comparisons: Comparisons,
     /// Cancelled when the service is stopping.
     pub stop: CancellationToken,
 }
@@ -32,6 +37,8 @@ pub struct Api {
     info(title = "perf-service", description = "Load runs with k6: start, watch, cancel, read."),
     tags(
         (name = "runs", description = "Load runs and what came of them"),
+        (name = "comparisons", description = "Two targets, run in turn, and whether one is worse"),
+        (name = "trends", description = "Stored runs over time, never a verdict"),
         (name = "scenarios", description = "What can be run"),
         (name = "operations", description = "Health")
     ),
@@ -61,6 +68,12 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
         .routes(routes!(runs::summary))
         .routes(routes!(runs::report))
         .routes(routes!(runs::log))
+        .routes(routes!(comparisons::list, comparisons::start))
+        .routes(routes!(comparisons::read))
+        .routes(routes!(comparisons::markdown))
+        .routes(routes!(comparisons::cancel))
+        .routes(routes!(trends::list))
+        .routes(routes!(trends::page))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::health))

@@ -8,6 +8,8 @@
 pub mod aggregate;
 pub mod app;
 pub mod billing;
+pub mod builds;
+pub mod comparisons;
 pub mod console;
 pub mod engine;
 pub mod environment;
@@ -25,3 +27,4 @@ pub mod samples;
 pub mod scenarios;
 pub mod settings;
 pub mod targets;
+pub mod trends;

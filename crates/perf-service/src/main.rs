@@ -39,6 +39,10 @@ async fn work(command: &Command, settings: &Settings, metrics: Metrics) -> Resul
         }
         Command::List(request) => return app::past::list(settings, request, metrics).await,
         Command::Report(request) => return app::past::report(settings, request, metrics).await,
+        Command::Compare(request) => {
+            return app::comparison::compare(settings, request, metrics, http_server::cancel_on_signal())
+                .await;
+        }
         Command::Scenarios => app::list_scenarios(),
         Command::DockerGate => app::guard_docker(settings, http_server::cancel_on_signal()).await?,
         Command::GateHealth => app::probe_gate(settings).await?,

@@ -188,6 +188,19 @@ impl RunsError {
             Self::Neighbours(error) => error.kind(),
         }
     }
+
+    /// Whether whoever asked has to ask otherwise.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownScenario { .. }
+                | Self::UnknownTarget { .. }
+                | Self::Invalid(_)
+                | Self::LimitNeeded(_)
+                | Self::NotFound(_)
+        )
+    }
 }
 
 impl Runs {
@@ -247,7 +260,8 @@ impl Runs {
         Ok(run)
     }
 
-    fn check(&self, asked: &StartRun) -> Result<&Target, RunsError> {
+    /// The target of a run that may be started.
+    pub(crate) fn check(&self, asked: &StartRun) -> Result<&Target, RunsError> {
         let parts = &self.shared.parts;
         if parts.scenarios.script(&asked.scenario).is_none() {
             let known = parts.scenarios.names().into_iter().map(str::to_owned).collect();

@@ -24,6 +24,10 @@ use crate::ledger::Retention;
 use crate::scenarios;
 use crate::targets::{self, Target};
 
+mod comparison;
+
+pub use comparison::{CompareRequest, Format};
+
 const PORT: u16 = 7004;
 const HTTPS_PORT: u16 = 7003;
 const DATA_DIR: &str = "data/perf-service";
@@ -44,6 +48,7 @@ const MEGABYTE: u64 = 1_000_000;
     version,
     about = "Load-tests the bookstore with k6 and says what came of it",
     after_help = "Exit codes of run: 0 passed, 99 thresholds crossed, 3 inconclusive, 2 usage, 1 anything else;\n\
+                  of compare: 0 better or the same, 99 worse, 3 not enough evidence, 2 usage, 1 anything else;\n\
                   of list, report and scenarios: 0, 2 usage or no such run, 1 anything else.\n\
                   TARGET_API_TOKEN (environment only) is what k6 sends to targets that ask for a token.\n\
                   API_TOKEN (environment only) guards what starts and cancels runs; one is made where the\n\
@@ -68,6 +73,9 @@ enum CommandWritten {
     List(ListWritten),
     /// Say what a run came to and where its report is, or copy it
     Report(ReportWritten),
+    /// Compare two targets, or two builds that it starts itself, and exit by the verdict
+    #[command(allow_negative_numbers = true)]
+    Compare(comparison::CompareWritten),
     /// List the scenarios
     Scenarios,
     /// Hold Docker's socket for a perf-service that must not have it
@@ -248,6 +256,8 @@ pub enum Command {
     List(ListRequest),
     /// Show or copy the report of a run.
     Report(ReportRequest),
+    /// Compare two targets.
+    Compare(CompareRequest),
     /// List the scenarios.
     Scenarios,
     /// Serve as docker-gate.
@@ -559,6 +569,7 @@ impl Check {
             CommandWritten::DockerGate { health: false } => return Command::DockerGate,
             CommandWritten::DockerGate { health: true } => return Command::GateHealth,
             CommandWritten::Health => return Command::Health,
+            CommandWritten::Compare(compare) => return Command::Compare(self.compare(&compare)),
             CommandWritten::Run(run) => run,
             CommandWritten::List(list) => {
                 let limit =

@@ -6,14 +6,17 @@
 
 pub mod bootstrap;
 pub mod broken_line;
+pub mod holm;
 pub mod intervals;
 pub mod kaplan_meier;
 pub mod kolmogorov;
 pub mod least_squares;
 pub mod log_normal;
+pub mod planning;
 pub mod quantile_table;
 pub mod quantiles;
 pub mod ranks;
+pub mod signed_rank;
 pub mod spearman;
 
 pub use kaplan_meier::Survival;
@@ -21,4 +24,5 @@ pub use least_squares::Line;
 pub use log_normal::LogNormal;
 pub use quantile_table::{QuantileTable, TableError};
 pub use quantiles::Quantiles;
+pub use signed_rank::{Shift, SignedRanks};
 pub use spearman::Correlation;

@@ -7,6 +7,8 @@ use http::header::RETRY_AFTER;
 use http_server::ProblemResponse;
 use telemetry::Failure;
 
+use crate::comparisons::ComparisonsError;
+use crate::report::ReportError;
 use crate::runs::RunsError;
 
 /// Seconds after which trying again makes sense.
@@ -16,8 +18,10 @@ const RETRY_SECONDS: u64 = 5;
 #[derive(Debug)]
 pub(crate) enum ApiError {
     Runs(RunsError),
+    Comparisons(ComparisonsError),
     Limit(u32),
     Cursor,
+    Page(ReportError),
     NotReady(String),
     Stopping,
 }
@@ -25,6 +29,12 @@ pub(crate) enum ApiError {
 impl From<RunsError> for ApiError {
     fn from(error: RunsError) -> Self {
         Self::Runs(error)
+    }
+}
+
+impl From<ComparisonsError> for ApiError {
+    fn from(error: ComparisonsError) -> Self {
+        Self::Comparisons(error)
     }
 }
 
@@ -60,6 +70,13 @@ impl ApiError {
         let plain = |problem: Problem| (problem, None);
         match self {
             Self::Runs(error) => runs(error),
+            Self::Comparisons(error) => comparisons(error),
+            Self::Page(error) => {
+                let failure = Failure { kind: error.kind(), detail: error.to_string() };
+                let problem = Problem::new(500, "page_failed", "The page could not be made")
+                    .with_detail("The failure was logged under this trace id.");
+                (problem, Some(failure))
+            }
             Self::Limit(most) => plain(invalid(vec![FieldError {
                 field: "limit".to_owned(),
                 code: "range".to_owned(),
@@ -117,6 +134,29 @@ fn runs(error: RunsError) -> (Problem, Option<Failure>) {
             let failure = Failure { kind: error.kind(), detail: error.to_string() };
             let problem = Problem::new(500, "ledger_failed", "The ledger of runs cannot be used")
                 .with_detail("Nothing was started; the failure was logged under this trace id.");
+            return (problem, Some(failure));
+        }
+    };
+    (problem.with_detail(detail), None)
+}
+
+fn comparisons(error: ComparisonsError) -> (Problem, Option<Failure>) {
+    let detail = error.to_string();
+    let problem = match error {
+        ComparisonsError::Runs(error) => return runs(error),
+        ComparisonsError::NotFound(_) => {
+            Problem::new(404, "comparison_not_found", "There is no such comparison")
+        }
+        ComparisonsError::Ended(_) => Problem::new(409, "comparison_ended", "The comparison has ended"),
+        ComparisonsError::Elsewhere => Problem::new(409, "comparison_elsewhere", "Another process makes it"),
+        ComparisonsError::Busy(_) => {
+            Problem::new(409, "comparison_under_way", "Another comparison is under way")
+        }
+        ComparisonsError::Store(error) => {
+            // Paths of this machine are for its log.
+            let failure = Failure { kind: error.kind(), detail: error.to_string() };
+            let problem = Problem::new(500, "comparisons_failed", "Comparisons cannot be kept")
+                .with_detail("The failure was logged under this trace id.");
             return (problem, Some(failure));
         }
     };

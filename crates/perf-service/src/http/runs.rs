@@ -29,6 +29,18 @@ pub(crate) struct ListRuns {
     cursor: Option<String>,
 }
 
+impl ListRuns {
+    /// Where the page begins, and how long it is.
+    pub(crate) fn checked(self) -> Result<(Option<Uuid>, usize), ApiError> {
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=LARGEST_LIMIT).contains(&limit) {
+            return Err(ApiError::Limit(LARGEST_LIMIT));
+        }
+        let before = self.cursor.map(|cursor| Uuid::parse_str(&cursor)).transpose();
+        Ok((before.map_err(|_| ApiError::Cursor)?, limit as usize))
+    }
+}
+
 /// List runs, newest first
 #[utoipa::path(get, path = "/api/v1/runs", operation_id = "listRuns", tag = "runs", params(ListRuns), responses(
     (status = 200, description = "A page of runs", body = Page<Run>),
@@ -39,12 +51,8 @@ pub(crate) async fn list(
     State(api): State<Api>,
     Query(query): Query<ListRuns>,
 ) -> Result<Json<Page<Run>>, ApiError> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=LARGEST_LIMIT).contains(&limit) {
-        return Err(ApiError::Limit(LARGEST_LIMIT));
-    }
-    let before = query.cursor.map(|cursor| Uuid::parse_str(&cursor)).transpose();
-    let stretch = api.runs.list(before.map_err(|_| ApiError::Cursor)?, limit as usize).await?;
+    let (before, limit) = query.checked()?;
+    let stretch = api.runs.list(before, limit).await?;
     let last = stretch.runs.last().map(|run| run.id.to_string());
     Ok(Json(Page {
         next_cursor: last.filter(|_| stretch.more),

@@ -10,6 +10,7 @@ mod backend;
 #[cfg(feature = "integration")]
 mod browser;
 mod command_line;
+mod comparisons;
 #[cfg(feature = "integration")]
 mod counts;
 #[cfg(feature = "integration")]

@@ -9,13 +9,13 @@ use rustix::process::Signal;
 use crate::k6;
 use crate::service::{Running, command, run};
 
-const REQUEST: &str = r#"{"metric":"http_req_duration","type":"Point","data":{"time":"2026-11-21T04:32:42Z","value":5,"tags":{"phase":"measured","name":"GET /x","status":"200"}}}"#;
-const DROPPED: &str = r#"{"metric":"dropped_iterations","type":"Point","data":{"time":"2026-11-21T04:32:42Z","value":7,"tags":{}}}"#;
-const SUMMARY: &str =
+pub const REQUEST: &str = r#"{"metric":"http_req_duration","type":"Point","data":{"time":"2026-11-21T04:32:42Z","value":5,"tags":{"phase":"measured","name":"GET /x","status":"200"}}}"#;
+pub const DROPPED: &str = r#"{"metric":"dropped_iterations","type":"Point","data":{"time":"2026-11-21T04:32:42Z","value":7,"tags":{}}}"#;
+pub const SUMMARY: &str =
     r#"{"type":"Summary","data":{"metrics":{"http_req_failed":{"thresholds":{"rate<0.01":{"ok":true}}}}}}"#;
 
 /// A k6 that does this when it is to run.
-fn k6_that(folder: &Path, does: &str) -> PathBuf {
+pub fn k6_that(folder: &Path, does: &str) -> PathBuf {
     let path = folder.join("k6");
     let text =
         format!("#!/bin/sh\nif [ \"$1\" = version ]; then echo 'k6 v0.0.0 (stand-in)'; exit 0; fi\n{does}\n");

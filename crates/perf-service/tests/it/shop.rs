@@ -38,11 +38,20 @@ struct Shelves {
 
 impl Shop {
     pub async fn open() -> Self {
-        Self::guarded_by(None).await
+        Self::of(None, Duration::ZERO).await
+    }
+
+    /// One that takes its time for every answer.
+    pub async fn slow(by: Duration) -> Self {
+        Self::of(None, by).await
     }
 
     /// One that asks for a token on every write.
     pub async fn guarded_by(token: Option<&str>) -> Self {
+        Self::of(token, Duration::ZERO).await
+    }
+
+    async fn of(token: Option<&str>, pause: Duration) -> Self {
         let shelves = Arc::new(Shelves::default());
         let counted = Arc::clone(&shelves);
         let router = Router::new()
@@ -57,6 +66,7 @@ impl Shop {
                 let shelves = Arc::clone(&counted);
                 async move {
                     drop(shelves.door.read().await);
+                    tokio::time::sleep(pause).await;
                     next.run(request).await
                 }
             }));
