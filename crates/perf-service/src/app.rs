@@ -32,6 +32,7 @@ use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{Artifact, Ledger, LedgerError, Origin};
 use crate::neighbours::redis::RedisNeighbours;
 use crate::neighbours::{Neighbours, NeighboursError};
+use crate::report::TraceLinks;
 use crate::runs::{Policy, Runs, RunsError, RunsParts};
 use crate::scenarios::Scenarios;
 use crate::settings::{RunRequest, Settings};
@@ -345,7 +346,8 @@ pub async fn guard_docker(settings: &Settings, stop: CancellationToken) -> Resul
     let door = place.open().await.map_err(|error| AppError::Gate(place.to_string(), error))?;
     let place = door.place().unwrap_or(place);
     let rules =
-        Rules::new(Scenarios::embedded(), settings.targets.clone(), settings.target_api_token.clone());
+        Rules::new(Scenarios::embedded(), settings.targets.clone(), settings.target_api_token.clone())
+            .writing_to(settings.remote_write.clone());
     let daemon = Arc::new(DockerDaemon::new(settings.docker.clone()));
     tracing::info!(%place, token = token.is_some(), "the gate is open");
     Gate::new(rules, daemon, token.map(ApiToken::given)).serve(door, stop).await;

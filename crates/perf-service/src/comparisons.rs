@@ -208,6 +208,7 @@ impl Comparisons {
             duration_seconds: Some(asked.duration_seconds.unwrap_or(SECONDS)),
             users: asked.users,
             provider: asked.provider.clone(),
+            ..StartRun::default()
         };
         let mut errors = Vec::new();
         for target in [&asked.baseline, &asked.candidate] {

@@ -14,6 +14,7 @@ use crate::builds::{self, Build};
 use crate::comparisons::store::FileComparisons;
 use crate::comparisons::{AsItIs, Comparisons, ComparisonsError, Side, Sides, text};
 use crate::console;
+use crate::ledger::Origin;
 use crate::settings::{CompareRequest, Format, Settings};
 use crate::targets::Target;
 
@@ -32,7 +33,7 @@ pub async fn compare(
     let mut asked = request.asked.clone();
     let sides = sides(&mut settings, &mut asked, request.state.as_deref())?;
     let ledger = open(&settings).await?;
-    let runs = runs_on(Arc::clone(&ledger), &settings, metrics);
+    let runs = runs_on(Arc::clone(&ledger), &settings, metrics, Origin::Command)?;
     runs.recover().await?;
     let comparisons = Comparisons::new(runs.clone(), store(&settings).await?);
     let comparison = comparisons.start(asked, sides).await?;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{AppError, open, runs_on, write_out};
 use crate::console::{self, past};
-use crate::ledger::Artifact;
+use crate::ledger::{Artifact, Origin};
 use crate::runs::{Runs, RunsError};
 use crate::settings::{ListRequest, ReportRequest, Settings};
 
@@ -29,7 +29,7 @@ pub async fn list(
     request: &ListRequest,
     metrics: Metrics,
 ) -> Result<ExitCode, AppError> {
-    let runs = runs_on(open(settings).await?, settings, metrics);
+    let runs = runs_on(open(settings).await?, settings, metrics, Origin::Command)?;
     let stretch = runs.list(None, request.limit).await?;
     if request.json {
         let last = stretch.runs.last().map(|run| run.id.to_string());
@@ -56,7 +56,7 @@ pub async fn report(
     metrics: Metrics,
 ) -> Result<ExitCode, AppError> {
     let ledger = open(settings).await?;
-    let runs = runs_on(ledger.clone(), settings, metrics);
+    let runs = runs_on(ledger.clone(), settings, metrics, Origin::Command)?;
     let run = find(&runs, &request.run).await?;
     if request.json {
         let results = runs.artifact(run.id, Artifact::Results).await?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use common_models::{FieldError, Problem};
 use secrecy::SecretString;
+use url::Url;
 
 use super::protocol::Start;
 use super::refusal;
@@ -107,6 +108,8 @@ pub struct Rules {
     fingerprint: String,
     targets: Vec<Target>,
     target_api_token: Option<SecretString>,
+    /// Where k6's own metrics go.
+    remote_write: Option<Url>,
 }
 
 impl Rules {
@@ -114,7 +117,20 @@ impl Rules {
     #[must_use]
     pub fn new(scenarios: Scenarios, targets: Vec<Target>, target_api_token: Option<SecretString>) -> Self {
         let scripts: Arc<[ScriptFile]> = Arc::from(scenarios.files());
-        Self { fingerprint: scenarios::fingerprint(&scripts), scenarios, scripts, targets, target_api_token }
+        Self {
+            fingerprint: scenarios::fingerprint(&scripts),
+            scenarios,
+            scripts,
+            targets,
+            target_api_token,
+            remote_write: None,
+        }
+    }
+
+    /// The same, with k6's own metrics going to a Prometheus.
+    #[must_use]
+    pub fn writing_to(self, remote_write: Option<Url>) -> Self {
+        Self { remote_write, ..self }
     }
 
     /// What is to be started for a request.
@@ -164,6 +180,7 @@ impl Rules {
             target: target.url.clone(),
             environment,
             secret: self.target_api_token.clone(),
+            remote_write: self.remote_write.clone(),
         })
     }
 }

@@ -8,7 +8,6 @@ use crate::targets::Target;
 
 /// Longest warm-up before the measured load.
 const WARM_UP: u32 = 5;
-/// What a scenario's head says under `spends` if it asks for no summary.
 
 impl Runs {
     /// What a run would spend at most, by what its target says now.

@@ -158,6 +158,7 @@ fn launch() -> Launch {
         target: "http://203.0.113.1".parse().unwrap(),
         environment: vec![("DURATION", "90s".to_owned())],
         secret: Some("not-the-gates".to_owned().into()),
+        remote_write: None,
     }
 }
 

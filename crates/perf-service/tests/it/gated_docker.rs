@@ -195,6 +195,7 @@ async fn exit_of(script: &'static str, limits: Limits) -> Result<(Exit, String),
         target: "http://127.0.0.1:1".parse().unwrap(),
         environment: Vec::new(),
         secret: None,
+        remote_write: None,
     };
     let exit = engine.start(&launch).await?.ended().await?;
     assert!(containers(&daemon().await, &launch.run.to_string()).await.is_empty());

@@ -16,10 +16,10 @@ mod counts;
 #[cfg(feature = "integration")]
 mod docker;
 mod events;
-mod hostile_starts;
 mod gate;
 #[cfg(feature = "integration")]
 mod gated_docker;
+mod hostile_starts;
 mod k6;
 #[cfg(feature = "integration")]
 mod neighbours;

@@ -253,7 +253,7 @@ mod tests {
     fn metrics_reach_a_prometheus_on_the_host_under_the_runs_labels() {
         let mut launch = launch("http://127.0.0.1:7002");
         launch.remote_write = Some(Url::parse("http://localhost:9090/api/v1/write").unwrap());
-        let body = container(&launch, "i", &Network::Named("bridge".to_owned()), 4);
+        let body = container(&launch, "i", &settings(Some(Network::Named("bridge".to_owned()))), &LINUX);
         let address = "K6_PROMETHEUS_RW_SERVER_URL=http://host.docker.internal:9090/api/v1/write";
         assert!(body.env.unwrap().iter().any(|variable| variable == address));
         let arguments = body.cmd.unwrap().join(" ");
