@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{AppError, INCONCLUSIVE, THRESHOLDS, open, runs_on};
 use crate::builds::{self, Build};
-use crate::comparisons::store::FileComparisons;
+use crate::comparisons::store::files::FileComparisons;
 use crate::comparisons::{AsItIs, Comparisons, ComparisonsError, Side, Sides, text};
 use crate::console;
 use crate::ledger::Origin;

@@ -1,6 +1,6 @@
 //! Where comparisons are kept: the port, and its files.
 
-mod files;
+pub mod files;
 
 use std::io;
 use std::path::PathBuf;
@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use common_models::Comparison;
 use uuid::Uuid;
-
-pub use files::FileComparisons;
 
 use crate::ledger::Lease;
 
