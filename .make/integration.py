@@ -5,10 +5,11 @@
 
 The environment names them: MONGODB_URI, REDIS_URL, TOXIPROXY_URL, OLLAMA_BASE_URL, LLM_SIMULATOR_URL,
 DOCKER_HOST, K6_BIN, CHROMIUM_BIN. What it does not name is started by compose (MongoDB, Redis, toxiproxy,
-Ollama), built and started (llm-simulator), found at its usual place (Docker, Chromium), or fetched (k6). Each
-test has a database of its own in MongoDB, and drops it. Tests that stop or flush a Redis start one of their
-own: `redis-server` and `redis-cli` must be installed. A server that cannot be had fails the tests; nothing is
-skipped. Python's standard library only.
+Ollama), built and started (llm-simulator), found at its usual place (Docker, Chromium), or fetched (k6).
+Bedrock, AWS' or a stand-in such as ministack, has to be named: AWS_ENDPOINT_URL_BEDROCK_RUNTIME, BEDROCK_MODEL,
+AWS_REGION and keys. Each test has a database of its own in MongoDB, and drops it. Tests that stop or flush a
+Redis start one of their own: `redis-server` and `redis-cli` must be installed. A server that cannot be had
+fails the tests; nothing is skipped. Python's standard library only.
 """
 
 import os

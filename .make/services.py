@@ -103,6 +103,8 @@ class Services:
         say(f"{name:15} http://127.0.0.1:{port}   log {log.relative_to(ROOT)}")
 
     def start_all(self, data, settings=None):
+        if os.environ.get("LLM_PROVIDER", "ollama") != "ollama":
+            say(f"LLM: {os.environ['LLM_PROVIDER']} answers, as LLM_PROVIDER says; provider=ollama is")
         given = os.environ.get("OLLAMA_BASE_URL")
         ollama = given or "http://127.0.0.1:11434"
         if has_model(ollama):
@@ -211,6 +213,11 @@ def run(scenario):
             signal.signal(number, stopped)
     # All of it is on loopback, where no token is needed.
     os.environ.pop("API_TOKEN", None)
+    # Nor does a run cost anything: Ollama or the simulator answer it, whatever a shell is set up for. Who wants
+    # to pay says so: PROVIDER=claude.
+    for variable in ("LLM_PROVIDER", "LLM_FALLBACK", "EXPERIMENTS_FILE"):
+        if os.environ.pop(variable, None):
+            say(f"{variable} is left aside: a run asks Ollama or the simulator, or whom PROVIDER names")
     arguments = ["run", scenario]
     for option, variable in (("--duration", "DURATION"), ("--users", "USERS"), ("--provider", "PROVIDER"),
                              ("--max-p95-ms", "MAX_P95_MS"), ("--engine", "K6_ENGINE"), ("--rate", "RATE"),

@@ -2,7 +2,8 @@
 //!
 //! Owns the traits, what they take and answer, and their errors. Adapters are named for a
 //! technology; one contract suite (`tests/it/store_contract.rs`) holds them all, without
-//! transactions being part of it: whatever is promised here holds on a database that has none.
+//! transactions being part of it: whatever is promised here holds on a database that has none. Long
+//! because the traits of one database stand together: an adapter answers for all of them or for none.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

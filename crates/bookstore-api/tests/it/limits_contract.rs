@@ -316,7 +316,11 @@ mod redis {
             assert!((172_700..=172_800).contains(&left), "{key}: {left}");
         }
         limits.settle(&held, Some(&epoch), Used::default()).await.unwrap();
-        assert_eq!(redis.command(&["HLEN", "expiring:v1:spend:2026-11-21"]).trim(), "2", "epoch and spent");
+        assert_eq!(
+            redis.command(&["HLEN", "expiring:v1:spend:2026-11-21"]).trim(),
+            "3",
+            "epoch, spent and held"
+        );
         assert_eq!(redis.command(&["DBSIZE"]).trim(), "2");
     }
 

@@ -1,4 +1,5 @@
-//! Budgets and the ledger, asked as summaries ask them: through a gate, around a provider that bills.
+//! Budgets and the ledger, asked as summaries ask them: through a gate, around a provider that bills. Long
+//! because every test stands on the one stage at the top: tenants, a clock with hands, and that provider.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
