@@ -130,6 +130,13 @@ pub struct Comparison {
     pub baseline: String,
     /// What is judged.
     pub candidate: String,
+    /// The build that was started for each run of the baseline, where `perf-service compare` started one:
+    /// path or image, and what it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_build: Option<String>,
+    /// The same of the candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_build: Option<String>,
     /// The figure declared beforehand.
     pub primary: ComparedMetric,
     /// Chance of a false word in 1 minus this: 0.95 for one in twenty.
@@ -203,6 +210,11 @@ pub struct StartComparison {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 2, maximum = 200)]
     pub pairs: Option<u32>,
+    /// Dollars that all runs together may spend; needed where a target bills, and shared evenly among the
+    /// runs. k6 aborts a run that reaches its share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub max_cost_usd: Option<f64>,
     /// Decides the order in each pair; drawn when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,

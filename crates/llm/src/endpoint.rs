@@ -54,9 +54,9 @@ pub(crate) fn client(base_url: &str, setting: &str) -> Result<(Client, Url), Llm
         .redirect(Policy::none())
         .retry(reqwest::retry::never());
     let builder = if is_loopback(&url) { builder.no_proxy() } else { builder };
-    let client = builder
-        .build()
-        .map_err(|error| LlmError::new(ErrorKind::Unavailable, format!("no HTTP client: {error}")))?;
+    let client = builder.build().map_err(|error| {
+        LlmError::new(ErrorKind::Unavailable, format!("no HTTP client: {}", cause(&error)))
+    })?;
     Ok((client, url))
 }
 
@@ -293,7 +293,7 @@ impl Refusal {
     }
 }
 
-/// The innermost reason of a failed connection. It has addresses in it, no headers.
+/// The innermost reason why there is no client or no connection. It has addresses in it, no headers.
 fn cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

@@ -1,22 +1,28 @@
-//! A build of the bookstore's API that is started for each of its runs, from the same state every time.
+//! A build of the bookstore's API, a binary or an image, that is started for each of its runs, from the
+//! same state every time.
 //!
-//! Owns the process, its copy of the state and its environment. Must not know what is measured.
+//! Owns what a build is told and when it is ready. How it is started and ended is `builds/binary.rs` and
+//! `builds/image.rs`; where its state lies, `builds/workspace.rs`. Must not know what is measured.
 
-use std::ffi::OsString;
+mod binary;
+mod image;
+mod workspace;
+
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
-use uuid::Uuid;
+use tokio_util::sync::CancellationToken;
 
-use crate::comparisons::Side;
+use self::image::ImageBuild;
+pub use self::workspace::Workspace;
+use crate::comparisons::{Side, Up};
+use crate::engine::docker::DockerSettings;
 
 /// Longest wait for it to be ready.
 const READY: Duration = Duration::from_secs(30);
@@ -26,8 +32,10 @@ const LOOK: Duration = Duration::from_millis(50);
 const ANSWER: Duration = Duration::from_secs(3);
 /// Seconds that it takes to be ready, about.
 const ABOUT: u64 = 2;
-/// What must not come from this process's environment: state that both builds would share, what
-/// perf-service alone is told, and what k6 would have to know.
+/// Longest last word that is told.
+const LAST_WORD: usize = 500;
+/// What a build must not be told: state that both would share, what perf-service alone is told, and what
+/// k6 would have to know.
 const WITHHELD: [&str; 9] = [
     "MONGODB_URI",
     "REDIS_URL",
@@ -39,37 +47,96 @@ const WITHHELD: [&str; 9] = [
     "TARGETS",
     "LOG_FILTER",
 ];
+/// What it is told here.
+const OWN: [&str; 3] = ["BIND_ADDRESS", "HTTP_PORT", "DATA_DIR"];
+/// Begins the name of an image on the command line.
+const IMAGE: &str = "image:";
 
-/// A binary, where it listens and what it starts from.
-#[derive(Clone, Debug)]
+/// A variable that a build is told, `NAME=VALUE`, or `NAME` for what this process has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value; `None` takes this process's own, which is never told to anybody else.
+    pub value: Option<String>,
+}
+
+impl Variable {
+    /// What was written, or why it cannot be.
+    ///
+    /// # Errors
+    /// In words, when it is none, or one that a comparison sets or withholds itself.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        let valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if name.is_empty() || !valid || text.contains('\0') {
+            return Err("NAME=VALUE, or NAME for the value that it has here".to_owned());
+        }
+        if OWN.contains(&name) || WITHHELD.contains(&name) {
+            return Err(format!(
+                "another variable: {name} is kept from builds or set for each, so that they start alike"
+            ));
+        }
+        Ok(Self { name: name.to_owned(), value })
+    }
+
+    /// As far as others may see it: a secret is given by its name alone.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.value.as_ref().map_or_else(|| self.name.clone(), |value| format!("{}={value}", self.name))
+    }
+}
+
+/// What a build is started as.
+#[derive(Clone)]
+enum What {
+    Binary(PathBuf),
+    Image(Arc<ImageBuild>),
+}
+
+/// A build, where it listens, what it is told and what it starts from.
+#[derive(Clone)]
 pub struct Build {
-    binary: PathBuf,
-    /// Holds the copies of its state.
-    folder: PathBuf,
+    what: What,
+    workspace: Arc<Workspace>,
     /// What each run's data folder is a copy of; empty ones where there is none.
     from: Option<PathBuf>,
     port: u16,
+    variables: Vec<Variable>,
 }
 
 impl Build {
-    /// A build that puts its data under `folder` and listens on a port that is free now.
+    /// What was written as a build, a path or `image:REFERENCE`, on a port that is free now.
     ///
     /// # Errors
-    /// In words, when the binary is none or there is no port.
-    pub fn new(binary: &Path, folder: PathBuf, from: Option<PathBuf>) -> Result<Self, String> {
-        let found = binary.canonicalize().map_err(|error| format!("{}: {error}", binary.display()))?;
-        if !found.is_file() {
-            return Err(format!("{} is not a file", binary.display()));
+    /// In words, when there is no such binary, the image cannot be used here, or there is no port.
+    pub fn new(
+        written: &str,
+        workspace: Arc<Workspace>,
+        from: Option<PathBuf>,
+        variables: Vec<Variable>,
+        docker: &DockerSettings,
+    ) -> Result<Self, String> {
+        let what = if let Some(reference) = written.strip_prefix(IMAGE) {
+            What::Image(Arc::new(ImageBuild::new(reference, docker)?))
+        } else {
+            let found = Path::new(written).canonicalize().map_err(|error| format!("{written}: {error}"))?;
+            if !found.is_file() {
+                return Err(format!("{written} is not a file"));
+            }
+            What::Binary(found)
+        };
+        if from.as_ref().is_some_and(|from| !from.is_dir()) {
+            return Err("--state is not a folder".to_owned());
         }
-        // It works in a folder of its own, so relative paths would not do.
-        let folder = std::fs::create_dir_all(&folder)
-            .and_then(|()| folder.canonicalize())
-            .map_err(|error| format!("{}: {error}", folder.display()))?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|socket| socket.local_addr())
             .map_err(|error| format!("no free port: {error}"))?
             .port();
-        Ok(Self { binary: found, folder, from, port })
+        Ok(Self { what, workspace, from, port, variables })
     }
 
     /// Where it listens once it is ready.
@@ -78,28 +145,37 @@ impl Build {
         self.port
     }
 
-    fn spawn(&self, data: &Path) -> io::Result<Child> {
-        std::fs::create_dir_all(data)?;
-        if let Some(from) = &self.from {
-            copy(from, data)?;
+    /// Makes sure that it can be started at all, an image pulled, and says which it is.
+    ///
+    /// # Errors
+    /// In words, when it cannot.
+    pub async fn prepare(
+        &self,
+        say: &(dyn Fn(String) + Send + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<String, String> {
+        let what = match &self.what {
+            What::Binary(path) => path.display().to_string(),
+            What::Image(image) => image.prepare(say, cancel).await?,
+        };
+        let told: Vec<String> = self.variables.iter().map(Variable::shown).collect();
+        Ok(if told.is_empty() { what } else { format!("{what} with {}", told.join(" ")) })
+    }
+
+    /// What it is told beside what each kind inherits.
+    #[expect(clippy::disallowed_methods, reason = "a variable named alone is this process's own")]
+    fn told(&self) -> impl Iterator<Item = (String, String)> {
+        self.variables.iter().filter_map(|Variable { name, value }| {
+            let value = value.clone().or_else(|| std::env::var(name).ok())?;
+            Some((name.clone(), value))
+        })
+    }
+
+    async fn start(&self) -> Result<Running, String> {
+        match &self.what {
+            What::Binary(path) => binary::start(path, self).await.map(Running::Binary),
+            What::Image(image) => image.start(self).await.map(Running::Image),
         }
-        let log = std::fs::File::create(data.with_extension("log"))?;
-        let mut command = Command::new(&self.binary);
-        for name in WITHHELD {
-            command.env_remove(name);
-        }
-        command
-            .env("BIND_ADDRESS", "127.0.0.1")
-            .env("HTTP_PORT", self.port.to_string())
-            .env("DATA_DIR", data)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // A group of its own: Ctrl-C reaches perf-service, which ends it in order.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
     }
 
     async fn answers(&self) -> bool {
@@ -114,33 +190,65 @@ impl Build {
         };
         matches!(timeout(ANSWER, ask).await, Ok(Ok(head)) if head.ends_with(b" 200"))
     }
-}
 
-/// A running build; dropping it ends it and removes its data.
-struct Up {
-    child: Option<Child>,
-    data: PathBuf,
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        if let Some(child) = self.child.take() {
-            end(child);
+    /// Until it answers; what went wrong otherwise.
+    async fn wait(&self, running: &mut Running, cancel: &CancellationToken) -> Result<(), String> {
+        let begin = Instant::now();
+        loop {
+            // Asked before it is looked whether it lives: somebody else's answer on this port counts for nothing.
+            let answered = self.answers().await;
+            if let Some(how) = running.ended().await? {
+                return Err(format!("it ended ({how}) before it was ready: {}", running.last_word().await));
+            }
+            if answered {
+                return Ok(());
+            }
+            if cancel.is_cancelled() {
+                return Err("it was stopped".to_owned());
+            }
+            if begin.elapsed() > READY {
+                let seconds = READY.as_secs();
+                return Err(format!("it was not ready within {seconds} s: {}", running.last_word().await));
+            }
+            sleep(LOOK).await;
         }
-        if let Err(error) = std::fs::remove_dir_all(&self.data) {
-            tracing::debug!(path = %self.data.display(), %error, "a build's data stays");
-        }
-        let _ = std::fs::remove_file(self.data.with_extension("log"));
     }
 }
 
-/// At once: its data is thrown away, and the next run must find the machine free.
-fn end(mut child: Child) {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid {
-        let _ = kill_process(pid, Signal::KILL);
-        // It is reaped here where it is gone already, else by the runtime.
-        let _ = child.try_wait();
+/// A build at work.
+enum Running {
+    Binary(binary::Running),
+    Image(image::Running),
+}
+
+impl Running {
+    /// How it ended, if it has.
+    async fn ended(&mut self) -> Result<Option<String>, String> {
+        match self {
+            Self::Binary(process) => process.ended(),
+            Self::Image(container) => container.ended().await,
+        }
+    }
+
+    /// The end of what it logged.
+    async fn last_word(&self) -> String {
+        let text = match self {
+            Self::Binary(process) => process.log(),
+            Self::Image(container) => container.log().await,
+        };
+        let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it logged nothing");
+        last.chars().take(LAST_WORD).collect()
+    }
+}
+
+#[async_trait]
+impl Up for Running {
+    /// At once: its data is thrown away, and the next run must find the machine free.
+    async fn end(self: Box<Self>) {
+        match *self {
+            Self::Binary(process) => process.end().await,
+            Self::Image(container) => container.end().await,
+        }
     }
 }
 
@@ -150,62 +258,47 @@ impl Side for Build {
         ABOUT
     }
 
-    async fn ready(&self) -> Result<Box<dyn Send>, String> {
-        let data = self.folder.join(format!("state-{}", Uuid::now_v7()));
-        let mut up = Up { child: None, data: data.clone() };
-        let build = self.clone();
-        let spawned = {
-            let data = data.clone();
-            // Copying may take its time; starting needs the runtime, which a blocking thread has.
-            tokio::task::spawn_blocking(move || build.spawn(&data)).await
-        };
-        let child = spawned
-            .map_err(|_| "its start broke off".to_owned())?
-            .map_err(|error| format!("{}: {error}", self.binary.display()))?;
-        let child = up.child.insert(child);
-        let begin = Instant::now();
-        loop {
-            // Asked before it is looked whether it lives: somebody else's answer on this port counts for nothing.
-            let answered = self.answers().await;
-            match child.try_wait() {
-                Ok(Some(status)) => {
-                    return Err(format!("it ended ({status}) before it was ready: {}", last_line(&data)));
-                }
-                Ok(None) if answered => return Ok(Box::new(up)),
-                Ok(None) => {}
-                Err(error) => return Err(format!("it cannot be watched: {error}")),
+    async fn ready(&self, cancel: &CancellationToken) -> Result<Box<dyn Up>, String> {
+        let mut running = Box::new(self.start().await?);
+        match self.wait(&mut running, cancel).await {
+            Ok(()) => Ok(running),
+            Err(why) => {
+                running.end().await;
+                Err(why)
             }
-            if begin.elapsed() > READY {
-                return Err(format!("it was not ready within {READY:?}: {}", last_line(&data)));
-            }
-            sleep(LOOK).await;
         }
     }
 }
 
-fn last_line(data: &Path) -> String {
-    let log = std::fs::read(data.with_extension("log")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&log);
-    text.lines().last().unwrap_or("it logged nothing").chars().take(500).collect()
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
-        if kind.is_dir() {
-            std::fs::create_dir_all(&target)?;
-            copy(&entry.path(), &target)?;
-        } else if kind.is_file() {
-            std::fs::copy(entry.path(), &target)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether what was written names a file rather than a target: it has a separator, which no target's name has.
+/// Whether what was written names a build rather than a target: it has a separator or is said to be an
+/// image, which no target's name has or is.
 #[must_use]
-pub fn is_path(text: &str) -> bool {
-    let text = OsString::from(text);
-    Path::new(&text).components().count() > 1 || Path::new(&text).is_absolute()
+pub fn is_build(text: &str) -> bool {
+    text.starts_with(IMAGE) || Path::new(text).components().count() > 1 || Path::new(text).is_absolute()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Variable, is_build};
+
+    #[test]
+    fn builds_are_told_from_targets() {
+        for build in ["./bookstore-api", "target/release/bookstore-api", "/", "image:bookstore-api:1.2"] {
+            assert!(is_build(build), "{build}");
+        }
+        for target in ["main", "local", "image"] {
+            assert!(!is_build(target), "{target}");
+        }
+    }
+
+    #[test]
+    fn variables_are_read_and_secrets_are_not_shown() {
+        let one = Variable::parse("CACHE_TTL_SECONDS=5=6").unwrap();
+        assert_eq!((one.name.as_str(), one.value.as_deref()), ("CACHE_TTL_SECONDS", Some("5=6")));
+        assert_eq!(one.shown(), "CACHE_TTL_SECONDS=5=6");
+        assert_eq!(Variable::parse("OPENAI_API_KEY").unwrap().shown(), "OPENAI_API_KEY");
+        for wrong in ["", "=x", "A B=1", "A-B=1", "DATA_DIR=/", "MONGODB_URI", "X=\0"] {
+            assert!(Variable::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -49,8 +49,15 @@ pub trait Side: Send + Sync {
         0
     }
 
-    /// Makes it ready; dropping what it gives ends it. What went wrong is told in words.
-    async fn ready(&self) -> Result<Box<dyn Send>, String>;
+    /// Makes it ready. What went wrong is told in words; then nothing is left of it.
+    async fn ready(&self, cancel: &CancellationToken) -> Result<Box<dyn Up>, String>;
+}
+
+/// A target that was made ready.
+#[async_trait]
+pub trait Up: Send {
+    /// Ends what was started for it.
+    async fn end(self: Box<Self>);
 }
 
 /// A target that somebody else keeps running: it is taken as it is.
@@ -59,9 +66,14 @@ pub struct AsItIs;
 
 #[async_trait]
 impl Side for AsItIs {
-    async fn ready(&self) -> Result<Box<dyn Send>, String> {
-        Ok(Box::new(()))
+    async fn ready(&self, _cancel: &CancellationToken) -> Result<Box<dyn Up>, String> {
+        Ok(Box::new(Self))
     }
+}
+
+#[async_trait]
+impl Up for AsItIs {
+    async fn end(self: Box<Self>) {}
 }
 
 /// The two that are compared.
@@ -71,13 +83,18 @@ pub struct Sides {
     pub baseline: Arc<dyn Side>,
     /// What is judged.
     pub candidate: Arc<dyn Side>,
+    /// What is started for the baseline, in words; nothing where it is a target that runs already.
+    pub baseline_build: Option<String>,
+    /// What is started for the candidate.
+    pub candidate_build: Option<String>,
 }
 
 impl Sides {
     /// Two configured targets.
     #[must_use]
     pub fn as_they_are() -> Self {
-        Self { baseline: Arc::new(AsItIs), candidate: Arc::new(AsItIs) }
+        let (baseline, candidate) = (Arc::new(AsItIs), Arc::new(AsItIs));
+        Self { baseline, candidate, baseline_build: None, candidate_build: None }
     }
 }
 
@@ -208,6 +225,7 @@ impl Comparisons {
             duration_seconds: Some(asked.duration_seconds.unwrap_or(SECONDS)),
             users: asked.users,
             provider: asked.provider.clone(),
+            max_cost_usd: asked.max_cost_usd,
             ..StartRun::default()
         };
         let mut errors = Vec::new();
@@ -248,7 +266,10 @@ impl Comparisons {
         }
         let primary = asked.primary.unwrap_or(ComparedMetric::P95Ms);
         let question = Question { primary, level, minimum_effect };
-        Ok(Order { question, run, bounds: plan::bounds(&question, asked.pairs) })
+        let bounds = plan::bounds(&question, asked.pairs);
+        // Each run may spend its share of what the whole may.
+        let max_cost_usd = asked.max_cost_usd.map(|most| most / (2 * bounds.1) as f64);
+        Ok(Order { question, run: StartRun { max_cost_usd, ..run }, bounds })
     }
 
     /// How a comparison of this process goes on; `None` once it has ended.
@@ -339,6 +360,8 @@ fn begun(asked: &StartComparison, order: &Order, seed: u64, sides: &Sides) -> Co
         scenario: order.run.scenario.clone(),
         baseline: asked.baseline.clone(),
         candidate: asked.candidate.clone(),
+        baseline_build: sides.baseline_build.clone(),
+        candidate_build: sides.candidate_build.clone(),
         primary: order.question.primary,
         level: order.question.level,
         minimum_effect: order.question.minimum_effect,

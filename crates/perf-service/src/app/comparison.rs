@@ -1,6 +1,5 @@
-//! The command that compares two targets or two builds.
+//! The command that compares two targets, two builds or two configurations of one.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,13 +9,17 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{AppError, INCONCLUSIVE, THRESHOLDS, open, runs_on};
-use crate::builds::{self, Build};
+use crate::builds::{self, Build, Variable, Workspace};
 use crate::comparisons::store::files::FileComparisons;
-use crate::comparisons::{AsItIs, Comparisons, ComparisonsError, Side, Sides, text};
+use crate::comparisons::{Comparisons, ComparisonsError, Sides, text};
 use crate::console;
 use crate::ledger::Origin;
 use crate::settings::{CompareRequest, Format, Settings};
 use crate::targets::Target;
+
+/// Names of builds as targets.
+const BASELINE: &str = "baseline";
+const CANDIDATE: &str = "candidate";
 
 /// Compares two targets in this process, with progress on standard error and the verdict on standard
 /// output. `stop` cancels it, and so does the terminal going away.
@@ -31,7 +34,7 @@ pub async fn compare(
 ) -> Result<ExitCode, AppError> {
     let mut settings = settings.clone();
     let mut asked = request.asked.clone();
-    let sides = sides(&mut settings, &mut asked, request.state.as_deref())?;
+    let sides = sides(&mut settings, &mut asked, request, &stop).await?;
     let ledger = open(&settings).await?;
     let runs = runs_on(Arc::clone(&ledger), &settings, metrics, Origin::Command)?;
     runs.recover().await?;
@@ -79,29 +82,57 @@ pub(super) async fn store(settings: &Settings) -> Result<Arc<FileComparisons>, A
     Ok(Arc::new(opened.and_then(|opened| opened).map_err(ComparisonsError::from)?))
 }
 
-/// Where a path was written, a build takes the place of a configured target.
-fn sides(
+/// Where a build was written, it takes the place of a configured target.
+async fn sides(
     settings: &mut Settings,
     asked: &mut StartComparison,
-    state: Option<&Path>,
+    request: &CompareRequest,
+    stop: &CancellationToken,
 ) -> Result<Sides, AppError> {
-    let folder = settings.data_dir.join("builds");
-    let mut side = |written: &mut String, name: &str| -> Result<Arc<dyn Side>, AppError> {
-        if !builds::is_path(written) {
-            return Ok(Arc::new(AsItIs));
-        }
-        let build = Build::new(Path::new(written), folder.clone(), state.map(Path::to_owned))
-            .map_err(AppError::Build)?;
-        let url = Url::parse(&format!("http://127.0.0.1:{}", build.port()))
-            .map_err(|error| AppError::Build(error.to_string()))?;
-        settings.targets.retain(|target| target.name != name);
-        settings.targets.push(Target { name: name.to_owned(), url });
-        name.clone_into(written);
-        Ok(Arc::new(build))
-    };
-    let baseline = side(&mut asked.baseline, "baseline")?;
-    let candidate = side(&mut asked.candidate, "candidate")?;
-    Ok(Sides { baseline, candidate })
+    let mut sides = Sides::as_they_are();
+    if !builds::is_build(&asked.baseline) && !builds::is_build(&asked.candidate) {
+        return Ok(sides);
+    }
+    let workspace = Arc::new(Workspace::open(&settings.data_dir).map_err(AppError::Build)?);
+    if builds::is_build(&asked.baseline) {
+        let written = std::mem::replace(&mut asked.baseline, BASELINE.to_owned());
+        let build = build(&written, &workspace, &request.baseline_variables, request, settings)?;
+        sides.baseline_build = Some(prepare(&build, BASELINE, settings, stop).await?);
+        sides.baseline = Arc::new(build);
+    }
+    if builds::is_build(&asked.candidate) {
+        let written = std::mem::replace(&mut asked.candidate, CANDIDATE.to_owned());
+        let build = build(&written, &workspace, &request.candidate_variables, request, settings)?;
+        sides.candidate_build = Some(prepare(&build, CANDIDATE, settings, stop).await?);
+        sides.candidate = Arc::new(build);
+    }
+    Ok(sides)
+}
+
+fn build(
+    written: &str,
+    workspace: &Arc<Workspace>,
+    variables: &[Variable],
+    request: &CompareRequest,
+    settings: &Settings,
+) -> Result<Build, AppError> {
+    let (workspace, state) = (Arc::clone(workspace), request.state.clone());
+    Build::new(written, workspace, state, variables.to_vec(), &settings.docker).map_err(AppError::Build)
+}
+
+/// Makes a target of a build, and says which it is.
+async fn prepare(
+    build: &Build,
+    name: &str,
+    settings: &mut Settings,
+    stop: &CancellationToken,
+) -> Result<String, AppError> {
+    let url = Url::parse(&format!("http://127.0.0.1:{}", build.port()))
+        .map_err(|error| AppError::Build(error.to_string()))?;
+    settings.targets.retain(|target| target.name != name);
+    settings.targets.push(Target { name: name.to_owned(), url });
+    let say = |text: String| console::say(&format_args!("{name}: {text}"));
+    build.prepare(&say, stop).await.map_err(|why| AppError::Build(format!("{name}: {why}")))
 }
 
 fn pair(now: &Comparison) -> String {

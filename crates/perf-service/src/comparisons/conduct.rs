@@ -151,15 +151,25 @@ impl Conduct {
                 (comparison.candidate.clone(), &self.sides.candidate)
             }
         };
-        let up = tokio::select! {
-            up = side.ready() => up.map_err(|why| Stop::Broken(format!("{name} cannot be made ready: {why}")))?,
-            () = self.cancel.cancelled() => return Err(Stop::Cancelled),
+        let up = match side.ready(&self.cancel).await {
+            Ok(up) => up,
+            Err(_) if self.cancel.is_cancelled() => return Err(Stop::Cancelled),
+            Err(why) => return Err(Stop::Broken(format!("{name} cannot be made ready: {why}"))),
         };
-        let asked = StartRun { target: Some(name.clone()), ..self.order.run.clone() };
+        let ended = self.against(&name).await;
+        up.end().await;
+        ended
+    }
+
+    /// One run against a target that is ready.
+    async fn against(&self, name: &str) -> Result<Run, Stop> {
+        if self.cancel.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        let asked = StartRun { target: Some(name.to_owned()), ..self.order.run.clone() };
         let runs = &self.shared.runs;
         let started = runs.start(asked, None).await.map_err(|error| Stop::Broken(error.to_string()))?;
         self.wait(started.id).await;
-        drop(up);
         if self.cancel.is_cancelled() {
             return Err(Stop::Cancelled);
         }

@@ -37,9 +37,20 @@ pub fn beforehand(comparison: &Comparison) -> String {
         )
     };
     format!(
-        "comparing {} with {}: {pairs} of {} in random order (seed {}), {time}",
-        comparison.candidate, comparison.baseline, comparison.scenario, comparison.seed
+        "{}comparing {} with {}: {pairs} of {} in random order (seed {}), {time}",
+        builds(comparison).map(|(side, build)| format!("{side}: {build}\n")).collect::<String>(),
+        comparison.candidate,
+        comparison.baseline,
+        comparison.scenario,
+        comparison.seed
     )
+}
+
+/// What was started, by side.
+fn builds(comparison: &Comparison) -> impl Iterator<Item = (&'static str, &str)> {
+    let (baseline, candidate) = (&comparison.baseline_build, &comparison.candidate_build);
+    let both = [("baseline", baseline), ("candidate", candidate)];
+    both.into_iter().filter_map(|(side, build)| Some((side, build.as_deref()?)))
 }
 
 fn minutes(seconds: u64) -> String {
@@ -97,6 +108,9 @@ pub fn markdown(comparison: &Comparison) -> String {
         }
     }
     let _ = write!(text, "\n{}\n", footing(comparison));
+    for (side, build) in builds(comparison) {
+        let _ = write!(text, "\n{side}: {}\n", escaped(build));
+    }
     text
 }
 
@@ -183,6 +197,8 @@ mod tests {
             scenario: "smoke".to_owned(),
             baseline: "main".to_owned(),
             candidate: "<b>|branch".to_owned(),
+            baseline_build: None,
+            candidate_build: Some("image:shop:1 (0123) with A=`b`".to_owned()),
             primary: ComparedMetric::P95Ms,
             level: 0.95,
             minimum_effect: 0.05,
@@ -233,6 +249,7 @@ mod tests {
             text.contains("1 pairs of smoke")
                 && text.contains("1 inconclusive pairs left out; answers of a simulator")
         );
+        assert!(text.ends_with("\ncandidate: image:shop:1 (0123) with A=\\`b\\`\n"), "{text}");
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl DockerDaemon {
     }
 
     /// A connection to a daemon that has answered.
-    async fn connect(&self) -> Result<Docker, EngineError> {
+    pub(crate) async fn connect(&self) -> Result<Docker, EngineError> {
         let host = self.host();
         let unreachable = |why: String| EngineError::Daemon(host.clone(), why);
         let docker = Docker::connect_with_host(&host)
@@ -127,6 +127,14 @@ impl DockerDaemon {
         }
     }
 
+    /// What a container of the image is made from: its digest or id, not a tag that may be moved.
+    pub(crate) async fn pinned(&self, docker: &Docker) -> Result<String, EngineError> {
+        let image = self.image(docker).await?.ok_or_else(|| {
+            EngineError::Image(self.settings.image.clone(), "it was removed just now".to_owned())
+        })?;
+        Ok(image.pinned)
+    }
+
     /// The image as it is here; `None` when it is not.
     async fn image(&self, docker: &Docker) -> Result<Option<Image>, EngineError> {
         let name = &self.settings.image;
@@ -165,10 +173,8 @@ impl Containers for DockerDaemon {
         let docker = self.connect().await?;
         let refused = |step: &'static str| move |error: Error| EngineError::Docker(step, chain(&error));
         let host = Host::of(&docker.info().await.map_err(refused("say what it has"))?);
-        let image = self.image(&docker).await?.ok_or_else(|| {
-            EngineError::Image(self.settings.image.clone(), "it was removed just now".to_owned())
-        })?;
-        let body = specification::container(launch, &image.pinned, &self.settings, &host);
+        let image = self.pinned(&docker).await?;
+        let body = specification::container(launch, &image, &self.settings, &host);
         let options =
             CreateContainerOptionsBuilder::new().name(&format!("bookstore-k6-{}", launch.run)).build();
         let created =
@@ -234,6 +240,12 @@ impl Containers for DockerDaemon {
     }
 }
 
+/// Whether a container in the host's network has this machine's loopback.
+pub(crate) async fn shares_loopback(docker: &Docker) -> Result<bool, EngineError> {
+    let info = docker.info().await.map_err(|error| EngineError::Docker("say what it has", chain(&error)))?;
+    Ok(Host::of(&info).shares_loopback())
+}
+
 /// A run's labels, as a filter has them.
 fn labels(run: Uuid) -> Vec<String> {
     specification::labels(run).into_iter().map(|(name, value)| format!("{name}={value}")).collect()
@@ -269,7 +281,7 @@ async fn fill_and_start(docker: &Docker, id: &str, launch: &Launch) -> Result<()
 }
 
 /// Removes a container and its volume, whatever state it is in.
-async fn remove(docker: &Docker, id: &str) {
+pub(crate) async fn remove(docker: &Docker, id: &str) {
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     match docker.remove_container(id, Some(options)).await {
         Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
@@ -280,7 +292,7 @@ async fn remove(docker: &Docker, id: &str) {
 }
 
 /// An error with what caused it: the client's own words are often only "client error".
-fn chain(error: &Error) -> String {
+pub(crate) fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

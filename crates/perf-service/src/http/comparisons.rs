@@ -14,7 +14,7 @@ use super::runs::ListRuns;
 use crate::comparisons::{Sides, text};
 
 /// List comparisons, newest first
-#[utoipa::path(get, path = "/api/v1/comparisons", tag = "comparisons", params(ListRuns), responses(
+#[utoipa::path(get, path = "/api/v1/comparisons", operation_id = "listComparisons", tag = "comparisons", params(ListRuns), responses(
     (status = 200, description = "A page of comparisons", body = Page<Comparison>),
     (status = 400, description = "A parameter or the cursor is malformed", body = Problem),
     (status = 422, description = "The limit is out of range", body = Problem),
@@ -33,7 +33,7 @@ pub(crate) async fn list(
 ///
 /// It names two configured targets. Runs of both go on in turn, the order within each pair decided by a
 /// fair coin; the answer says how long that takes. One comparison is made at a time.
-#[utoipa::path(post, path = "/api/v1/comparisons", tag = "comparisons", request_body = StartComparison, security(("token" = [])), responses(
+#[utoipa::path(post, path = "/api/v1/comparisons", operation_id = "startComparison", tag = "comparisons", request_body = StartComparison, security(("token" = [])), responses(
     (status = 202, description = "Accepted", body = Comparison, headers(("Location", description = "Path of the comparison"))),
     (status = 400, description = "Not well-formed JSON, or no such scenario or target", body = Problem),
     (status = 401, description = "The API token is missing", body = Problem),
@@ -52,7 +52,7 @@ pub(crate) async fn start(
 }
 
 /// Read a comparison
-#[utoipa::path(get, path = "/api/v1/comparisons/{id}", tag = "comparisons", params(("id" = Uuid, Path)), responses(
+#[utoipa::path(get, path = "/api/v1/comparisons/{id}", operation_id = "readComparison", tag = "comparisons", params(("id" = Uuid, Path)), responses(
     (status = 200, description = "The comparison as it is now", body = Comparison),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such comparison", body = Problem),
@@ -62,7 +62,7 @@ pub(crate) async fn read(State(api): State<Api>, Path(id): Path<Uuid>) -> Result
 }
 
 /// A comparison as Markdown, for a pull request
-#[utoipa::path(get, path = "/api/v1/comparisons/{id}/markdown", tag = "comparisons", params(("id" = Uuid, Path)), responses(
+#[utoipa::path(get, path = "/api/v1/comparisons/{id}/markdown", operation_id = "readComparisonMarkdown", tag = "comparisons", params(("id" = Uuid, Path)), responses(
     (status = 200, description = "The verdict and a table", body = String, content_type = "text/markdown"),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such comparison", body = Problem),
@@ -74,7 +74,7 @@ pub(crate) async fn markdown(State(api): State<Api>, Path(id): Path<Uuid>) -> Re
 }
 
 /// Cancel a comparison and its run
-#[utoipa::path(post, path = "/api/v1/comparisons/{id}/cancel", tag = "comparisons", params(("id" = Uuid, Path)),
+#[utoipa::path(post, path = "/api/v1/comparisons/{id}/cancel", operation_id = "cancelComparison", tag = "comparisons", params(("id" = Uuid, Path)),
     security(("token" = [])), responses(
     (status = 202, description = "It is stopping, or cancelled already", body = Comparison),
     (status = 400, description = "The id is no UUID", body = Problem),

@@ -33,7 +33,7 @@ async fn found(api: &Api, wanted: &Wanted) -> Result<Vec<Trend>, ApiError> {
 /// Figures of the latest stored runs over time, by scenario and target
 ///
 /// For looking at: machines and days differ, so a verdict comes of comparisons only.
-#[utoipa::path(get, path = "/api/v1/trends", tag = "trends", params(Wanted), responses(
+#[utoipa::path(get, path = "/api/v1/trends", operation_id = "listTrends", tag = "trends", params(Wanted), responses(
     (status = 200, description = "One trend a scenario and target", body = Vec<Trend>),
     (status = 400, description = "A parameter is malformed", body = Problem),
 ))]
@@ -45,7 +45,7 @@ pub(crate) async fn list(
 }
 
 /// The trends as a page
-#[utoipa::path(get, path = "/trends", tag = "trends", params(Wanted), responses(
+#[utoipa::path(get, path = "/trends", operation_id = "readTrendsPage", tag = "trends", params(Wanted), responses(
     (status = 200, description = "One self-contained page", body = String, content_type = "text/html"),
     (status = 400, description = "A parameter is malformed", body = Problem),
 ))]

@@ -6,6 +6,7 @@ use clap::Args;
 use common_models::{ComparedMetric, StartComparison};
 
 use super::{Check, given};
+use crate::builds::{Variable, is_build};
 use crate::comparisons::metrics;
 use crate::scenarios;
 
@@ -28,15 +29,19 @@ pub struct CompareRequest {
     pub asked: StartComparison,
     /// Folder that each run of a build starts from a copy of.
     pub state: Option<PathBuf>,
+    /// What the baseline's build is told.
+    pub baseline_variables: Vec<Variable>,
+    /// What the candidate's build is told.
+    pub candidate_variables: Vec<Variable>,
     /// How to print it.
     pub format: Format,
 }
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct CompareWritten {
-    /// Name of a configured target, or path of a bookstore-api binary that is started for each of its runs
+    /// Name of a configured target, or a bookstore-api that is started for each of its runs: a binary's path, or image:REFERENCE
     baseline: String,
-    /// What is judged: a name or a path as well
+    /// What is judged: written the same way
     candidate: String,
     /// Name of the scenario [default: smoke]
     #[arg(long)]
@@ -68,6 +73,18 @@ pub(super) struct CompareWritten {
     /// Folder of which each run of a build gets a copy as its DATA_DIR [default: an empty one]
     #[arg(long)]
     state: Option<String>,
+    /// What both builds are told, NAME=VALUE, or NAME alone for this environment's value, which is never shown; may be repeated. A binary has this environment, an image has only what is named
+    #[arg(long)]
+    env: Vec<String>,
+    /// What the baseline alone is told
+    #[arg(long)]
+    baseline_env: Vec<String>,
+    /// What the candidate alone is told
+    #[arg(long)]
+    candidate_env: Vec<String>,
+    /// Dollars that all runs together may spend; needed where a target bills [default: none]
+    #[arg(long)]
+    max_cost_usd: Option<String>,
     /// Print the comparison as JSON, and nothing else, on standard output
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
@@ -118,6 +135,12 @@ impl Check {
                 |text| text.parse().ok(),
                 "a whole number from 2 to 200",
             ),
+            max_cost_usd: self.read(
+                "--max-cost-usd",
+                &written.max_cost_usd,
+                |text| text.parse().ok().filter(|most: &f64| most.is_finite() && *most >= 0.0),
+                "dollars, such as 0.50",
+            ),
             seed: self.read(
                 "--seed",
                 &written.seed,
@@ -130,7 +153,36 @@ impl Check {
             (false, true) => Format::Markdown,
             (false, false) => Format::Plain,
         };
-        CompareRequest { asked, state: given(&written.state).map(PathBuf::from), format }
+        let baseline_variables =
+            self.variables(&asked.baseline, "--baseline-env", &written.env, &written.baseline_env);
+        let candidate_variables =
+            self.variables(&asked.candidate, "--candidate-env", &written.env, &written.candidate_env);
+        let state = given(&written.state).map(PathBuf::from);
+        CompareRequest { asked, state, baseline_variables, candidate_variables, format }
+    }
+
+    /// What a side is told: of two of a name the later one counts, so its own over that of both.
+    fn variables(&mut self, side: &str, own: &str, both: &[String], of_side: &[String]) -> Vec<Variable> {
+        if !is_build(side) && !of_side.is_empty() {
+            self.mistakes
+                .push(format!("{own} is for a build that is started; {side} is a configured target"));
+        }
+        let mut variables: Vec<Variable> = Vec::new();
+        for (option, text) in
+            both.iter().map(|text| ("--env", text)).chain(of_side.iter().map(|text| (own, text)))
+        {
+            match Variable::parse(text) {
+                Ok(variable) => {
+                    variables.retain(|earlier| earlier.name != variable.name);
+                    variables.push(variable);
+                }
+                Err(wanted) => {
+                    let name = text.split_once('=').map_or(text.as_str(), |(name, _)| name);
+                    self.wrong(option, name, &wanted);
+                }
+            }
+        }
+        variables
     }
 
     fn read<T>(

@@ -15,6 +15,8 @@ const KEY: &str = "sk-simulated-0000000000";
 /// A bookstore-api with a store of its own; it stops when dropped.
 pub struct Backend {
     pub api: Service,
+    /// What a run may spend: nothing where a simulator answers.
+    pub most_dollars: String,
     _simulator: Option<Service>,
     _folder: tempfile::TempDir,
 }
@@ -32,7 +34,8 @@ impl Backend {
             .env("OLLAMA_BASE_URL", &url)
             .env("OPENAI_BASE_URL", format!("{url}/v1"))
             .env("OPENAI_API_KEY", KEY);
-        Self { api: Service::start(&mut api).await, _simulator: Some(simulator), _folder: folder }
+        let (api, most_dollars) = (Service::start(&mut api).await, "0".to_owned());
+        Self { api, most_dollars, _simulator: Some(simulator), _folder: folder }
     }
 
     /// One whose provider is a real Ollama that takes money for what it says: dollars for a million tokens.
@@ -47,7 +50,8 @@ impl Backend {
         std::fs::write(&prices, price.to_string()).unwrap();
         let mut api = in_folder(folder.path());
         api.env("OLLAMA_BASE_URL", ollama).env("LLM_PRICES_FILE", prices).env("LLM_DAILY_BUDGET_USD", "none");
-        Self { api: Service::start(&mut api).await, _simulator: None, _folder: folder }
+        let (api, most_dollars) = (Service::start(&mut api).await, "5".to_owned());
+        Self { api, most_dollars, _simulator: None, _folder: folder }
     }
 
     /// `TARGETS` with this one alone.
@@ -97,7 +101,8 @@ fn in_folder(folder: &Path) -> Command {
     command
 }
 
-fn bare(variable: &str, name: &str) -> Command {
+/// The binary of this name beside perf-service's own, or the one that the variable names.
+pub fn binary(variable: &str, name: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where binaries are")]
     let given = std::env::var_os(variable).map(PathBuf::from);
     let binary = given.unwrap_or_else(|| Path::new(env!("CARGO_BIN_EXE_perf-service")).with_file_name(name));
@@ -106,7 +111,11 @@ fn bare(variable: &str, name: &str) -> Command {
         "{} is not there: `cargo build --workspace --bins` makes it, or {variable} names another",
         binary.display()
     );
-    let mut command = Command::new(binary);
+    binary
+}
+
+fn bare(variable: &str, name: &str) -> Command {
+    let mut command = Command::new(binary(variable, name));
     // Nobody reads its log, so it must not fill the pipe.
     command.env_clear().env("LOG_FILTER", "error").stdin(Stdio::null());
     command

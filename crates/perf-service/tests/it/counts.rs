@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::backend::{Backend, Counters, Ledger, ollama};
+use crate::docker::host;
+use crate::gated_docker::Gate;
 use crate::k6;
 use crate::service::{command, run};
 
@@ -116,7 +118,7 @@ async fn agree(
     let before = backend.counters().await;
     // Limits on time are not what this is about, and other tests are at work.
     let arguments = ["run", scenario, "--duration", "5s", "--max-p95-ms", "60000", "--json"];
-    command.args(arguments);
+    command.args(arguments).args(["--max-cost-usd", &backend.most_dollars]);
     let told = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
     let (code, out, err) = told;
     let counters = Difference(before, backend.counters().await);
@@ -296,19 +298,12 @@ async fn dollars_that_were_billed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn smoke_errors_and_ai_in_containers() {
-    #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where the daemon is")]
-    let given = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+async fn smoke_errors_and_ai_in_containers_behind_the_gate() {
     let backend = Backend::simulated("openai").await;
+    let gate = Gate::before(&host(), &backend.targets());
     for scenario in ["smoke", "errors", "ai"] {
         let data = tempfile::tempdir().unwrap();
-        let mut command = command(data.path(), &backend.targets());
-        command.env_remove("K6_BIN").env("K6_ENGINE", "docker");
-        for name in ["DOCKER_HOST", "K6_IMAGE"] {
-            if let Some(value) = given(name) {
-                command.env(name, value);
-            }
-        }
-        agree(&backend, command, data.path(), scenario).await;
+        let client = gate.client(data.path());
+        agree(&backend, client, data.path(), scenario).await;
     }
 }

@@ -22,7 +22,7 @@ use crate::shop::Shop;
 const TOKEN: &str = "a-token-of-the-gate-in-tests";
 
 /// A gate with a folder of its own, which holds its socket.
-struct Gate {
+pub struct Gate {
     process: Option<Running>,
     folder: tempfile::TempDir,
     targets: String,
@@ -30,7 +30,7 @@ struct Gate {
 }
 
 impl Gate {
-    fn before(docker: &str, targets: &str) -> Self {
+    pub fn before(docker: &str, targets: &str) -> Self {
         let mut gate = Self {
             process: None,
             folder: tempfile::tempdir().unwrap(),
@@ -54,7 +54,7 @@ impl Gate {
     }
 
     /// A perf-service that has nothing but the gate.
-    fn client(&self, data: &Path) -> Command {
+    pub fn client(&self, data: &Path) -> Command {
         let mut client = command(data, &self.targets);
         client
             .env_remove("K6_BIN")

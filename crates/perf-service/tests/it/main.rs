@@ -10,6 +10,8 @@ mod backend;
 #[cfg(feature = "integration")]
 mod browser;
 mod command_line;
+#[cfg(feature = "integration")]
+mod compared_images;
 mod comparisons;
 #[cfg(feature = "integration")]
 mod counts;

@@ -76,6 +76,10 @@ impl Host {
         }
     }
 
+    pub(super) const fn shares_loopback(&self) -> bool {
+        self.shares_loopback
+    }
+
     const fn network(&self) -> Option<&'static str> {
         if self.shares_loopback { None } else { Some("bridge") }
     }
