@@ -72,7 +72,8 @@ function warm(settings, catalogue) {
 
 /**
  * Which providers a run may ask by name: the one that it was told, or those that are set up and have a
- * price. Without a limit in dollars only what is free by it, and the default one, which is asked anyway.
+ * price. Without a limit in dollars, or with one of zero, only what is free by it, and the default one,
+ * which is asked anyway.
  *
  * @param {import('./types').Settings} settings
  * @returns {string[]}
@@ -87,7 +88,7 @@ export function readProviders(settings) {
   const items = (body && body.items) || [];
   // One answer without a price, as the in-process provider gives, and the price of the run is not known.
   const usable = items.filter((provider) => provider.configured && (provider.default || provider.price));
-  const may = usable.filter((provider) => settings.maxCostUsd !== undefined || provider.default || isFree(provider.price));
+  const may = usable.filter((provider) => (settings.maxCostUsd || 0) > 0 || provider.default || isFree(provider.price));
   const names = may.map((provider) => provider.name);
   const left = usable.map((provider) => provider.name).filter((name) => !names.includes(name));
   if (left.length > 0) {

@@ -27,7 +27,8 @@ let spentHere = 0;
  * @param {import('./types').Settings} settings
  */
 export function maySpend({ maxCostUsd }) {
-  return maxCostUsd === undefined || maxCostUsd === 0 || spentHere < maxCostUsd;
+  // With a limit of zero a simulator is asked, until one turns out to be none.
+  return maxCostUsd === undefined || (maxCostUsd === 0 ? spentHere === 0 : spentHere < maxCostUsd);
 }
 
 /**

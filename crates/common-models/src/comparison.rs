@@ -9,9 +9,9 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
-    /// It differs for the better.
+    /// It differs for the better, by at least the smallest change that matters.
     Better,
-    /// It differs for the worse.
+    /// It differs for the worse, by at least the smallest change that matters.
     Worse,
     /// A difference, if there is one, is smaller than the smallest that was asked about.
     Same,
@@ -29,6 +29,10 @@ pub enum ComparedMetric {
     P95Ms,
     /// 99th percentile of request duration in milliseconds.
     P99Ms,
+    /// 95th percentile in milliseconds of requests that an LLM may be called for.
+    WithLlmP95Ms,
+    /// 95th percentile in milliseconds of requests that no LLM takes part in.
+    WithoutLlmP95Ms,
     /// HTTP requests a second.
     Rps,
     /// Share of requests that failed, 0 to 1.
@@ -50,9 +54,9 @@ pub struct MetricComparison {
     pub metric: ComparedMetric,
     /// Whether it is the one declared beforehand.
     pub primary: bool,
-    /// The baseline's median over its repetitions.
+    /// The baseline's median over its repetitions; the mean, where it is a share.
     pub baseline: f64,
-    /// The candidate's median over its repetitions.
+    /// The candidate's median over its repetitions; the mean, where it is a share.
     pub candidate: f64,
     /// The change, estimated from the pairs; not the ratio of the medians.
     pub change: f64,
@@ -86,6 +90,21 @@ pub struct ComparedPair {
     /// Why it counts for nothing; absent where it counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<String>,
+    /// Whose run was why; absent where it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out_by: Option<ComparedSide>,
+}
+
+/// A side of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ComparedSide {
+    /// What the candidate is held against.
+    Baseline,
+    /// What is judged.
+    Candidate,
+    /// The one as well as the other.
+    Both,
 }
 
 /// How many pairs a comparison makes and how long it takes, said before its first run.
@@ -100,6 +119,10 @@ pub struct ComparisonPlan {
     pub least_seconds: u64,
     /// Seconds that the most take.
     pub most_seconds: u64,
+    /// Pairs that the spread of those so far asks for, once the fewest are made; where it is more than the
+    /// most, what differs a little will not be told from what does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted_pairs: Option<u32>,
 }
 
 /// Where a comparison stands.

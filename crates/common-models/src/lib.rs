@@ -19,8 +19,8 @@ pub mod trend;
 pub use author::{Author, AuthorRef, PatchAuthor, WriteAuthor};
 pub use book::{Book, PatchBook, PatchPrice, Price, WriteBook};
 pub use comparison::{
-    ComparedMetric, ComparedPair, Comparison, ComparisonPlan, ComparisonState, MetricComparison,
-    StartComparison, Verdict,
+    ComparedMetric, ComparedPair, ComparedSide, Comparison, ComparisonPlan, ComparisonState,
+    MetricComparison, StartComparison, Verdict,
 };
 pub use import::{ImportFailure, ImportJob, ImportReport, ImportRow, ImportState, RowOutcome};
 pub use llm_providers::{

@@ -116,7 +116,7 @@ pub struct LlmProbe {
 }
 
 /// The experiments that are under way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Experiments {
     /// Each of them, in the order in which they are tried.

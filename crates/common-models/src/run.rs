@@ -63,6 +63,14 @@ pub struct RunSummary {
     pub p95_ms: f64,
     /// 99th percentile of request duration in milliseconds.
     pub p99_ms: f64,
+    /// 95th percentile in milliseconds of requests that an LLM may be called for; absent where all requests
+    /// are of one kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with_llm_p95_ms: Option<f64>,
+    /// 95th percentile in milliseconds of requests that no LLM takes part in; absent where all requests are
+    /// of one kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_llm_p95_ms: Option<f64>,
     /// Iterations that k6 could not start in time.
     pub dropped_iterations: u64,
     /// Prompt tokens that providers were called with.
@@ -154,6 +162,11 @@ pub struct StartRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.0, maximum = 1000.0)]
     pub max_cost_usd: Option<f64>,
+    /// Decides every draw of the visitors, so that two runs of a scenario ask for the same; the same for
+    /// all runs when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 7)]
+    pub seed: Option<u32>,
 }
 
 /// What a run does at a moment.

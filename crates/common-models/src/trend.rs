@@ -17,15 +17,11 @@ pub struct TrendPoint {
     pub at: DateTime<Utc>,
     /// Its result.
     pub outcome: Outcome,
-    /// `docker` or `local`: figures of the two are not alike.
-    pub engine: String,
-    /// Whether any summary came from a simulator.
-    pub simulated: bool,
     /// Its figures.
     pub summary: RunSummary,
 }
 
-/// The stored runs of one scenario against one target. For looking at: machines and days differ, so no
+/// The stored runs of one scenario against one target, by one engine, simulated or not. For looking at: machines and days differ, so no
 /// verdict comes of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -34,6 +30,10 @@ pub struct Trend {
     pub scenario: String,
     /// Name of the target.
     pub target: String,
+    /// `docker` or `local`: figures of the two are not alike.
+    pub engine: String,
+    /// Whether summaries came from a simulator: neither are those of the two.
+    pub simulated: bool,
     /// Oldest first. Runs that proved nothing are not among them.
     pub points: Vec<TrendPoint>,
 }

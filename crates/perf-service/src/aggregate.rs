@@ -21,7 +21,7 @@ use crate::aggregate::latency::Durations;
 use crate::aggregate::llm::Llm;
 use crate::aggregate::timeline::Timeline;
 use crate::aggregate::worst::Worst;
-use crate::results::{Endpoint, Environment, ErrorRow, Results, SlowRequest, StatusRow};
+use crate::results::{Endpoint, Environment, ErrorRow, RequestKind, Results, SlowRequest, StatusRow};
 use crate::samples::{Line, Metric, Phase, Sample, read};
 
 /// Request names kept apart; scripts give a handful, and each takes up to 140 KiB for durations of up
@@ -320,6 +320,11 @@ impl Aggregate {
             p50_ms: durations.quantile(0.5),
             p95_ms: durations.quantile(0.95),
             p99_ms: durations.quantile(0.99),
+            with_llm_p95_ms: self.durations.of_kind(RequestKind::WithLlm).map(|kind| kind.quantile(0.95)),
+            without_llm_p95_ms: self
+                .durations
+                .of_kind(RequestKind::WithoutLlm)
+                .map(|kind| kind.quantile(0.95)),
             dropped_iterations: self.dropped_iterations,
             input_tokens: totals.input_tokens,
             output_tokens: totals.output_tokens,

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::billing::bookstore::BookstorePrices;
+use crate::builds::Workspace;
 use crate::comparisons::{Comparisons, ComparisonsError};
 use crate::console;
 use crate::engine::containers::{ContainerEngine, Containers};
@@ -293,7 +294,11 @@ pub fn list_scenarios() {
 
 async fn open(settings: &Settings) -> Result<Arc<dyn Ledger>, AppError> {
     let folder = settings.data_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || SqliteLedger::open(&folder)).await;
+    let opened = tokio::task::spawn_blocking(move || {
+        Workspace::sweep(&folder);
+        SqliteLedger::open(&folder)
+    })
+    .await;
     Ok(Arc::new(opened.map_err(|_| LedgerError::BrokenOff)??))
 }
 

@@ -34,7 +34,10 @@ pub struct Offers {
 /// Why a target does not say what it offers.
 #[derive(Debug, thiserror::Error)]
 pub enum OffersError {
-    /// It does not answer.
+    /// There is nobody: a run against it cannot spend anything either.
+    #[error("it is not there: {0}")]
+    Down(String),
+    /// It does not answer in time.
     #[error("it does not answer: {0}")]
     Unreachable(String),
     /// It answers with something else.
@@ -50,6 +53,7 @@ impl OffersError {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
+            Self::Down(_) => "target_down",
             Self::Unreachable(_) => "target_unreachable",
             Self::Refused(_) => "target_refused",
             Self::Malformed(_) => "target_malformed",
@@ -87,14 +91,13 @@ struct Candidate {
 pub fn estimate(asked: &StartRun, load: Load, offers: Result<&Offers, &OffersError>) -> RunEstimate {
     let billed = match offers {
         Ok(offers) => candidates(asked, offers),
+        Err(OffersError::Down(_)) => Vec::new(),
         Err(_) => unseen(asked),
     };
     if billed.is_empty() {
         return nothing(match offers {
             Ok(_) => "nothing is billed".to_owned(),
-            Err(error) => {
-                format!("nothing is known to be billed; the target's providers are not known: {error}")
-            }
+            Err(error) => format!("nothing is billed; the target's providers are not known: {error}"),
         });
     }
     // Without a pace of its own, a user waits for each answer, and an answer takes a second or more.
@@ -111,6 +114,9 @@ pub fn estimate(asked: &StartRun, load: Load, offers: Result<&Offers, &OffersErr
     let billed_by: Vec<String> = billed.into_iter().map(|candidate| candidate.shown).collect();
     let by = billed_by.join(", ");
     let text = match cost_usd {
+        _ if let Err(error) = offers => format!(
+            "it may spend money, by up to {calls} calls of {by}: the target does not say what it takes ({error})"
+        ),
         Some(cost) => format!("it may spend up to about ${cost:.2}, by {calls} calls of {by}"),
         None => format!(
             "it may spend money, by up to {calls} calls of {by}; a price is not known, and what is not known cannot stop a run"
@@ -164,10 +170,13 @@ fn candidates(asked: &StartRun, offers: &Offers) -> Vec<Candidate> {
     found
 }
 
-/// Where the target says nothing, only a name can tell.
+/// Where the target says nothing, only a name can tell, and without one nothing can: it may bill.
 fn unseen(asked: &StartRun) -> Vec<Candidate> {
-    let named = asked.provider.iter().filter(|name| BILLING.contains(&name.as_str()));
-    named.map(|name| Candidate { shown: shown(name, None), price: None }).collect()
+    match &asked.provider {
+        Some(name) if !BILLING.contains(&name.as_str()) => Vec::new(),
+        Some(name) => vec![Candidate { shown: shown(name, None), price: None }],
+        None => vec![Candidate { shown: "its default provider".to_owned(), price: None }],
+    }
 }
 
 fn is_free(provider: &LlmProviderStatus) -> bool {
@@ -265,11 +274,13 @@ mod tests {
     fn without_an_answer_the_name_tells() {
         let error = OffersError::Refused(404);
         for (provider, bills) in
-            [(None, false), (Some("ollama"), false), (Some("claude"), true), (Some("bedrock"), true)]
+            [(None, true), (Some("ollama"), false), (Some("claude"), true), (Some("bedrock"), true)]
         {
             let told = estimate(&asked(provider, None), LOAD, Err(&error));
             assert_eq!(told.bills, bills, "{provider:?}");
             assert_eq!(told.cost_usd.is_none(), bills);
         }
+        let nobody = OffersError::Down("connection refused".to_owned());
+        assert!(!estimate(&asked(None, None), LOAD, Err(&nobody)).bills, "it cannot be asked either");
     }
 }

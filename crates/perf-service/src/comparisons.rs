@@ -204,7 +204,10 @@ impl Comparisons {
             Ok(lease) => lease,
             Err(error) => {
                 self.shared.lock_active().remove(&comparison.id);
-                return Err(error.into());
+                return Err(match error {
+                    StoreError::Busy(other) => ComparisonsError::Busy(other),
+                    error => error.into(),
+                });
             }
         };
         let (shared, id) = (Arc::clone(&self.shared), comparison.id);
@@ -268,7 +271,8 @@ impl Comparisons {
         let question = Question { primary, level, minimum_effect };
         let bounds = plan::bounds(&question, asked.pairs);
         // Each run may spend its share of what the whole may.
-        let max_cost_usd = asked.max_cost_usd.map(|most| most / (2 * bounds.1) as f64);
+        #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+        let max_cost_usd = asked.max_cost_usd.map(|most| most / plan::most_runs(bounds.1) as f64);
         Ok(Order { question, run: StartRun { max_cost_usd, ..run }, bounds })
     }
 
@@ -384,16 +388,26 @@ fn drawn() -> u64 {
     Uuid::now_v7().as_u64_pair().1 & ((1 << 53) - 1)
 }
 
-/// Fair coins, the same for the same seed.
-struct Coins(ChaCha8Rng);
+/// Fair coins and the seeds of pairs, the same for the same seed.
+struct Coins {
+    coins: ChaCha8Rng,
+    seeds: ChaCha8Rng,
+}
 
 impl Coins {
     fn new(seed: u64) -> Self {
-        Self(ChaCha8Rng::seed_from_u64(seed))
+        let coins = ChaCha8Rng::seed_from_u64(seed);
+        let mut seeds = coins.clone();
+        seeds.set_stream(1);
+        Self { coins, seeds }
     }
 
     fn toss(&mut self) -> bool {
-        self.0.next_u64() & 1 == 1
+        self.coins.next_u64() & 1 == 1
+    }
+
+    fn seed(&mut self) -> u32 {
+        self.seeds.next_u32()
     }
 }
 
@@ -409,6 +423,11 @@ mod tests {
         };
         assert_eq!(tossed(7), tossed(7));
         assert_ne!(tossed(7), tossed(8));
+        let seeds = |seed| {
+            let mut coins = Coins::new(seed);
+            (0..20).map(|_| coins.seed()).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!((seeds(7), seeds(7).len()), (seeds(7), 20));
         let heads = tossed(7).into_iter().filter(|heads| *heads).count();
         assert!((420..=580).contains(&heads), "{heads}");
     }

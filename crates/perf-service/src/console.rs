@@ -235,6 +235,8 @@ mod tests {
                 p50_ms: 1.234,
                 p95_ms: 45.6,
                 p99_ms: 1_234.0,
+                with_llm_p95_ms: None,
+                without_llm_p95_ms: None,
                 dropped_iterations: 0,
                 input_tokens: 1_000,
                 output_tokens: 250,

@@ -110,6 +110,9 @@ struct RunWritten {
     /// Dollars at which the run is aborted, up to 1000; needed where a provider that bills may be asked, 0 where a simulator answers
     #[arg(long)]
     max_cost_usd: Option<String>,
+    /// Decides every draw of the visitors, 0 to 4294967295: two runs with the same one ask for the same [default: the scenario's own]
+    #[arg(long)]
+    seed: Option<String>,
     /// Limit in milliseconds for the 95th percentile of what no LLM takes part in [default: the scenario's own]
     #[arg(long)]
     max_p95_ms: Option<String>,
@@ -597,6 +600,8 @@ impl Check {
             number("--duration", &run.duration, scenarios::seconds, "a duration such as 15s, 2m or 1m30s");
         let users = number("--users", &run.users, |text| text.parse().ok(), "a whole number from 1 to 200");
         let rate = number("--rate", &run.rate, |text| text.parse().ok(), "a whole number from 1 to 1000");
+        let seed =
+            number("--seed", &run.seed, |text| text.parse().ok(), "a whole number from 0 to 4294967295");
         let max_cost_usd = given(&run.max_cost_usd).and_then(|text| {
             let most = text.trim_start_matches('$').parse().ok().filter(|most: &f64| most.is_finite());
             if most.is_none() {
@@ -620,6 +625,7 @@ impl Check {
                 rate,
                 provider: given(&run.provider).map(str::to_owned),
                 max_cost_usd,
+                seed,
             },
             max_p95_ms,
             json: run.json,

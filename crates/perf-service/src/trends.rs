@@ -1,4 +1,4 @@
-//! Stored runs over time, by scenario and target: for looking at, never for a verdict. Machines and days
+//! Stored runs over time, by scenario, target, engine and whether a simulator answered: for looking at, never for a verdict. Machines and days
 //! differ; what is compared has to run interleaved (`comparisons`).
 //!
 //! Owns which runs are points, and the page. Must not know HTTP or how runs are stored.
@@ -44,7 +44,7 @@ pub async fn of(runs: &Runs) -> Result<Vec<Trend>, RunsError> {
 
 /// Points of runs that are given newest first.
 fn grouped(runs: Vec<Run>) -> Vec<Trend> {
-    let mut trends = BTreeMap::<(String, String), Vec<TrendPoint>>::new();
+    let mut trends = BTreeMap::<(String, String, String, bool), Vec<TrendPoint>>::new();
     for run in runs.into_iter().rev() {
         let (Some(outcome), Some(summary), RunState::Finished) = (run.outcome, run.summary, run.state) else {
             continue;
@@ -52,16 +52,21 @@ fn grouped(runs: Vec<Run>) -> Vec<Trend> {
         if outcome == Outcome::Inconclusive {
             continue;
         }
-        trends.entry((run.scenario, run.target)).or_default().push(TrendPoint {
+        trends.entry((run.scenario, run.target, run.engine, run.simulated)).or_default().push(TrendPoint {
             run: run.id,
             at: run.started_at.unwrap_or(run.created_at),
             outcome,
-            engine: run.engine,
-            simulated: run.simulated,
             summary,
         });
     }
-    trends.into_iter().map(|((scenario, target), points)| Trend { scenario, target, points }).collect()
+    let trend = |((scenario, target, engine, simulated), points)| Trend {
+        scenario,
+        target,
+        engine,
+        simulated,
+        points,
+    };
+    trends.into_iter().map(trend).collect()
 }
 
 /// A figure of a trend, drawn.
@@ -202,6 +207,7 @@ mod tests {
             run("a", Some(Outcome::Failed), 1, 2.0),
             run("a", Some(Outcome::Inconclusive), 2, 9.0),
             run("a", Some(Outcome::Passed), 3, 1.0),
+            Run { simulated: true, ..run("a", Some(Outcome::Passed), 5, 0.5) },
             Run { state: RunState::Cancelled, ..run("a", None, 4, 9.0) },
         ];
         let trends = grouped(newest_first);
@@ -211,7 +217,10 @@ mod tests {
                 (trend.target.as_str(), trend.points.iter().map(|point| point.summary.p95_ms).collect())
             })
             .collect();
-        assert_eq!(shown, [("a", vec![1.0, 2.0]), ("b", vec![3.0])]);
+        // What a simulator answered stands apart.
+        assert_eq!(shown, [("a", vec![1.0, 2.0]), ("a", vec![0.5]), ("b", vec![3.0])]);
+        assert_eq!(trends.iter().map(|trend| trend.simulated).collect::<Vec<_>>(), [false, true, false]);
+        assert!(page(&trends).unwrap().contains("smoke against a, simulated answers"));
     }
 
     #[test]

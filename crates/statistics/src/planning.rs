@@ -14,12 +14,19 @@ const MEDIAN_OF_NORMAL: f64 = 0.674_489_750_196_082;
 const EFFICIENCY: f64 = 3.0 / std::f64::consts::PI;
 
 /// How far differences spread, as a standard deviation, by the median of their sizes: what lies far out
-/// counts for no more than what lies just beyond the middle. Nothing without differences.
+/// counts for no more than what lies just beyond the middle. Where most are zero and some are not, the middle
+/// would say that nothing spreads, so the root of their mean square does. Nothing without differences.
 #[must_use]
 pub fn spread(differences: &[f64]) -> Option<f64> {
     let mut sizes: Vec<f64> = differences.iter().map(|value| value.abs()).collect();
     sizes.sort_unstable_by(f64::total_cmp);
-    ranks::quantile(&sizes, 0.5).map(|median| median / MEDIAN_OF_NORMAL)
+    let middle = ranks::quantile(&sizes, 0.5)? / MEDIAN_OF_NORMAL;
+    if middle > 0.0 {
+        return Some(middle);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let mean = sizes.iter().map(|size| size * size).sum::<f64>() / sizes.len() as f64;
+    Some(mean.sqrt())
 }
 
 /// Pairs after which an interval at `level` that is centred on the truth tells a shift of `effect` from
@@ -53,6 +60,8 @@ mod tests {
         }
         assert!((spread(&values).unwrap() - before).abs() < 1e-9);
         assert_eq!(spread(&[]), None);
+        assert_eq!(spread(&[0.0, 0.0, 0.0, -1.0]), Some(0.5), "what is mostly nothing spreads all the same");
+        assert_eq!(spread(&[0.0, 0.0]), Some(0.0));
     }
 
     #[test]

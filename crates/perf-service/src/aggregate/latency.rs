@@ -38,6 +38,16 @@ impl Durations {
         all
     }
 
+    /// Those of one kind, where there are some of both.
+    pub(super) fn of_kind(&self, kind: RequestKind) -> Option<&Quantiles> {
+        let both = self.without_llm.count() > 0 && self.with_llm.count() > 0;
+        match kind {
+            RequestKind::WithoutLlm if both => Some(&self.without_llm),
+            RequestKind::WithLlm if both => Some(&self.with_llm),
+            _ => None,
+        }
+    }
+
     /// One entry, or three where there are requests of both kinds.
     pub(super) fn rows(&self) -> Vec<Latency> {
         let mut rows = vec![row(RequestKind::All, &self.all())];

@@ -39,6 +39,7 @@ pub async fn compare(
     let runs = runs_on(Arc::clone(&ledger), &settings, metrics, Origin::Command)?;
     runs.recover().await?;
     let comparisons = Comparisons::new(runs.clone(), store(&settings).await?);
+    comparisons.recover().await?;
     let comparison = comparisons.start(asked, sides).await?;
     console::say(&text::beforehand(&comparison));
     if let Some(mut progress) = comparisons.watch(comparison.id) {
@@ -144,7 +145,12 @@ fn pair(now: &Comparison) -> String {
     } else {
         format!("{} to {}", plan.least_pairs, plan.most_pairs)
     };
+    let wanted = plan.wanted_pairs.filter(|wanted| *wanted > plan.most_pairs);
     match doubt {
+        None if wanted.is_some() && u32::try_from(made) == Ok(plan.least_pairs) => format!(
+            "pair {made} of {of}; they spread so far that {} would be wanted for a small change, so only a large one will be told",
+            wanted.map_or_else(String::new, |wanted| wanted.to_string())
+        ),
         None => format!("pair {made} of {of}"),
         Some(doubt) => format!("pair {made} counts for nothing, because {doubt}"),
     }

@@ -29,7 +29,11 @@ impl PriceList for BookstorePrices {
         let client = client(&target.url)?;
         let asked = async {
             let providers: LlmProviders = read(&client, target, "api/v1/llm/providers", token).await?;
-            let experiments: Experiments = read(&client, target, "api/v1/experiments", token).await?;
+            let experiments = match read(&client, target, "api/v1/experiments", token).await {
+                // One that knows none.
+                Err(OffersError::Refused(404)) => Experiments::default(),
+                other => other?,
+            };
             let arms = experiments.items.into_iter().flat_map(|experiment| experiment.arms);
             Ok(Offers {
                 providers: providers.items,
@@ -72,7 +76,13 @@ async fn read<T: DeserializeOwned>(
     }
     // Without the address, which the caller knows.
     let unreachable = |error: reqwest::Error| OffersError::Unreachable(error.without_url().to_string());
-    let answer = request.send().await.map_err(unreachable)?;
+    let answer = request.send().await.map_err(|error| {
+        if error.is_connect() && !error.is_timeout() {
+            OffersError::Down(error.without_url().to_string())
+        } else {
+            unreachable(error)
+        }
+    })?;
     if !answer.status().is_success() {
         return Err(OffersError::Refused(answer.status().as_u16()));
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -71,8 +72,13 @@ impl Running {
         String::from_utf8_lossy(&std::fs::read(log_of(&self.data.0)).unwrap_or_default()).into_owned()
     }
 
-    /// Kills it and waits until it is gone.
+    /// Kills it with all it started, and waits until it is gone.
     pub(super) async fn end(mut self) {
+        // It leads a group of its own, which it has its number of as long as nobody has waited for it.
+        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         if !matches!(timeout(GONE, self.child.kill()).await, Ok(Ok(()))) {
             tracing::warn!(pid = self.child.id(), "a build did not end at once");
         }

@@ -14,8 +14,9 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
     UploadToContainerOptionsBuilder,
 };
-use bollard::{Docker, body_full};
+use bollard::{Docker, body_try_stream};
 use futures::StreamExt;
+use tokio_util::io::{ReaderStream, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -30,6 +31,8 @@ const DATA: &str = "data";
 const LABEL: &str = "bookstore.build";
 /// Processes and threads.
 const PROCESSES: i64 = 1_024;
+/// Bytes of the state that are on their way.
+const PIECE: usize = 256 << 10;
 /// Of the log that is read.
 const LINES: &str = "20";
 
@@ -139,15 +142,23 @@ pub(super) struct Running {
 
 impl Running {
     async fn fill_and_start(&self, from: Option<&Path>) -> Result<(), String> {
-        let from = from.map(Path::to_owned);
-        let archive = tokio::task::spawn_blocking(move || archive(from.as_deref())).await;
-        let archive = archive
-            .map_err(|_| "copying its state broke off".to_owned())?
-            .map_err(|error| format!("its state cannot be copied: {error}"))?;
+        let failed = |why: String| format!("its state cannot be copied: {why}");
         let options = UploadToContainerOptionsBuilder::new().path(STATE).build();
-        let filled =
-            self.docker.upload_to_container(&self.id, Some(options), body_full(archive.into())).await;
-        filled.map_err(|error| format!("its state cannot be copied: {}", docker::chain(&error)))?;
+        // Piece by piece: a state may be larger than the memory that the run needs.
+        let (writer, reader) = tokio::io::duplex(PIECE);
+        let from = from.map(Path::to_owned);
+        let archived =
+            tokio::task::spawn_blocking(move || archive(from.as_deref(), SyncIoBridge::new(writer)));
+        let filled = self.docker.upload_to_container(
+            &self.id,
+            Some(options),
+            body_try_stream(ReaderStream::new(reader)),
+        );
+        let (archived, filled) = tokio::join!(archived, filled);
+        archived
+            .map_err(|_| failed("it broke off".to_owned()))?
+            .map_err(|error| failed(error.to_string()))?;
+        filled.map_err(|error| failed(docker::chain(&error)))?;
         let started = self.docker.start_container(&self.id, None).await;
         started.map_err(|error| format!("its container cannot be started: {}", docker::chain(&error)))
     }
@@ -183,15 +194,15 @@ impl Running {
     }
 }
 
-/// The state as an archive, for whatever user the image has.
-fn archive(from: Option<&Path>) -> io::Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(Vec::new());
+/// Writes the state as an archive, for whatever user the image has.
+fn archive(from: Option<&Path>, to: impl io::Write) -> io::Result<()> {
+    let mut archive = tar::Builder::new(to);
     append(&mut archive, from, Path::new(DATA))?;
-    archive.into_inner()
+    io::Write::flush(&mut archive.into_inner()?)
 }
 
-fn append(archive: &mut tar::Builder<Vec<u8>>, from: Option<&Path>, to: &Path) -> io::Result<()> {
-    let mut header = tar::Header::new_ustar();
+fn append(archive: &mut tar::Builder<impl io::Write>, from: Option<&Path>, to: &Path) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Directory);
     header.set_mode(0o777);
     header.set_size(0);
@@ -203,11 +214,11 @@ fn append(archive: &mut tar::Builder<Vec<u8>>, from: Option<&Path>, to: &Path) -
         if kind.is_dir() {
             append(archive, Some(&entry.path()), &to)?;
         } else if kind.is_file() {
-            let content = std::fs::read(entry.path())?;
-            let mut header = tar::Header::new_ustar();
+            let content = std::fs::File::open(entry.path())?;
+            let mut header = tar::Header::new_gnu();
             header.set_mode(0o666);
-            header.set_size(content.len() as u64);
-            archive.append_data(&mut header, &to, content.as_slice())?;
+            header.set_size(content.metadata()?.len());
+            archive.append_data(&mut header, &to, content)?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
+const FOLDER: &str = "builds";
 const LEASE: &str = "lease";
 /// Says that there may be containers, too.
 const CONTAINERS: &str = "containers";
@@ -25,28 +26,34 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// A new one below `data`; what dead processes left there is removed, unless containers are.
+    /// A new one below `data`.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub fn open(data: &Path) -> Result<Self, String> {
-        let parent = data.join("builds");
+        let parent = data.join(FOLDER);
         let failed = |error: io::Error| format!("{}: {error}", parent.display());
         fs::create_dir_all(&parent).map_err(failed)?;
         // A build works in this folder, so relative paths would not do.
         let parent = parent.canonicalize().map_err(failed)?;
-        for left in abandoned(&parent) {
-            end_processes(&left.folder);
-            if !left.folder.join(CONTAINERS).exists() {
-                left.remove();
-            }
-        }
         let id = Uuid::now_v7();
         let folder = parent.join(id.to_string());
         fs::create_dir(&folder).map_err(failed)?;
         let lease = File::create(folder.join(LEASE)).map_err(failed)?;
         lease.try_lock().map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(Self { id, folder, _lease: lease })
+    }
+
+    /// Ends what dead processes left running below `data`, and removes their folders; where there are
+    /// containers, the next one who compares images does.
+    pub fn sweep(data: &Path) {
+        let Ok(parent) = data.join(FOLDER).canonicalize() else { return };
+        for left in abandoned(&parent) {
+            end_processes(&left.folder);
+            if !left.folder.join(CONTAINERS).exists() {
+                left.remove();
+            }
+        }
     }
 
     /// What containers of this process are labelled with.
@@ -134,6 +141,7 @@ mod tests {
             Command::new("sleep").arg("60").current_dir(&folder).stdin(Stdio::null()).spawn().unwrap();
         // As a kill would: the lock is gone, the folder is not.
         dead._lease = std::fs::File::open(folder.join("lease")).unwrap();
+        Workspace::sweep(data.path());
         let new = Workspace::open(data.path()).unwrap();
         assert!(living.folder().exists() && new.folder().exists() && !folder.exists());
         assert!(child.wait().unwrap().code().is_none(), "it was killed");
@@ -147,6 +155,8 @@ mod tests {
         let mut dead = Workspace::open(data.path()).unwrap();
         dead.will_have_containers().unwrap();
         dead._lease = std::fs::File::open(dead.folder().join("lease")).unwrap();
+        Workspace::sweep(data.path());
+        assert!(dead.folder().exists());
         let new = Workspace::open(data.path()).unwrap();
         let left = new.abandoned();
         assert_eq!(left.iter().map(|left| left.id).collect::<Vec<_>>(), [dead.id()]);

@@ -5,17 +5,16 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use common_models::{ComparedPair, Comparison, ComparisonState, Outcome, Run, RunState, StartRun, Verdict};
+use common_models::{
+    ComparedPair, ComparedSide, Comparison, ComparisonState, Outcome, Run, RunState, StartRun, Verdict,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::judgement::{Look, Pair, judge};
-use super::plan::{self, Next};
+use super::plan::{self, FEW_LEFT_OUT, Next};
 use super::{Coins, Order, Shared, Sides};
-
-/// Pairs that may count for nothing whatever their share.
-const FEW_LEFT_OUT: usize = 3;
 
 /// The conduct of one comparison.
 pub(super) struct Conduct {
@@ -34,7 +33,7 @@ enum Stop {
 
 /// What the runs came to.
 enum End {
-    Judged(Vec<Pair>, Look),
+    Judged(Vec<Pair>, Look, Vec<ComparedSide>),
     Doubtful(String),
 }
 
@@ -62,8 +61,8 @@ impl Conduct {
         self.progress.send_modify(|comparison| {
             comparison.finished_at = Some(Utc::now());
             match ended {
-                Ok(End::Judged(pairs, look)) => {
-                    let judgement = judge(&self.order.question, &pairs, look);
+                Ok(End::Judged(pairs, look, left_out)) => {
+                    let judgement = judge(&self.order.question, &pairs, look, &left_out);
                     comparison.state = ComparisonState::Finished;
                     comparison.verdict = Some(judgement.verdict);
                     comparison.reason = Some(judgement.reason);
@@ -92,15 +91,17 @@ impl Conduct {
 
     async fn pairs(&self) -> Result<End, Stop> {
         let mut coins = Coins::new(self.progress.borrow().seed);
-        let (mut pairs, mut left_out, mut answers) = (Vec::new(), 0, Answers::default());
+        let (mut pairs, mut left_out, mut answers) = (Vec::new(), Vec::new(), Answers::default());
         loop {
-            let baseline_first = coins.toss();
+            // Both ask for the same, and each pair for something else: what is found holds for more than one
+            // course of visits.
+            let (baseline_first, seed) = (coins.toss(), coins.seed());
             let (baseline, candidate) = if baseline_first {
-                let baseline = self.run(true).await?;
-                (baseline, self.run(false).await?)
+                let baseline = self.run(true, seed).await?;
+                (baseline, self.run(false, seed).await?)
             } else {
-                let candidate = self.run(false).await?;
-                (self.run(true).await?, candidate)
+                let candidate = self.run(false, seed).await?;
+                (self.run(true, seed).await?, candidate)
             };
             for run in [&baseline, &candidate] {
                 answers.see(run);
@@ -109,7 +110,14 @@ impl Conduct {
                 let reason = "some summaries came from a simulator and some did not: set both targets up with the same provider";
                 return Err(Stop::Broken(reason.to_owned()));
             }
-            let doubt = doubt(&baseline).or_else(|| doubt(&candidate));
+            let doubts = (doubt(&baseline), doubt(&candidate));
+            let by = match &doubts {
+                (None, None) => None,
+                (Some(_), None) => Some(ComparedSide::Baseline),
+                (None, Some(_)) => Some(ComparedSide::Candidate),
+                (Some(_), Some(_)) => Some(ComparedSide::Both),
+            };
+            let doubt = doubts.0.or(doubts.1);
             self.progress.send_modify(|comparison| {
                 comparison.simulated = answers.simulated;
                 comparison.pairs.push(ComparedPair {
@@ -117,32 +125,37 @@ impl Conduct {
                     candidate: candidate.id,
                     baseline_first,
                     left_out: doubt.clone(),
+                    left_out_by: by,
                 });
             });
             self.save().await;
             match (doubt, baseline.summary, candidate.summary) {
                 (None, Some(baseline), Some(candidate)) => pairs.push(Pair { baseline, candidate }),
                 (doubt, ..) => {
-                    left_out += 1;
+                    left_out.push(by.unwrap_or(ComparedSide::Both));
                     // A pair that counts for nothing says something all the same when it is not alone.
-                    if left_out > FEW_LEFT_OUT && left_out * 2 > pairs.len() {
+                    let out = left_out.len();
+                    if out > FEW_LEFT_OUT && out * 2 > pairs.len() {
                         return Ok(End::Doubtful(format!(
-                            "inconclusive: {left_out} of {} pairs count for nothing; the last because {}",
-                            left_out + pairs.len(),
+                            "inconclusive: {out} of {} pairs count for nothing; the last because {}",
+                            out + pairs.len(),
                             doubt.unwrap_or_else(|| "a run has no figures".to_owned())
                         )));
                     }
                     continue;
                 }
             }
-            if let Next::Enough(look) = plan::next(&self.order.question, self.order.bounds, &pairs) {
-                return Ok(End::Judged(pairs, look));
+            let (question, bounds) = (&self.order.question, self.order.bounds);
+            if let Next::Enough(look) = plan::next(question, bounds, &pairs) {
+                return Ok(End::Judged(pairs, look, left_out));
             }
+            let wanted = plan::asked_for(question, bounds, &pairs);
+            self.progress.send_modify(|comparison| comparison.plan.wanted_pairs = wanted);
         }
     }
 
     /// One run of one side, from the state that its runs start from.
-    async fn run(&self, baseline: bool) -> Result<Run, Stop> {
+    async fn run(&self, baseline: bool, seed: u32) -> Result<Run, Stop> {
         let (name, side) = {
             let comparison = self.progress.borrow();
             if baseline {
@@ -156,17 +169,17 @@ impl Conduct {
             Err(_) if self.cancel.is_cancelled() => return Err(Stop::Cancelled),
             Err(why) => return Err(Stop::Broken(format!("{name} cannot be made ready: {why}"))),
         };
-        let ended = self.against(&name).await;
+        let ended = self.against(&name, seed).await;
         up.end().await;
         ended
     }
 
     /// One run against a target that is ready.
-    async fn against(&self, name: &str) -> Result<Run, Stop> {
+    async fn against(&self, name: &str, seed: u32) -> Result<Run, Stop> {
         if self.cancel.is_cancelled() {
             return Err(Stop::Cancelled);
         }
-        let asked = StartRun { target: Some(name.to_owned()), ..self.order.run.clone() };
+        let asked = StartRun { target: Some(name.to_owned()), seed: Some(seed), ..self.order.run.clone() };
         let runs = &self.shared.runs;
         let started = runs.start(asked, None).await.map_err(|error| Stop::Broken(error.to_string()))?;
         self.wait(started.id).await;

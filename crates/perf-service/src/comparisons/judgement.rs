@@ -8,13 +8,15 @@
 //!
 //! The chance of any false word is shared out beforehand: most to the primary figure at the end, a little
 //! to early looks at it, the rest by Holm to all other figures. The sum is what was asked for. (It is the
-//! chance where nothing differs at all. Where the primary figure does and an early look ends it, the other
+//! chance where nothing differs at all. What differs by less than the smallest change that matters is never
+//! called better or worse by its estimate. Where the primary figure does and an early look ends it, the other
 //! figures are tested at a moment that it chose; of those the level is only nearly kept.)
 
-use common_models::{ComparedMetric, MetricComparison, RunSummary, Verdict};
+use common_models::{ComparedMetric, ComparedSide, MetricComparison, RunSummary, Verdict};
 use statistics::{Shift, SignedRanks, holm, planning};
 
 use super::metrics;
+use super::plan::LARGEST;
 
 /// Of the chance of a false word, what the primary figure has at the end.
 const FOR_THE_END: f64 = 0.74;
@@ -26,6 +28,8 @@ const FOR_THE_OTHERS: f64 = 0.2;
 pub const LOOKS: [usize; 3] = [12, 24, 48];
 /// How surely a difference of the smallest effect is to be found, and its absence.
 pub const POWER: f64 = 0.95;
+/// So many more pairs left out because of one side than because of the other are no chance.
+const ONE_SIDED: usize = 3;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,29 +109,77 @@ pub fn is_plain(question: &Question, pairs: &[Pair]) -> bool {
         .is_some_and(|measured| matches!(measured.verdict(), Verdict::Better | Verdict::Worse))
 }
 
-/// The verdict. `look` says whether an early look has ended it.
+/// The verdict. `look` says whether an early look has ended it, `left_out` whose runs were why pairs were
+/// left out.
 #[must_use]
-pub fn judge(question: &Question, pairs: &[Pair], look: Look) -> Judgement {
+pub fn judge(question: &Question, pairs: &[Pair], look: Look, left_out: &[ComparedSide]) -> Judgement {
+    let others = others(question, pairs);
     let Some(primary) = measured(question.primary, pairs, question, question.primary_level(look)) else {
-        let reason = format!(
-            "the {} pairs have no {} that could be compared",
+        // A run without it may be one that answered nothing: the others are judged all the same.
+        let mut reason = format!(
+            "not all of the {} pairs have a {} that could be compared",
             pairs.len(),
             metrics::name(question.primary)
         );
-        return Judgement {
-            verdict: Verdict::NotEnoughEvidence,
-            reason,
-            enough_pairs: None,
-            metrics: Vec::new(),
-        };
+        let verdict = overall(Verdict::NotEnoughEvidence, &others);
+        if verdict == Verdict::Worse {
+            reason = format!("{}; {reason}", worse(&others, pairs.len()));
+        }
+        return Judgement { verdict, reason, enough_pairs: None, metrics: others };
     };
-    let others = others(question, pairs);
     let verdict = overall(primary.verdict(), &others);
+    let doubt = doubt(verdict, pairs, &others, left_out);
     let enough = (verdict == Verdict::NotEnoughEvidence).then(|| primary.enough(question));
-    let reason = reason(question, verdict, &primary, &others, pairs.len(), enough);
+    let reason = reason(verdict, &primary, &others, pairs.len(), enough);
     let mut metrics = vec![primary.shown(true)];
     metrics.extend(others);
-    Judgement { verdict, reason, enough_pairs: enough, metrics }
+    match doubt {
+        None => Judgement { verdict, reason, enough_pairs: enough, metrics },
+        Some(doubt) => Judgement {
+            verdict: Verdict::NotEnoughEvidence,
+            reason: format!("{reason}; but {doubt}"),
+            enough_pairs: None,
+            metrics,
+        },
+    }
+}
+
+/// Why a verdict that the figures give is not said.
+fn doubt(
+    verdict: Verdict,
+    pairs: &[Pair],
+    others: &[MetricComparison],
+    left_out: &[ComparedSide],
+) -> Option<String> {
+    let of = |side: ComparedSide| left_out.iter().filter(|out| **out == side).count();
+    let (baseline, candidate) = (of(ComparedSide::Baseline), of(ComparedSide::Candidate));
+    // A side that leaves its bad runs out looks better than it is.
+    let flattered = match verdict {
+        Verdict::Better | Verdict::Same => candidate >= baseline + ONE_SIDED,
+        Verdict::Worse => baseline >= candidate + ONE_SIDED,
+        Verdict::NotEnoughEvidence => return None,
+    };
+    if flattered {
+        return Some(format!(
+            "pairs were left out because of {candidate} runs of the candidate and {baseline} of the baseline, \
+             which is not by chance: what is left flatters one side"
+        ));
+    }
+    if verdict == Verdict::Worse {
+        return None;
+    }
+    // Too few pairs, or failures in a few runs only: nothing that may be called better, or the same.
+    let failed = others.iter().find(|other| other.metric == ComparedMetric::FailedRate)?;
+    let judged = matches!(failed.verdict, Verdict::Better | Verdict::Same);
+    let more = failed.candidate - failed.baseline > failed.minimum_effect;
+    (more && !judged).then(|| {
+        format!(
+            "failedRate went from {} to {} on average, which {} pairs are too few to judge",
+            percent(failed.baseline),
+            percent(failed.candidate),
+            pairs.len()
+        )
+    })
 }
 
 /// All figures but the primary one, corrected together.
@@ -136,13 +188,13 @@ fn others(question: &Question, pairs: &[Pair]) -> Vec<MetricComparison> {
     let chance = (1.0 - question.level) * FOR_THE_OTHERS;
     // Those that this scenario does not have are no tests, and that has nothing to do with signs.
     let present = names().filter(|metric| differences(*metric, pairs).is_some()).count().max(1);
-    #[expect(clippy::cast_precision_loss, reason = "at most eight")]
+    #[expect(clippy::cast_precision_loss, reason = "at most ten")]
     let level = 1.0 - chance / present as f64;
     let measured: Vec<Measured> =
         names().filter_map(|metric| measured(metric, pairs, question, level)).collect();
     let adjusted = holm::adjusted(&measured.iter().map(|one| one.shift.p).collect::<Vec<_>>());
     let judged = measured.iter().zip(adjusted).map(|(one, p)| {
-        let found = p < chance && one.verdict() != Verdict::Same;
+        let found = p < chance && one.verdict() != Verdict::Same && one.matters();
         let verdict = match one.verdict() {
             _ if found => one.direction(),
             Verdict::Same => Verdict::Same,
@@ -189,8 +241,8 @@ fn measured(metric: ComparedMetric, pairs: &[Pair], question: &Question, level: 
     let apart: Vec<f64> = differences.iter().map(|difference| difference - shift.estimate).collect();
     Some(Measured {
         metric,
-        baseline: metrics::median(values.iter().map(|pair| pair.0).collect())?,
-        candidate: metrics::median(values.iter().map(|pair| pair.1).collect())?,
+        baseline: metrics::middle(metric, values.iter().map(|pair| pair.0).collect())?,
+        candidate: metrics::middle(metric, values.iter().map(|pair| pair.1).collect())?,
         pairs: pairs.len(),
         shift,
         spread: planning::spread(&apart)?,
@@ -200,14 +252,19 @@ fn measured(metric: ComparedMetric, pairs: &[Pair], question: &Question, level: 
 }
 
 impl Measured {
-    /// By the interval alone: within the smallest effect it is the same; else beyond zero it differs.
+    /// An interval within the smallest effect is the same. What differs has an interval without zero, and an
+    /// estimate of at least the smallest effect: what is there but does not matter must not stop anybody.
     fn verdict(&self) -> Verdict {
         match self.shift.interval {
             None => Verdict::NotEnoughEvidence,
             Some((low, high)) if low > -self.smallest && high < self.smallest => Verdict::Same,
-            Some((low, high)) if low > 0.0 || high < 0.0 => self.direction(),
+            Some((low, high)) if (low > 0.0 || high < 0.0) && self.matters() => self.direction(),
             Some(_) => Verdict::NotEnoughEvidence,
         }
+    }
+
+    fn matters(&self) -> bool {
+        self.shift.estimate.abs() >= self.smallest
     }
 
     fn direction(&self) -> Verdict {
@@ -232,8 +289,8 @@ impl Measured {
         }
     }
 
-    /// Pairs whose interval would be narrow enough to leave out zero or the smallest effect, whichever the
-    /// estimate is farther from, as surely as [`POWER`] says; more than there are.
+    /// Pairs whose interval would be narrow enough to leave out zero, where the estimate is of the smallest
+    /// effect or more, else to leave out the smallest effect, as surely as [`POWER`] says; more than there are.
     fn enough(&self, question: &Question) -> u32 {
         let Some((low, high)) = self.shift.interval else {
             let enough = planning::pairs(self.spread, self.smallest, self.level, POWER);
@@ -242,7 +299,7 @@ impl Measured {
         };
         let half = (high - low) / 2.0;
         let size = self.shift.estimate.abs();
-        let room = size.max(self.smallest - size);
+        let room = if self.matters() { size } else { self.smallest - size };
         // A spread that would give this half width: intervals narrow with the root of their pairs.
         let one = planning::pairs(1.0, 1.0, self.level, 0.0);
         let with_power = planning::pairs(1.0, 1.0, self.level, POWER);
@@ -259,41 +316,51 @@ impl Measured {
 }
 
 fn reason(
-    question: &Question,
     verdict: Verdict,
     primary: &Measured,
     others: &[MetricComparison],
     pairs: usize,
     enough: Option<u32>,
 ) -> String {
-    let first = sentence(&primary.shown(true), pairs);
+    let shown = primary.shown(true);
+    let first = sentence(&shown, pairs);
     match verdict {
-        Verdict::Worse if primary.verdict() != Verdict::Worse => {
-            let worse = others.iter().filter(|other| other.verdict == Verdict::Worse);
-            worse.map(|other| sentence(other, pairs)).collect::<Vec<_>>().join("; ")
-        }
+        Verdict::Worse if primary.verdict() != Verdict::Worse => worse(others, pairs),
         Verdict::Better | Verdict::Worse => first,
         Verdict::Same => {
-            format!("{first}; a change under {} does not matter", percent(question.minimum_effect))
+            let least = metrics::amount_of_change(shown.metric, shown.minimum_effect);
+            format!("{first}; a change under {least} does not matter")
         }
-        Verdict::NotEnoughEvidence => {
-            format!("{first}; about {} pairs would be enough to tell", enough.unwrap_or_default())
-        }
+        Verdict::NotEnoughEvidence => match enough {
+            Some(enough) if enough <= LARGEST => {
+                format!("{first}; about {enough} pairs would be enough to tell")
+            }
+            _ => format!(
+                "{first}; more than the {LARGEST} pairs that can be made would be needed: longer runs, another \
+                 figure or a larger smallest effect tell sooner"
+            ),
+        },
     }
+}
+
+/// The other figures that are worse.
+fn worse(others: &[MetricComparison], pairs: usize) -> String {
+    let worse = others.iter().filter(|other| other.verdict == Verdict::Worse);
+    worse.map(|other| sentence(other, pairs)).collect::<Vec<_>>().join("; ")
 }
 
 fn sentence(one: &MetricComparison, pairs: usize) -> String {
     let name = metrics::name(one.metric);
-    let signed = |change: f64| format!("{}{}", if change < 0.0 { "" } else { "+" }, percent(change));
+    let change = |fraction: f64| metrics::change(one.metric, fraction);
     match (one.low, one.high) {
         (Some(low), Some(high)) => format!(
             "{name} changed by {} (from {} to {} at {:.1} %) over {pairs} pairs",
-            signed(one.change),
-            signed(low),
-            signed(high),
+            change(one.change),
+            change(low),
+            change(high),
             one.level * 100.0
         ),
-        _ => format!("{name} changed by {} over {pairs} pairs, too few for an interval", signed(one.change)),
+        _ => format!("{name} changed by {} over {pairs} pairs, too few for an interval", change(one.change)),
     }
 }
 

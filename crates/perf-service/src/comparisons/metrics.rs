@@ -4,10 +4,12 @@
 use common_models::{ComparedMetric, RunSummary};
 
 /// All of them, in the order in which they are shown.
-pub const ALL: [ComparedMetric; 8] = [
+pub const ALL: [ComparedMetric; 10] = [
     ComparedMetric::P50Ms,
     ComparedMetric::P95Ms,
     ComparedMetric::P99Ms,
+    ComparedMetric::WithLlmP95Ms,
+    ComparedMetric::WithoutLlmP95Ms,
     ComparedMetric::Rps,
     ComparedMetric::FailedRate,
     ComparedMetric::TokensPerRequest,
@@ -32,9 +34,12 @@ enum Scale {
 
 const fn scale(metric: ComparedMetric) -> Scale {
     match metric {
-        ComparedMetric::P50Ms | ComparedMetric::P95Ms | ComparedMetric::P99Ms | ComparedMetric::Rps => {
-            Scale::Ratio
-        }
+        ComparedMetric::P50Ms
+        | ComparedMetric::P95Ms
+        | ComparedMetric::P99Ms
+        | ComparedMetric::WithLlmP95Ms
+        | ComparedMetric::WithoutLlmP95Ms
+        | ComparedMetric::Rps => Scale::Ratio,
         ComparedMetric::TokensPerRequest
         | ComparedMetric::CostUsdPerRequest
         | ComparedMetric::ListCostUsdPerRequest => Scale::Fraction,
@@ -49,6 +54,8 @@ pub const fn name(metric: ComparedMetric) -> &'static str {
         ComparedMetric::P50Ms => "p50Ms",
         ComparedMetric::P95Ms => "p95Ms",
         ComparedMetric::P99Ms => "p99Ms",
+        ComparedMetric::WithLlmP95Ms => "withLlmP95Ms",
+        ComparedMetric::WithoutLlmP95Ms => "withoutLlmP95Ms",
         ComparedMetric::Rps => "rps",
         ComparedMetric::FailedRate => "failedRate",
         ComparedMetric::TokensPerRequest => "tokensPerRequest",
@@ -83,6 +90,8 @@ pub fn value(metric: ComparedMetric, run: &RunSummary) -> Option<f64> {
         ComparedMetric::P50Ms => Some(run.p50_ms),
         ComparedMetric::P95Ms => Some(run.p95_ms),
         ComparedMetric::P99Ms => Some(run.p99_ms),
+        ComparedMetric::WithLlmP95Ms => run.with_llm_p95_ms,
+        ComparedMetric::WithoutLlmP95Ms => run.without_llm_p95_ms,
         ComparedMetric::Rps => Some(run.rps),
         ComparedMetric::FailedRate => Some(run.failed_rate),
         ComparedMetric::TokensPerRequest => per_request(tokens),
@@ -134,6 +143,41 @@ pub fn shown(metric: ComparedMetric, difference: f64) -> f64 {
     }
 }
 
+/// Whether it is a share of all requests, whose changes are points of a hundred and not parts of what was.
+#[must_use]
+pub const fn is_share(metric: ComparedMetric) -> bool {
+    matches!(metric, ComparedMetric::FailedRate)
+}
+
+/// What stands for a side: the median of its runs; of shares the mean, for most runs may have none.
+#[must_use]
+pub fn middle(metric: ComparedMetric, values: Vec<f64>) -> Option<f64> {
+    if is_share(metric) { mean(&values) } else { median(values) }
+}
+
+/// The mean; nothing of nothing.
+#[must_use]
+pub fn mean(values: &[f64]) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+    let count = values.len() as f64;
+    (count > 0.0).then(|| values.iter().sum::<f64>() / count)
+}
+
+/// A change of this metric as people read it, with its sign.
+#[must_use]
+pub fn change(metric: ComparedMetric, fraction: f64) -> String {
+    format!("{}{}", if fraction < 0.0 { "" } else { "+" }, amount_of_change(metric, fraction))
+}
+
+/// The same without a sign in front of what is more.
+#[must_use]
+pub fn amount_of_change(metric: ComparedMetric, fraction: f64) -> String {
+    // Rounded first, or a change of nothing would be one of -0.0 %.
+    let rounded = (fraction * 1_000.0).round() / 10.0 + 0.0;
+    let unit = if is_share(metric) { "points" } else { "%" };
+    format!("{rounded:.1} {unit}")
+}
+
 /// The median; nothing of nothing.
 #[must_use]
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -161,13 +205,25 @@ mod tests {
             p50_ms: 1.0,
             p95_ms: 2.0,
             p99_ms: 3.0,
+            with_llm_p95_ms: Some(4.0),
             input_tokens: 20,
             output_tokens: 5,
             cost_usd: None,
             list_cost_usd: Some(0.5),
             ..RunSummary::default()
         };
-        let wanted = [Some(1.0), Some(2.0), Some(3.0), Some(5.0), Some(0.1), Some(2.5), None, Some(0.05)];
+        let wanted = [
+            Some(1.0),
+            Some(2.0),
+            Some(3.0),
+            Some(4.0),
+            None,
+            Some(5.0),
+            Some(0.1),
+            Some(2.5),
+            None,
+            Some(0.05),
+        ];
         for (metric, wanted) in ALL.into_iter().zip(wanted) {
             assert_eq!(value(metric, &run), wanted, "{metric:?}");
             assert_eq!(named(name(metric)), Some(metric));

@@ -119,8 +119,8 @@ pub fn compare(
     while let Some(pair) = next() {
         pairs.push(pair);
         if let Next::Enough(look) = plan::next(question, (least, most), &pairs) {
-            return (judge(question, &pairs, look), pairs.len());
+            return (judge(question, &pairs, look, &[]), pairs.len());
         }
     }
-    (judge(question, &pairs, Look::Last), pairs.len())
+    (judge(question, &pairs, Look::Last, &[]), pairs.len())
 }

@@ -13,6 +13,8 @@ pub const LEAST: usize = 12;
 pub const MOST: usize = 60;
 /// Most pairs that can be asked for.
 pub const LARGEST: u32 = 200;
+/// Pairs that may count for nothing whatever their share.
+pub const FEW_LEFT_OUT: usize = 3;
 /// Seconds of a run beside its load: k6's start, the catalogue read, leftovers removed.
 const ASIDE_SECONDS: u64 = 3;
 /// Longest warm-up of a run.
@@ -55,6 +57,22 @@ pub fn next(question: &Question, (least, most): (usize, usize), pairs: &[Pair]) 
     Next::More
 }
 
+/// Pairs that are wanted by how those so far spread, once the fewest are made.
+#[must_use]
+pub fn asked_for(question: &Question, (least, _): (usize, usize), pairs: &[Pair]) -> Option<u32> {
+    let wanted = wanted(question, pairs).filter(|_| pairs.len() >= least)?;
+    Some(u32::try_from(wanted).unwrap_or(u32::MAX))
+}
+
+/// Runs that a comparison makes at most, those of pairs that count for nothing included: `conduct` gives up
+/// once more than half as many as count do not, or more than [`FEW_LEFT_OUT`].
+#[must_use]
+pub const fn most_runs(most: usize) -> usize {
+    let half = most / 2;
+    let left_out = if half > FEW_LEFT_OUT { half } else { FEW_LEFT_OUT };
+    2 * (most + left_out + 1)
+}
+
 /// What is said beforehand of runs of this many seconds of measured load. `start` seconds are what each
 /// run's target takes to come up, where it is started for it.
 #[must_use]
@@ -70,5 +88,6 @@ pub fn said(bounds: (usize, usize), run_seconds: u32, start: u64) -> ComparisonP
         most_pairs: count(bounds.1),
         least_seconds: seconds(bounds.0),
         most_seconds: seconds(bounds.1),
+        wanted_pairs: None,
     }
 }

@@ -17,6 +17,9 @@ pub enum StoreError {
     /// A file.
     #[error("{0}: {1}; is the disk full or the folder gone?")]
     File(PathBuf, #[source] io::Error),
+    /// One is under way on this machine, perhaps in another process.
+    #[error("the comparison {0} is under way")]
+    Busy(Uuid),
     /// A task of ours broke off.
     #[error("an access to the comparisons broke off")]
     BrokenOff,
@@ -28,6 +31,7 @@ impl StoreError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::File(..) => "comparison_file",
+            Self::Busy(_) => "comparison_under_way",
             Self::BrokenOff => "comparison_broken_off",
         }
     }
@@ -36,7 +40,8 @@ impl StoreError {
 /// A store of comparisons.
 #[async_trait]
 pub trait ComparisonStore: Send + Sync {
-    /// Keeps a new one, under a lease: while it is held, nobody takes it for abandoned.
+    /// Keeps a new one, under a lease: while it is held, nobody takes it for abandoned, and there is no
+    /// second one.
     async fn create(&self, comparison: &Comparison) -> Result<Lease, StoreError>;
 
     /// Replaces one; after a crash there is the old or the new, never a part.

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use common_models::{ComparedMetric, Comparison, ComparisonState, MetricComparison, Verdict};
+use common_models::{ComparedMetric, ComparedSide, Comparison, ComparisonState, MetricComparison, Verdict};
 
 use super::judgement::percent;
 use super::metrics;
@@ -117,7 +117,7 @@ pub fn markdown(comparison: &Comparison) -> String {
 const HEAD: [&str; 6] = ["figure", "baseline", "candidate", "change", "interval", "verdict"];
 
 fn cells(one: &MetricComparison) -> [String; 6] {
-    let signed = |change: f64| format!("{}{}", if change < 0.0 { "" } else { "+" }, percent(change));
+    let signed = |change: f64| metrics::change(one.metric, change);
     let interval = one.low.zip(one.high);
     [
         format!("{}{}", metrics::name(one.metric), if one.primary { " (primary)" } else { "" }),
@@ -131,9 +131,11 @@ fn cells(one: &MetricComparison) -> [String; 6] {
 
 fn amount(metric: ComparedMetric, value: f64) -> String {
     match metric {
-        ComparedMetric::P50Ms | ComparedMetric::P95Ms | ComparedMetric::P99Ms => {
-            crate::console::duration(value)
-        }
+        ComparedMetric::P50Ms
+        | ComparedMetric::P95Ms
+        | ComparedMetric::P99Ms
+        | ComparedMetric::WithLlmP95Ms
+        | ComparedMetric::WithoutLlmP95Ms => crate::console::duration(value),
         ComparedMetric::FailedRate => format!("{:.2} %", value * 100.0),
         ComparedMetric::Rps | ComparedMetric::TokensPerRequest => format!("{value:.1}"),
         ComparedMetric::CostUsdPerRequest | ComparedMetric::ListCostUsdPerRequest => format!("${value:.6}"),
@@ -151,7 +153,16 @@ fn footing(comparison: &Comparison) -> String {
         percent(comparison.minimum_effect)
     );
     if left_out > 0 {
-        let _ = write!(text, "; {left_out} inconclusive pairs left out");
+        let by = |side: ComparedSide| {
+            comparison.pairs.iter().filter(|pair| pair.left_out_by == Some(side)).count()
+        };
+        let _ = write!(
+            text,
+            "; {left_out} inconclusive pairs left out (because of the baseline {}, the candidate {}, both {})",
+            by(ComparedSide::Baseline),
+            by(ComparedSide::Candidate),
+            by(ComparedSide::Both)
+        );
     }
     if comparison.simulated {
         text.push_str("; answers of a simulator");
@@ -178,7 +189,8 @@ fn escaped(text: &str) -> String {
 mod tests {
     use chrono::Utc;
     use common_models::{
-        ComparedMetric, ComparedPair, Comparison, ComparisonPlan, ComparisonState, MetricComparison, Verdict,
+        ComparedMetric, ComparedPair, ComparedSide, Comparison, ComparisonPlan, ComparisonState,
+        MetricComparison, Verdict,
     };
     use uuid::Uuid;
 
@@ -190,6 +202,7 @@ mod tests {
             candidate: Uuid::now_v7(),
             baseline_first: true,
             left_out: left_out.map(str::to_owned),
+            left_out_by: left_out.map(|_| ComparedSide::Candidate),
         };
         Comparison {
             id: Uuid::now_v7(),
@@ -203,7 +216,13 @@ mod tests {
             level: 0.95,
             minimum_effect: 0.05,
             seed: 7,
-            plan: ComparisonPlan { least_pairs: 12, most_pairs: 60, least_seconds: 90, most_seconds: 1_801 },
+            plan: ComparisonPlan {
+                least_pairs: 12,
+                most_pairs: 60,
+                least_seconds: 90,
+                most_seconds: 1_801,
+                wanted_pairs: None,
+            },
             verdict: Some(Verdict::Worse),
             reason: Some("p95Ms changed\u{1b}[2J by +20.0 %".to_owned()),
             enough_pairs: None,
@@ -247,7 +266,9 @@ mod tests {
         );
         assert!(
             text.contains("1 pairs of smoke")
-                && text.contains("1 inconclusive pairs left out; answers of a simulator")
+                && text.contains(
+                    "1 inconclusive pairs left out (because of the baseline 0, the candidate 1, both 0); answers of a simulator"
+                )
         );
         assert!(text.ends_with("\ncandidate: image:shop:1 (0123) with A=\\`b\\`\n"), "{text}");
     }

@@ -96,6 +96,8 @@ fn run(seconds: u32) -> Results {
             p50_ms: 2.31,
             p95_ms: 88.4,
             p99_ms: 812.0,
+            with_llm_p95_ms: Some(120.0),
+            without_llm_p95_ms: Some(12.0),
             dropped_iterations: 0,
             input_tokens: 48_120,
             output_tokens: 15_980,

@@ -309,13 +309,14 @@ impl Conduct {
     }
 
     fn launch(&self, order: &Order, target: &Target) -> Launch {
-        let StartRun { duration_seconds, users, rate, provider, max_cost_usd, .. } = &order.asked;
+        let StartRun { duration_seconds, users, rate, provider, max_cost_usd, seed, .. } = &order.asked;
         let environment = [
             ("DURATION", duration_seconds.map(|seconds| format!("{seconds}s"))),
             ("USERS", users.map(|users| users.to_string())),
             ("RATE", rate.map(|rate| rate.to_string())),
             ("PROVIDER", provider.clone()),
             ("MAX_COST_USD", max_cost_usd.map(|most| most.to_string())),
+            ("SEED", seed.map(|seed| seed.to_string())),
             ("MAX_P95_MS", order.max_p95_ms.map(|limit| limit.to_string())),
         ];
         let scenarios = &self.shared.parts.scenarios;

@@ -69,7 +69,9 @@ impl Shop {
                     tokio::time::sleep(pause).await;
                     next.run(request).await
                 }
-            }));
+            }))
+            // Not counted: perf-service asks, and not k6.
+            .route("/api/v1/llm/providers", get(providers));
         let token = token.map(|token| http_server::ApiToken::given(token.to_owned().into()));
         let router = http_server::require_token(router, token);
         let settings = ListenSettings {
@@ -121,6 +123,10 @@ impl Shop {
     pub fn summaries(&self) -> u64 {
         self.shelves.summaries.load(Ordering::Relaxed)
     }
+}
+
+async fn providers() -> Json<Value> {
+    Json(json!({"items": [{"name": "simulated", "configured": true, "default": true, "simulated": true}]}))
 }
 
 fn shelved() -> Vec<Value> {

@@ -135,12 +135,19 @@ async fn the_command_line_says_the_estimate_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_does_not_say_its_prices_is_judged_by_the_providers_name() {
+async fn a_target_that_does_not_say_its_prices_may_bill_unless_a_free_provider_is_named() {
     for mood in [Mood::Nobody, Mood::Elsewhere, Mood::Huge, Mood::Silent, Mood::Nonsense] {
         let (data, till) = (tempfile::tempdir().unwrap(), Till::open(mood).await);
         let service = Service::start(&mut command(data.path(), &till.targets())).await;
         let body = json!({"scenario": "smoke", "provider": "openai"});
         let (status, problem) = service.post("/api/v1/runs", &body).await;
+        assert_eq!(
+            (status, problem["code"].as_str()),
+            (422, Some("cost_limit_needed")),
+            "{mood:?}: {problem}"
+        );
+        // Nor is an unnamed one known to be free.
+        let (status, problem) = service.post("/api/v1/runs", &json!({"scenario": "smoke"})).await;
         assert_eq!(
             (status, problem["code"].as_str()),
             (422, Some("cost_limit_needed")),

@@ -1,6 +1,6 @@
 //! What verdicts say of figures that are known.
 
-use common_models::{ComparedMetric, RunSummary, Verdict};
+use common_models::{ComparedMetric, ComparedSide, RunSummary, Verdict};
 use statistics::intervals;
 
 use super::{Judgement, Look, Pair, Question, judge, percent};
@@ -31,13 +31,13 @@ fn pairs(count: usize, factor: f64, noise: f64) -> Vec<Pair> {
 }
 
 fn judged(pairs: &[Pair]) -> Judgement {
-    judge(&QUESTION, pairs, Look::Last)
+    judge(&QUESTION, pairs, Look::Last, &[])
 }
 
 #[test]
 fn slower_is_worse_faster_is_better_and_nothing_is_the_same() {
     for (factor, wanted) in
-        [(1.2, Verdict::Worse), (1.06, Verdict::Worse), (1.0, Verdict::Same), (0.8, Verdict::Better)]
+        [(1.2, Verdict::Worse), (1.07, Verdict::Worse), (1.0, Verdict::Same), (0.8, Verdict::Better)]
     {
         let found = judged(&pairs(16, factor, 0.01));
         assert_eq!(found.verdict, wanted, "{factor}: {}", found.reason);
@@ -58,7 +58,7 @@ fn a_difference_that_does_not_matter_is_the_same() {
 
 #[test]
 fn noise_and_few_pairs_are_not_enough_and_say_what_would_be() {
-    let found = judged(&pairs(12, 1.04, 0.3));
+    let found = judged(&pairs(12, 1.2, 0.3));
     assert_eq!(found.verdict, Verdict::NotEnoughEvidence);
     assert!(found.enough_pairs.unwrap() > 12, "{found:?}");
     assert!(
@@ -90,6 +90,79 @@ fn enough_pairs_are_enough() {
 }
 
 #[test]
+fn what_is_there_and_does_not_matter_is_not_worse() {
+    // An interval without zero that reaches beyond the smallest effect, around an estimate below it.
+    let found = judged(&pairs(16, 1.035, 0.03));
+    let primary = &found.metrics[0];
+    assert!(primary.low.unwrap() > 0.0 && primary.high.unwrap() > 0.05, "{primary:?}");
+    assert_eq!(found.verdict, Verdict::NotEnoughEvidence, "{}", found.reason);
+    // How often that goes wrong, where half of the smallest effect is the truth.
+    let noise = Noise { spread: 0.06, memory: 0.3, drift: 0.002, jumps: 0.05, outliers: 0.0, later: 0.01 };
+    let mut alarms = 0;
+    for seed in 0..500 {
+        let mut source = Source::new(noise, 0.025, seed);
+        let (judgement, _) = compare(&QUESTION, plan::bounds(&QUESTION, None), || Some(source.pair()));
+        alarms += u32::from(judgement.verdict == Verdict::Worse);
+    }
+    assert!(alarms <= 50, "{alarms} of 500");
+}
+
+#[test]
+fn failures_that_few_pairs_cannot_judge_are_not_called_better() {
+    let failing = |count: usize, every: usize| -> Vec<Pair> {
+        let faster = pairs(count, 0.6, 0.01).into_iter().enumerate();
+        faster
+            .map(|(at, pair)| {
+                let failed_rate = if at % every == 0 { 1.0 } else { 0.0 };
+                Pair { candidate: RunSummary { failed_rate, ..pair.candidate }, ..pair }
+            })
+            .collect()
+    };
+    for (count, every) in [(6, 1), (8, 1), (14, 3)] {
+        let found = judged(&failing(count, every));
+        assert_eq!(found.verdict, Verdict::NotEnoughEvidence, "{count}, {every}: {}", found.reason);
+        assert!(found.reason.contains("failedRate went from 0.0 % to "), "{}", found.reason);
+    }
+    assert_eq!(judged(&failing(16, 1)).verdict, Verdict::Worse);
+}
+
+#[test]
+fn a_side_that_leaves_its_bad_runs_out_is_not_flattered() {
+    let better = pairs(16, 0.8, 0.01);
+    let verdict = |left_out: &[ComparedSide]| judge(&QUESTION, &better, Look::Last, left_out);
+    let (ours, theirs) = (ComparedSide::Candidate, ComparedSide::Baseline);
+    for left_out in [vec![], vec![ours, ours], vec![theirs; 5], vec![ours, theirs, ours, ours]] {
+        assert_eq!(verdict(&left_out).verdict, Verdict::Better, "{left_out:?}");
+    }
+    let found = verdict(&[ours, ours, ours]);
+    assert_eq!(found.verdict, Verdict::NotEnoughEvidence);
+    assert!(found.reason.contains("3 runs of the candidate and 0 of the baseline"), "{}", found.reason);
+    // Nor is the other one, when the baseline's are missing.
+    let worse = judge(&QUESTION, &pairs(16, 1.3, 0.01), Look::Last, &[theirs; 3]);
+    assert_eq!(worse.verdict, Verdict::NotEnoughEvidence, "{}", worse.reason);
+}
+
+#[test]
+fn a_figure_that_is_missing_does_not_take_the_others_away() {
+    let mut crashed = pairs(16, 1.0, 0.01);
+    for pair in &mut crashed {
+        pair.candidate.failed_rate = 0.6;
+    }
+    crashed[3].candidate.p95_ms = 0.0;
+    let found = judged(&crashed);
+    assert_eq!(found.verdict, Verdict::Worse, "{}", found.reason);
+    assert!(found.reason.starts_with("failedRate changed by +60.0 points"), "{}", found.reason);
+    assert!(found.reason.ends_with("have a p95Ms that could be compared"), "{}", found.reason);
+}
+
+#[test]
+fn more_pairs_than_can_be_made_are_said_to_be_too_many() {
+    let found = judged(&pairs(16, 1.0, 0.95));
+    assert!(found.enough_pairs.unwrap() > plan::LARGEST, "{found:?}");
+    assert!(found.reason.contains("more than the 200 pairs that can be made"), "{}", found.reason);
+}
+
+#[test]
 fn errors_outweigh_speed() {
     let faster_but_broken: Vec<Pair> = pairs(16, 0.7, 0.01)
         .into_iter()
@@ -97,7 +170,7 @@ fn errors_outweigh_speed() {
         .collect();
     let found = judged(&faster_but_broken);
     assert_eq!(found.verdict, Verdict::Worse);
-    assert!(found.reason.starts_with("failedRate changed by +20.0 %"), "{}", found.reason);
+    assert!(found.reason.starts_with("failedRate changed by +20.0 points"), "{}", found.reason);
 }
 
 #[test]

@@ -57,6 +57,24 @@ impl FileComparisons {
         }
     }
 
+    fn turn(&self) -> Result<File, StoreError> {
+        let path = self.folder.join("lock");
+        let failed = |error| StoreError::File(path.clone(), error);
+        let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        Ok(file)
+    }
+
+    /// One whose process lives.
+    fn under_way(&self) -> Result<Option<Uuid>, StoreError> {
+        for id in self.ids("lease")? {
+            if self.lease(id)?.is_none() {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
     fn write(&self, comparison: &Comparison) -> Result<(), StoreError> {
         let path = self.path(comparison.id, "json");
         let part = self.path(comparison.id, "part");
@@ -94,12 +112,12 @@ impl FileComparisons {
     }
 
     /// Newest first: ids are UUIDv7.
-    fn ids(&self) -> Result<Vec<Uuid>, StoreError> {
+    fn ids(&self, kind: &str) -> Result<Vec<Uuid>, StoreError> {
         let failed = |error| StoreError::File(self.folder.to_path_buf(), error);
         let mut ids = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            let id = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            let id = name.to_str().and_then(|name| name.strip_suffix(kind)?.strip_suffix('.'));
             ids.extend(id.and_then(|id| Uuid::parse_str(id).ok()));
         }
         ids.sort_unstable_by(|a, b| b.cmp(a));
@@ -112,6 +130,11 @@ impl ComparisonStore for FileComparisons {
     async fn create(&self, comparison: &Comparison) -> Result<Lease, StoreError> {
         let comparison = comparison.clone();
         self.blocking(move |store| {
+            // Two that begin at the same time look one after the other.
+            let _turn = store.turn()?;
+            if let Some(other) = store.under_way()? {
+                return Err(StoreError::Busy(other));
+            }
             let lease = store.lease(comparison.id)?.ok_or(StoreError::BrokenOff)?;
             store.write(&comparison)?;
             Ok(lease)
@@ -134,7 +157,7 @@ impl ComparisonStore for FileComparisons {
         limit: usize,
     ) -> Result<(Vec<Comparison>, bool, u64), StoreError> {
         self.blocking(move |store| {
-            let ids = store.ids()?;
+            let ids = store.ids("json")?;
             let total = ids.len() as u64;
             let mut older = ids.into_iter().filter(|id| before.is_none_or(|before| *id < before));
             let mut found = Vec::new();
@@ -150,12 +173,18 @@ impl ComparisonStore for FileComparisons {
     async fn abandoned(&self) -> Result<Vec<(Comparison, Lease)>, StoreError> {
         self.blocking(|store| {
             let mut found = Vec::new();
-            for id in store.ids()? {
+            for id in store.ids("json")? {
                 let Some(comparison) = store.one(id)? else { continue };
-                if comparison.state == ComparisonState::Running
-                    && let Some(lease) = store.lease(id)?
-                {
-                    found.push((comparison, lease));
+                if comparison.state != ComparisonState::Running {
+                    continue;
+                }
+                let Some(lease) = store.lease(id)? else { continue };
+                // Its process may have ended it, and given the lease up, since it was read.
+                match store.one(id)? {
+                    Some(comparison) if comparison.state == ComparisonState::Running => {
+                        found.push((comparison, lease));
+                    }
+                    _ => drop(fs::remove_file(store.path(id, "lease"))),
                 }
             }
             Ok(found)
