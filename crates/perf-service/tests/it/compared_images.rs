@@ -106,7 +106,7 @@ async fn real_docker_images_are_compared_and_a_killed_comparison_is_cleaned_up()
 
     // One that does not come up is told with its last words.
     let (code, out, err) =
-        run(compare(data.path(), &image).args(["--pairs", "2", "--candidate-env", "LLM_TIMEOUT_MS=x"]));
+        run(compare(data.path(), &image).args(["--pairs", "2", "--candidate-env", "LLM_PROVIDER=nosuch"]));
     assert_eq!(code, 1, "{out}{err}");
     let told: Value = serde_json::from_str(&out).unwrap();
     let reason = told["reason"].as_str().unwrap();

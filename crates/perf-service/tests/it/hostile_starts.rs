@@ -488,7 +488,8 @@ async fn a_target_that_redirects_sends_no_load_elsewhere() {
     let targets = format!("local=http://{}", listener.local_addr());
     let mut open = JoinSet::new();
     open.spawn(http_server::serve(listener, router, Metrics::unregistered(), CancellationToken::new()));
-    let (code, out, err) = run(command(data.path(), &targets).args(["run", "smoke", "--duration", "2s"]));
+    let smoke = ["run", "smoke", "--duration", "2s", "--provider", "ollama"];
+    let (code, out, err) = run(command(data.path(), &targets).args(smoke));
     assert_eq!(code, 1, "{out}{err}");
     assert_eq!(elsewhere.requests(), 0, "{out}{err}");
 }

@@ -70,7 +70,7 @@ fn noise_and_few_pairs_are_not_enough_and_say_what_would_be() {
     assert_eq!((few.verdict, few.enough_pairs), (Verdict::NotEnoughEvidence, Some(6)), "{few:?}");
     assert_eq!(judged(&[]).verdict, Verdict::NotEnoughEvidence);
     let no_answer = Pair { baseline: run(0.0), candidate: run(0.0) };
-    assert!(judged(&vec![no_answer; 20]).reason.contains("no p95Ms that could be compared"));
+    assert!(judged(&vec![no_answer; 20]).reason.contains("have a p95Ms that could be compared"));
 }
 
 #[test]
