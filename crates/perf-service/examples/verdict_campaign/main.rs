@@ -65,11 +65,16 @@ fn main() -> Fallible<()> {
          service started afresh from the same state: the build (A), the same again (A′), and the same behind a \
          proxy that holds each answer for another 5 % and 20 % of the time it took. A and A′ pass the same \
          proxy, which holds nothing. Holding has steps of about 0.1 ms of its own, so 5 % of short answers is \
-         nearer to 10 %. Answers of a simulator. A comparison drawn from the pool takes blocks without putting \
-         them back, and a coin says which of A and A′ is called the candidate, as in a real one.\n\n",
-        blocks.len()
+         nearer to 10 %. Each run is {} s of smoke by {} users, each block with a seed of its own; answers of a \
+         simulator. A comparison drawn from the pool takes at most {} of its blocks, without putting them back.\n\n\
+         \"Worse\" and \"better\" need a difference of at least the smallest change that matters, 5 %: what \
+         differs by less is a false alarm as well.\n\n",
+        blocks.len(),
+        options.seconds,
+        options.users,
+        rates::most_pairs(&blocks)
     );
-    for primary in [ComparedMetric::P95Ms, ComparedMetric::P50Ms] {
+    for primary in [ComparedMetric::P95Ms, ComparedMetric::WithoutLlmP95Ms, ComparedMetric::P50Ms] {
         text.push_str(&rates::of_pool(&blocks, primary, options.comparisons, options.seed)?);
     }
     text.push_str(&rates::of_noise(options.comparisons, options.seed)?);

@@ -68,10 +68,10 @@ pub(crate) fn make(options: &Options) -> Fallible<Vec<Block>> {
     while blocks.len() < options.blocks {
         let mut order: Vec<_> = arms.iter().map(|arm| (draws.next_u64(), arm)).collect();
         order.sort_by_key(|(place, _)| *place);
-        let mut runs = Vec::new();
+        let (mut runs, seed) = (Vec::new(), draws.next_u32());
         for (_, (arm, name, _)) in order {
             let service = Service::start(options, &folder, port)?;
-            let run = run(options, &folder, &targets.join(","), name)?;
+            let run = run(options, &folder, &targets.join(","), name, seed)?;
             drop(service);
             let Some(summary) = run.summary.filter(|_| run.outcome != Some(Outcome::Inconclusive)) else {
                 break;
@@ -99,11 +99,12 @@ fn binary(options: &Options, name: &str) -> Fallible<PathBuf> {
     Ok(path.canonicalize().map_err(|error| format!("{}: {error}; `make build` makes it", path.display()))?)
 }
 
-fn run(options: &Options, folder: &Path, targets: &str, target: &str) -> Fallible<Run> {
+fn run(options: &Options, folder: &Path, targets: &str, target: &str, seed: u32) -> Fallible<Run> {
     let mut command = Command::new(binary(options, "perf-service")?);
     command
         .args(["run", "smoke", "--json", "--target", target])
         .args(["--duration", &format!("{}s", options.seconds), "--users", &options.users.to_string()])
+        .args(["--seed", &seed.to_string()])
         // Whether it is quick enough is not asked here.
         .args(["--max-p95-ms", "60000"])
         .env_clear()

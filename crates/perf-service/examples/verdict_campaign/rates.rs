@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use common_models::{ComparedMetric, RunSummary, Verdict};
-use perf_service::comparisons::judgement::{Judgement, Pair, Question, percent};
+use perf_service::comparisons::judgement::{Judgement, Look, Pair, Question, judge, percent};
 use perf_service::comparisons::noise::{Noise, Source, compare};
 use perf_service::comparisons::{metrics, plan};
 use rand_chacha::ChaCha8Rng;
@@ -63,12 +63,12 @@ impl Words {
         )
     }
 
-    fn false_alarms(&self) -> Fallible<String> {
+    fn false_alarms(&self, of: &str) -> Fallible<String> {
         let (alarms, all) = (self.better + self.worse, self.all());
         let (low, high) = intervals::wilson(alarms, all, 0.95).ok_or("no comparisons")?;
         let held = if fraction(alarms, all) <= 0.05 { "at or under" } else { "**above**" };
         Ok(format!(
-            "False alarms: {alarms} of {all}, {:.2} % (95 % interval {:.2} % to {:.2} %), {held} the 5 % stated.\n\n",
+            "False alarms{of}: {alarms} of {all}, {:.2} % (95 % interval {:.2} % to {:.2} %), {held} the 5 % stated.\n\n",
             fraction(alarms, all) * 100.0,
             low * 100.0,
             high * 100.0
@@ -122,7 +122,7 @@ fn resampled(
 ) -> Words {
     let question = question(primary);
     let (least, most) = plan::bounds(&question, None);
-    let bounds = (least, most.min(blocks.len()));
+    let bounds = (least, most.min(most_pairs(blocks)));
     let mut words = Words::default();
     for at in 0..comparisons {
         let mut drawn = Drawn::new(blocks, seed.wrapping_mul(1_000_003).wrapping_add(at));
@@ -134,12 +134,38 @@ fn resampled(
     words
 }
 
+/// Pairs of a comparison drawn from the pool: as by default, or as many as there are.
+pub(crate) fn most_pairs(blocks: &[Block]) -> usize {
+    plan::MOST.min(blocks.len())
+}
+
+/// All blocks with the names that they had: were the two not alike, by their place or by the campaign
+/// itself, this would show it, and drawn names would hide it.
+fn as_made(blocks: &[Block], primary: ComparedMetric) -> Fallible<String> {
+    let pair = |block: &Block| {
+        let (baseline, candidate) = (block.of(Arm::A)?.clone(), block.of(Arm::Again)?.clone());
+        Some(Pair { baseline, candidate })
+    };
+    let pairs: Vec<Pair> = blocks.iter().filter_map(pair).collect();
+    let found = judge(&question(primary), &pairs, Look::Last, &[]);
+    let shown = found.metrics.first().ok_or("no figure")?;
+    Ok(format!(
+        "As they were made, A′ beside A over all {} blocks: {} (p = {:.3}). Once in twenty campaigns p is under \
+         0.05 of itself.\n\n",
+        pairs.len(),
+        found.reason,
+        shown.p
+    ))
+}
+
 fn slower(run: &RunSummary, by: f64) -> RunSummary {
     let factor = 1.0 + by;
     RunSummary {
         p50_ms: run.p50_ms * factor,
         p95_ms: run.p95_ms * factor,
         p99_ms: run.p99_ms * factor,
+        with_llm_p95_ms: run.with_llm_p95_ms.map(|p95| p95 * factor),
+        without_llm_p95_ms: run.without_llm_p95_ms.map(|p95| p95 * factor),
         ..run.clone()
     }
 }
@@ -156,14 +182,16 @@ pub(crate) fn of_pool(
     let same = resampled(blocks, primary, draws, None, 0.0);
     let mut text = format!(
         "## {comparisons} comparisons drawn from the pool, {name} deciding\n\n{}",
-        noise(blocks, primary)
+        noise(blocks, primary) + &as_made(blocks, primary)?
     );
     text.push_str(HEAD);
-    text.push_str(&same.row("A and A′"));
+    text.push_str(&same.row("A and A′, a coin says which is the candidate"));
+    let half = resampled(blocks, primary, draws, None, 0.025);
+    text.push_str(&half.row("the same, the candidate's latencies 2.5 % longer"));
     for (arm, name) in [(Arm::Slower5, "A and A slowed by 5 %"), (Arm::Slower20, "A and A slowed by 20 %")] {
         text.push_str(&resampled(blocks, primary, draws, Some(arm), 0.0).row(name));
     }
-    write!(text, "\n{}", same.false_alarms()?)?;
+    write!(text, "\n{}", same.false_alarms("")?)?;
     let is_found = |percent: u32| {
         let words = resampled(blocks, primary, (TRIES, seed), None, f64::from(percent) / 100.0);
         fraction(words.worse, words.all()) >= FOUND
@@ -185,9 +213,8 @@ pub(crate) fn of_pool(
     };
     writeln!(
         text,
-        "Smallest slowdown of all latencies that is found in 95 % of comparisons at the default length \
-         (at most {} pairs, the pool's size): {found}.\n",
-        plan::MOST.min(blocks.len())
+        "Smallest slowdown of all latencies that is found in 95 % of comparisons of at most {} pairs: {found}.\n",
+        most_pairs(blocks)
     )?;
     Ok(text)
 }
@@ -226,7 +253,7 @@ pub(crate) fn of_noise(comparisons: u64, seed: u64) -> Fallible<String> {
     let question = question(ComparedMetric::P95Ms);
     let bounds = plan::bounds(&question, None);
     let mut total = Words::default();
-    let mut rows = String::new();
+    let (mut rows, mut alarms) = (String::new(), String::new());
     for ((name, noise), at) in kinds.into_iter().zip(0_u64..) {
         let mut words = Words::default();
         for number in 0..comparisons / 4 {
@@ -237,10 +264,11 @@ pub(crate) fn of_noise(comparisons: u64, seed: u64) -> Fallible<String> {
             total.add(&found);
         }
         rows.push_str(&words.row(name));
+        alarms.push_str(&words.false_alarms(&format!(", {name}"))?);
     }
     Ok(format!(
-        "## {} comparisons of simulated noise, no difference in it, p95Ms deciding\n\n{HEAD}{rows}\n{}",
+        "## {} comparisons of simulated noise, no difference in it, p95Ms deciding\n\n{HEAD}{rows}\n{alarms}{}",
         total.all(),
-        total.false_alarms()?
+        total.false_alarms(" in all of them")?
     ))
 }
