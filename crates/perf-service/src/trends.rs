@@ -9,6 +9,7 @@ use common_models::{Outcome, Run, RunState, RunSummary, Trend, TrendPoint};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::console;
 use crate::report::ReportError;
@@ -98,7 +99,7 @@ pub fn page(trends: &[Trend]) -> Result<String, ReportError> {
     // The name's ending turns on escaping for HTML.
     page.add_template("trends.html", PAGE)?;
     let charts: Vec<Vec<Chart>> = trends.iter().map(charts).collect();
-    let rows: Vec<Vec<[String; 7]>> = trends.iter().map(rows).collect();
+    let rows: Vec<Vec<Row>> = trends.iter().map(rows).collect();
     Ok(page.get_template("trends.html")?.render(context! {
         trends => Value::from(Serde(trends)),
         charts => Value::from(Serde(charts)),
@@ -156,20 +157,31 @@ fn chart(title: &'static str, points: &[TrendPoint], figures: &[Figure], shown: 
     }
 }
 
+/// A run in the table.
+#[derive(Serialize)]
+struct Row {
+    run: Uuid,
+    at: String,
+    cells: [String; 6],
+}
+
 /// Newest first.
-fn rows(trend: &Trend) -> Vec<[String; 7]> {
+fn rows(trend: &Trend) -> Vec<Row> {
     let row = |point: &TrendPoint| {
         let run = &point.summary;
         let outcome = if point.outcome == Outcome::Passed { "passed" } else { "failed" };
-        [
-            point.at.format("%Y-%m-%d %H:%M").to_string(),
-            outcome.to_owned(),
-            format!("{:.1}", run.rps),
-            console::duration(run.p50_ms),
-            console::duration(run.p95_ms),
-            console::duration(run.p99_ms),
-            format!("{:.2} %", run.failed_rate * 100.0),
-        ]
+        Row {
+            run: point.run,
+            at: point.at.format("%Y-%m-%d %H:%M").to_string(),
+            cells: [
+                outcome.to_owned(),
+                format!("{:.1}", run.rps),
+                console::duration(run.p50_ms),
+                console::duration(run.p95_ms),
+                console::duration(run.p99_ms),
+                format!("{:.2} %", run.failed_rate * 100.0),
+            ],
+        }
     };
     trend.points.iter().rev().map(row).collect()
 }
@@ -220,7 +232,11 @@ mod tests {
         // What a simulator answered stands apart.
         assert_eq!(shown, [("a", vec![1.0, 2.0]), ("a", vec![0.5]), ("b", vec![3.0])]);
         assert_eq!(trends.iter().map(|trend| trend.simulated).collect::<Vec<_>>(), [false, true, false]);
-        assert!(page(&trends).unwrap().contains("smoke against a, simulated answers"));
+        let html = page(&trends).unwrap();
+        assert!(html.contains("smoke against a, simulated answers"));
+        let link = format!("<a href=\"/api/v1/runs/{}/report\">", trends[0].points[0].run);
+        assert!(html.contains(&link), "{html}");
+        assert_eq!(html.matches("One run so far").count(), 2);
     }
 
     #[test]
