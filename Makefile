@@ -55,7 +55,8 @@ perf-comprehensive: build ## All of them, one after another, 39 minutes
 
 perf-load-arrivals perf-stress-arrivals perf-spike-arrivals: perf-%: build
 	@$(PYTHON) .make/engine.py $(PYTHON) .make/services.py run $*
-perf-compare: build ## Two builds, or two targets: BASELINE=path CANDIDATE=path (COMPARE="--metric p50 --pairs 20")
+
+perf-compare: build ## Two builds by path, image:NAME or target: BASELINE=… CANDIDATE=… (COMPARE="--metric p50 --pairs 20")
 	@$(LOCAL_K6) && export K6_BIN K6_ENGINE="$${K6_ENGINE:-local}" LLM_PROVIDER="$${LLM_PROVIDER:-simulated}" DATA_DIR=.run/perf-service && target/$(subst dev,debug,$(PROFILE))/perf-service compare "$(BASELINE)" "$(CANDIDATE)" $(COMPARE)
 
 k6: ## Find or fetch a local k6 and print its path
