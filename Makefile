@@ -66,8 +66,8 @@ k6: ## Find or fetch a local k6 and print its path
 test: ## All tests that need nothing from outside: embedded stores, the simulator, a local k6
 	$(LOCAL_K6) && export K6_BIN && $(CARGO) test --workspace
 
-test-integration: ## The same and more against real servers: those that the environment names, else by compose
-	@$(PYTHON) .make/integration.py $(CARGO) test --workspace --features bookstore-api/integration,perf-service/integration,llm-simulator/integration,llm/integration
+test-integration: ## The same and more against real servers: those that the environment names, else by compose (ADDED=1: without those of make test)
+	@$(PYTHON) .make/integration.py $(if $(ADDED),$(PYTHON) .make/added_tests.py) $(CARGO) test --workspace --features bookstore-api/integration,perf-service/integration,llm-simulator/integration,llm/integration
 
 test-mongod: ## How MongoDB finds things: every list and search by an index. Needs MongoDB's own server
 	@$(PYTHON) .make/integration.py --only mongo $(CARGO) test -p bookstore-api --features bookstore-api/mongod --test it mongo_plans

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
-    RemoveImageOptionsBuilder,
+    CreateImageOptionsBuilder, ListContainersOptionsBuilder, RemoveImageOptionsBuilder,
 };
 use bollard::{Docker, body_full};
 use futures::StreamExt;
@@ -14,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::backend::binary;
-use crate::docker::{daemon, host};
+use crate::docker::{daemon, host, volume};
 use crate::k6;
 use crate::service::{Running, command, run};
 
@@ -57,15 +56,12 @@ async fn image(docker: &Docker) -> String {
     format!("image:{IMAGE}")
 }
 
-async fn containers(docker: &Docker) -> usize {
+/// Ids of the containers of builds; no other test has any.
+async fn containers(docker: &Docker) -> Vec<String> {
     let filters = std::collections::HashMap::from([("label", vec!["bookstore.build"])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    docker.list_containers(Some(options)).await.unwrap().len()
-}
-
-async fn volumes(docker: &Docker) -> usize {
-    let listed = docker.list_volumes(Some(ListVolumesOptionsBuilder::new().build())).await.unwrap();
-    listed.volumes.unwrap_or_default().len()
+    let listed = docker.list_containers(Some(options)).await.unwrap();
+    listed.into_iter().filter_map(|container| container.id).collect()
 }
 
 fn compare(data: &Path, image: &str) -> Command {
@@ -86,7 +82,10 @@ async fn real_docker_images_are_compared_and_a_killed_comparison_is_cleaned_up()
     k6::busy_run(data.path());
     killed.signal(Signal::KILL);
     killed.end();
-    assert_eq!(containers(&docker).await, 1);
+    let left = containers(&docker).await;
+    assert_eq!(left.len(), 1);
+    let volume = volume(&docker.inspect_container(&left[0], None).await.unwrap());
+    docker.inspect_volume(&volume).await.unwrap();
 
     let state = tempfile::tempdir().unwrap();
     std::fs::write(state.path().join("note"), "copied").unwrap();
@@ -101,7 +100,8 @@ async fn real_docker_images_are_compared_and_a_killed_comparison_is_cleaned_up()
     assert!(build("baselineBuild").ends_with(") with LLM_PROVIDER=simulated HOME"), "{told}");
     assert!(build("candidateBuild").ends_with(" LLM_DAILY_BUDGET_USD=none"), "{told}");
     assert_eq!(told["simulated"], true);
-    assert_eq!((containers(&docker).await, volumes(&docker).await), (0, 0));
+    assert!(containers(&docker).await.is_empty());
+    assert!(docker.inspect_volume(&volume).await.is_err(), "its volume is left");
     assert_eq!(std::fs::read_dir(data.path().join("builds")).unwrap().count(), 0);
 
     // One that does not come up is told with its last words.
@@ -111,7 +111,7 @@ async fn real_docker_images_are_compared_and_a_killed_comparison_is_cleaned_up()
     let told: Value = serde_json::from_str(&out).unwrap();
     let reason = told["reason"].as_str().unwrap();
     assert!(reason.contains("candidate cannot be made ready: it ended (exit status: 2)"), "{reason}");
-    assert_eq!(containers(&docker).await, 0);
+    assert!(containers(&docker).await.is_empty());
     let (code, out, err) = run(&mut compare(data.path(), "image:bookstore-api:nosuch"));
     assert!(code == 2 && err.contains("bookstore-api:nosuch"), "{out}{err}");
     docker.remove_image(IMAGE, Some(RemoveImageOptionsBuilder::new().build()), None).await.unwrap();

@@ -77,7 +77,7 @@ async fn container(docker: &Docker, folder: &Path) -> (String, ContainerInspectR
     (id, details)
 }
 
-fn volume(details: &ContainerInspectResponse) -> String {
+pub fn volume(details: &ContainerInspectResponse) -> String {
     let mounts = details.mounts.clone().unwrap();
     let volumes: Vec<_> = mounts.into_iter().filter_map(|mount| mount.name).collect();
     assert_eq!(volumes.len(), 1);
