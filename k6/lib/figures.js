@@ -1,5 +1,6 @@
 // The figures at the end of a run: one line of JSON for perf-service, or a text for people.
 // Must not know any scenario. Warm-up is left out of all of them.
+import { GRACE_SECONDS } from './phases.js';
 
 // k6 hands over the figures of a tag only where a threshold names it; an empty one names it and asks nothing.
 const MEASURED = 'phase:measured';
@@ -24,6 +25,7 @@ export const figures = Object.fromEntries(
     `llm_tokens_per_request{${MEASURED}}`,
     `llm_list_cost_usd_per_request{${MEASURED}}`,
     `generator_lag_ms{${MEASURED}}`,
+    `visits_unfinished{${MEASURED}}`,
   ].map((name) => [name, /** @type {string[]} */ ([])]),
 );
 
@@ -91,6 +93,10 @@ function text(scenario, settings, data) {
   if (requests === 0) {
     lines.push('  Nothing was measured, so the thresholds below say nothing.');
   }
+  const unfinished = value('visits_unfinished', [], 'count');
+  if (unfinished > 0) {
+    lines.push(row('cut off', `${count(unfinished)} visits: unanswered ${GRACE_SECONDS} s after the load, and in no figure above`));
+  }
   if (data.metrics.generator_lag_ms && value('generator_lag_ms', [], 'count') > 0) {
     lines.push(row('k6 was late', `p(95) ${ms(value('generator_lag_ms', [], 'p(95)'))}   max ${ms(value('generator_lag_ms', [], 'max'))}`));
   }
@@ -99,10 +105,20 @@ function text(scenario, settings, data) {
     /** @type {[string, {ok: boolean}][]} */
     const thresholds = Object.entries(metric.thresholds || {});
     for (const [expression, { ok }] of thresholds) {
-      lines.push(`  ${ok ? 'held  ' : 'BROKEN'}  ${name}: ${expression}`);
+      const verdict = !ok ? 'BROKEN' : untested(metric) ? 'not tested' : 'held';
+      lines.push(`  ${verdict.padEnd(10)}  ${name}: ${expression}`);
     }
   }
   return `\n${lines.join('\n')}\n\n`;
+}
+
+/**
+ * Whether there was nothing to hold a threshold against. Of a counter nothing is a figure, too: none.
+ *
+ * @param {any} metric
+ */
+function untested({ type, values }) {
+  return type === 'trend' ? values.count === 0 : type === 'rate' && values.passes + values.fails === 0;
 }
 
 /** @param {import('./types').Settings} settings */

@@ -1,4 +1,5 @@
-// Limits that every scenario has, beside its own: what it may cost, and whether k6 itself kept up.
+// Limits that every scenario has, beside its own: what it may cost, whether k6 itself kept up, and whether
+// every visit came to its end.
 // Must not know any scenario.
 
 /**
@@ -10,7 +11,10 @@
  */
 export function standing({ maxCostUsd }) {
   /** @type {import('./types').Thresholds} */
-  const limits = { 'generator_lag_ms{phase:measured}': ['p(95)<250'] };
+  const limits = {
+    'generator_lag_ms{phase:measured}': ['p(95)<250'],
+    'visits_unfinished{phase:measured}': ['count<1'],
+  };
   if (maxCostUsd !== undefined) {
     // k6 looks every two seconds; what was asked for until then is billed all the same.
     limits.llm_cost_usd = [{ threshold: `count<=${maxCostUsd}`, abortOnFail: true }];

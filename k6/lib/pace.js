@@ -1,19 +1,23 @@
-// How visits follow each other, and how far k6 was behind it.
+// How visits follow each other, how far k6 was behind it, and which did not come to their end.
 // Must not know what a visit does.
 import { sleep } from 'k6';
 import exec from 'k6/execution';
-import { Trend } from 'k6/metrics';
+import { Counter, Trend } from 'k6/metrics';
 
 import { UNIT_SECONDS } from './phases.js';
 
 // How much later than due k6 went on: a generator that has too much to do under-reports latency.
 const lag = new Trend('generator_lag_ms', true);
+// One more where a visit begins, one less where it ends. k6 has no sample of a request that it cuts off when
+// the grace after the load is over; what is left here are the visits that this befell.
+const unfinished = new Counter('visits_unfinished');
 const LONGEST_THOUGHT = 10;
 
 /**
  * At the beginning of a visit: under constant arrival it was due at a time of its own.
  */
 export function arrive() {
+  unfinished.add(1);
   const distance = distanceMs();
   if (distance > 0) {
     const { startTime, iterationInTest } = exec.scenario;
@@ -44,6 +48,7 @@ function distanceMs() {
  * @param {number} meanMs
  */
 export function think({ rate }, random, meanMs) {
+  unfinished.add(-1);
   if (rate !== undefined) {
     return;
   }

@@ -5,8 +5,12 @@
 // rate): visits begin when they are due, so a slow server's queue shows.
 
 const LONGEST_WARM_UP_SECONDS = 5;
-// Long enough for an LLM to finish its sentence; what is cut off after that is not counted.
-const GRACE = '30s';
+/**
+ * Long enough for an LLM to finish its sentence. Whatever is cut off after that leaves no sample, and so a
+ * run with such a visit proves nothing.
+ */
+export const GRACE_SECONDS = 30;
+const GRACE = `${GRACE_SECONDS}s`;
 // Of a burst's measured time: before it, on its way up, at its height, on its way back. The rest is after it.
 const BURST = { before: 0.2, up: 0.05, height: 0.3, down: 0.05 };
 // What is there before and after a burst, of what is there at its height.

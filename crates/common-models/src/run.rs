@@ -33,7 +33,7 @@ pub enum Outcome {
     Passed,
     /// At least one threshold was crossed.
     Failed,
-    /// The load generator fell behind, so the figures cannot be trusted.
+    /// The figures prove nothing: the load generator fell behind, or visits were cut off unanswered.
     Inconclusive,
 }
 
@@ -45,6 +45,9 @@ pub struct ThresholdResult {
     pub name: String,
     /// Whether it held.
     pub ok: bool,
+    /// Whether nothing was measured that it could be held against; `ok` says nothing then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untested: bool,
 }
 
 /// The figures of a run, warm-up left out.

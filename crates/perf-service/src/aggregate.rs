@@ -102,6 +102,7 @@ pub struct Aggregate {
     timeline: Timeline,
     llm: Llm,
     dropped_iterations: u64,
+    unfinished_visits: i64,
     thresholds: Option<Vec<ThresholdResult>>,
     broken_lines: u64,
 }
@@ -147,6 +148,11 @@ impl Aggregate {
             Metric::Users => self.timeline.users(sample.at_us, whole(sample.value)),
             Metric::DroppedIterations => self.dropped_iterations += whole(sample.value),
             _ if phase == Phase::None => {}
+            Metric::UnfinishedVisits => {
+                if phase == Phase::Measured {
+                    self.unfinished_visits += if sample.value < 0.0 { -1 } else { 1 };
+                }
+            }
             Metric::Duration => self.add_duration(sample, phase),
             Metric::Failed => self.add_failed(sample, phase),
             Metric::Check => {
@@ -250,6 +256,12 @@ impl Aggregate {
     #[must_use]
     pub const fn dropped_iterations(&self) -> u64 {
         self.dropped_iterations
+    }
+
+    /// Measured visits that have begun and not ended; at the end of a run, those that k6 cut off.
+    #[must_use]
+    pub fn unfinished_visits(&self) -> u64 {
+        u64::try_from(self.unfinished_visits).unwrap_or_default()
     }
 
     /// Whether any summary came from a simulator.

@@ -58,6 +58,7 @@ fn subject(metric: &str) -> Option<(&'static str, Unit)> {
         "http_req_failed" => ("failed requests", Unit::Share),
         "checks" => ("checks that held", Unit::Share),
         "dropped_iterations" => ("dropped iterations", Unit::Plain),
+        "visits_unfinished" => ("visits that were cut off", Unit::Plain),
         "http_reqs" => ("requests", Unit::Plain),
         "llm_summaries" => ("summaries", Unit::Plain),
         "llm_input_tokens" => ("input tokens", Unit::Plain),

@@ -44,6 +44,22 @@ async fn a_scenario_shows_its_figures_to_people() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_never_answered_is_told_of() {
+    let shop = Shop::open().await;
+    shop.fall_silent();
+    let mut command = plain(&shop, "smoke");
+    command.env("DURATION", "8s").env("USERS", "4").env("MAX_P95_MS", "60000");
+    let (code, out, err) = told(command).await;
+    assert_eq!(code, 99, "{out}{err}");
+    assert!(out.contains("BROKEN      visits_unfinished{phase:measured}: count<1"), "{out}");
+    assert!(out.contains("not tested  http_req_duration{phase:measured,llm:true}: "), "{out}");
+    assert!(
+        out.contains("cut off") && !out.contains("held        http_req_duration{phase:measured,llm:true}"),
+        "{out}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_ends_when_it_has_cost_what_it_may() {
     let shop = Shop::open().await;
     shop.bill(0.02);
@@ -52,7 +68,7 @@ async fn a_run_ends_when_it_has_cost_what_it_may() {
     let begin = std::time::Instant::now();
     let (code, out, err) = told(command).await;
     assert_eq!(code, 99, "{out}{err}");
-    assert!(out.contains("BROKEN  llm_cost_usd: count<=0.1"), "{out}");
+    assert!(out.contains("BROKEN      llm_cost_usd: count<=0.1"), "{out}");
     // Far from its end, and no user went further than the limit and its last request.
     assert!(begin.elapsed().as_secs() < 50, "{out}");
     assert!(shop.summaries() < 60, "{}", shop.summaries());

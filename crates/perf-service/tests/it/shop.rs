@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ struct Shelves {
     door: tokio::sync::RwLock<()>,
     /// Dollars that a summary of a provider is billed with.
     billing: Mutex<f64>,
+    /// Whether who asks for a summary waits forever.
+    mute: AtomicBool,
 }
 
 impl Shop {
@@ -100,6 +102,11 @@ impl Shop {
         let to = chrono::Utc::now().timestamp_micros();
         drop(closed);
         (from, to)
+    }
+
+    /// Never answers who asks for a summary.
+    pub fn fall_silent(&self) {
+        self.shelves.mute.store(true, Ordering::Relaxed);
     }
 
     /// Takes so many dollars for each summary that a provider writes.
@@ -190,6 +197,9 @@ fn someone(id: &str) -> Value {
 }
 
 async fn summary(State(shelves): State<Arc<Shelves>>, Path(id): Path<String>) -> Json<Value> {
+    if shelves.mute.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
     let cached = shelves.summaries.fetch_add(1, Ordering::Relaxed) % 2 == 1;
     let tokens = |count: u64| if cached { 0 } else { count };
     Json(json!({

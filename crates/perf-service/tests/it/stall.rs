@@ -1,5 +1,6 @@
 //! A shop that stands still for two seconds while visits go on beginning when they are due: either the run
-//! shows what the visitors went through, or it says that it proves nothing.
+//! shows what the visitors went through, or it says that it proves nothing. And a shop that never answers
+//! some of them, which no figure shows: k6 has no sample of what it cuts off.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::k6;
-use crate::service::{Running, command};
+use crate::service::{Running, command, run};
 use crate::shop::Shop;
 
 /// What the scenario begins a second (`k6/scenarios/stress-arrivals.js`).
@@ -116,4 +117,33 @@ async fn with_too_few_users_for_the_queue_the_run_proves_nothing() {
     assert_eq!((code, &run["outcome"]), (3, &"inconclusive".into()), "{run}");
     assert!(run["summary"]["droppedIterations"].as_u64().unwrap() > 50, "{run}");
     assert!(run["reason"].as_str().unwrap().contains("could not be started in time"), "{run}");
+}
+
+/// A run against a shop that never gives a summary: nobody may be told that all is well.
+async fn unanswered(scenario: &str, load: &[&str]) {
+    let (shop, data) = (Shop::open().await, tempfile::tempdir().unwrap());
+    shop.fall_silent();
+    let mut command = command(data.path(), &shop.targets());
+    command.args(["run", scenario, "--duration", "10s", "--max-p95-ms", "60000", "--json"]).args(load);
+    let (code, out, err) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
+    let run: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code}: {out}{err}"));
+    assert_eq!((code, &run["outcome"]), (3, &"inconclusive".into()), "{run}");
+    let reason = run["reason"].as_str().unwrap();
+    assert!(reason.contains("visits were cut off") && reason.contains("30 s"), "{reason}");
+    // What an LLM takes part in has no figure, and so no threshold of it has held.
+    let thresholds = run["summary"]["thresholds"].as_array().unwrap();
+    let of =
+        |name: &str| thresholds.iter().find(|held| held["name"].as_str().unwrap().starts_with(name)).unwrap();
+    assert_eq!(of("http_req_duration{phase:measured,llm:true}")["untested"], true, "{run}");
+    assert!(of("http_req_duration{phase:measured,llm:false}").get("untested").is_none(), "{run}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_who_are_never_answered_are_seen() {
+    unanswered("smoke", &["--users", "3"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrivals_that_are_never_answered_are_seen() {
+    unanswered("load-arrivals", &["--rate", "4"]).await;
 }
