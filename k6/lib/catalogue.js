@@ -3,6 +3,7 @@
 // Must not know what visitors do.
 import exec from 'k6/execution';
 
+import { endOfLoad } from './phases.js';
 import { freshHex, randomStream, shuffled } from './random.js';
 import { send } from './requests.js';
 
@@ -51,12 +52,14 @@ export function readCatalogue(settings) {
     marker: `run${freshHex(12)}`,
     providers: [],
     refusesSpent: false,
+    readyAt: Date.now(),
   };
   if (settings.start === 'warm') {
     warm(settings, catalogue);
   }
   const cache = settings.start === 'warm' ? `the ${Math.min(WARM_BOOKS, popular.length)} most popular in the cache` : 'the cache as it was';
   console.info(`starts from ${popular.length} books by ${catalogue.authors.length} authors, ${cache}`);
+  catalogue.readyAt = Date.now();
   return catalogue;
 }
 
@@ -120,12 +123,13 @@ export function nameOfOwn(catalogue) {
 }
 
 /**
- * Deletes what visits that were cut off in the middle could not delete themselves.
+ * After the load: notes how long it was, and deletes what visits that were cut off in the middle could not delete themselves.
  *
  * @param {import('./types').Settings} settings
  * @param {import('./types').Catalogue} catalogue
  */
 export function removeLeftovers(settings, catalogue) {
+  endOfLoad(catalogue.readyAt);
   const phase = 'teardown';
   for (const [route, field] of [['/api/v1/books', 'title'], ['/api/v1/authors', 'name']]) {
     const path = `${route}?q=${catalogue.marker}&limit=${PAGE}`;

@@ -64,10 +64,12 @@ function text(scenario, settings, data) {
   const times = (/** @type {string[]} */ tags) =>
     ['med', 'p(90)', 'p(95)', 'p(99)', 'max'].map((f) => `${f} ${ms(value('http_req_duration', tags, f))}`).join('   ');
 
+  // None where the setup gave up; nothing was measured then, either.
+  const window = data.metrics.measured_seconds ? data.metrics.measured_seconds.values.value : 0;
   const lines = [
-    `${scenario} against ${settings.baseUrl}, ${load(settings)}, ${settings.seconds} s measured`,
+    `${scenario} against ${settings.baseUrl}, ${load(settings)}, ${Number(window.toFixed(1))} s measured`,
     '',
-    row('requests', `${count(requests)}   ${(requests / settings.seconds).toFixed(1)} a second`),
+    row('requests', `${count(requests)}   ${(requests / Math.max(1, window)).toFixed(1)} a second`),
     row('failed', `${count(failed)}   ${percent(failed, requests)}`),
     row('failed checks', count(value('checks', [], 'fails'))),
   ];

@@ -46,6 +46,8 @@ export interface Catalogue {
   providers: string[];
   /** Whether the API refuses the tenant that has nothing left. */
   refusesSpent: boolean;
+  /** When the setup was over, in milliseconds since 1970: from then on k6 counts the time of its load. */
+  readyAt: number;
 }
 
 /** One request. */

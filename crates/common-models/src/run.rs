@@ -58,7 +58,7 @@ pub struct RunSummary {
     pub requests: u64,
     /// Share of requests that failed, 0 to 1.
     pub failed_rate: f64,
-    /// HTTP requests a second.
+    /// HTTP requests a second of measured load: as long as planned, or until it was cut short.
     pub rps: f64,
     /// Median request duration in milliseconds.
     pub p50_ms: f64,

@@ -95,6 +95,10 @@ pub struct Aggregate {
     warm_up_failed: u64,
     /// Begin of the first and end of the last measured request, microseconds since 1970.
     measured_us: Option<(i64, i64)>,
+    /// When k6 last said how many users there are: it was at work until then.
+    alive_us: i64,
+    /// How long load was measured, as the script says at its end.
+    measured_seconds: Option<f64>,
     endpoints: BTreeMap<String, Name>,
     errors: BTreeMap<(String, String), u64>,
     slowest: Vec<Slow>,
@@ -144,8 +148,12 @@ impl Aggregate {
         self.worst.see(sample);
         let phase = sample.tags.phase();
         match sample.metric {
-            // Neither carries the phase: k6 itself gives them, not the script.
-            Metric::Users => self.timeline.users(sample.at_us, whole(sample.value)),
+            // None carries a phase of load: k6 itself gives the first two, the teardown the third.
+            Metric::MeasuredSeconds => self.measured_seconds = Some(sample.value).filter(|s| s.is_finite()),
+            Metric::Users => {
+                self.alive_us = self.alive_us.max(sample.at_us);
+                self.timeline.users(sample.at_us, whole(sample.value));
+            }
             Metric::DroppedIterations => self.dropped_iterations += whole(sample.value),
             _ if phase == Phase::None => {}
             Metric::UnfinishedVisits => {
@@ -321,14 +329,13 @@ impl Aggregate {
 
     fn summary(&self) -> RunSummary {
         let requests = self.durations.count();
-        let spent = self.measured_us.map_or(0.0, |(first, last)| seconds_between(first, last));
         let totals = self.llm.totals();
         let durations = self.durations.all();
         RunSummary {
             requests,
             failed_rate: share(self.failed, requests).unwrap_or_default(),
             // A single request would give a rate of its own speed.
-            rps: float(requests) / spent.max(1.0),
+            rps: float(requests) / self.window().max(1.0),
             p50_ms: durations.quantile(0.5),
             p95_ms: durations.quantile(0.95),
             p99_ms: durations.quantile(0.99),
@@ -340,6 +347,13 @@ impl Aggregate {
             cache_hit_rate: share(totals.cached, totals.summaries),
             thresholds: self.thresholds.clone().unwrap_or_default(),
         }
+    }
+
+    /// Seconds that rates are taken over. Answers do not set them: who waits for the last one, or for none,
+    /// would change the rate of all others. A k6 that was killed did not say; then it is how long it was seen.
+    fn window(&self) -> f64 {
+        let seen = |(first, last): (i64, i64)| seconds_between(first, last.max(self.alive_us));
+        self.measured_seconds.unwrap_or_else(|| self.measured_us.map_or(0.0, seen))
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -30,6 +30,8 @@ pub enum Metric {
     Check,
     /// Iterations that could not be started in time.
     DroppedIterations,
+    /// For how many seconds load was measured: as planned, or until it was cut short.
+    MeasuredSeconds,
     /// 1 where a visit begins, -1 where it ends.
     UnfinishedVisits,
     /// Summaries answered.
@@ -62,6 +64,7 @@ impl Metric {
             "vus" => Self::Users,
             "checks" => Self::Check,
             "dropped_iterations" => Self::DroppedIterations,
+            "measured_seconds" => Self::MeasuredSeconds,
             "visits_unfinished" => Self::UnfinishedVisits,
             "llm_summaries" => Self::Summaries,
             "llm_input_tokens" => Self::InputTokens,

@@ -102,6 +102,7 @@ impl Llm {
             | Metric::TokensPerRequest
             | Metric::CostPerRequest
             | Metric::UnfinishedVisits
+            | Metric::MeasuredSeconds
             | Metric::DroppedIterations => {}
         }
     }

@@ -80,7 +80,9 @@ fn badness(metric: Metric, value: f64) -> Option<f64> {
         Metric::Failed => (value >= 0.5).then_some(value),
         Metric::Check => (value < 0.5).then_some(1.0 - value),
         // No request did these.
-        Metric::Users | Metric::DroppedIterations | Metric::UnfinishedVisits => None,
+        Metric::Users | Metric::DroppedIterations | Metric::MeasuredSeconds | Metric::UnfinishedVisits => {
+            None
+        }
         Metric::Duration
         | Metric::Summaries
         | Metric::InputTokens

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::k6;
-use crate::service::run;
+use crate::service::{command, run};
 use crate::shop::Shop;
 
 /// k6 with a scenario of the repository, and nothing of the tests' environment.
@@ -41,6 +43,27 @@ async fn a_scenario_shows_its_figures_to_people() {
     }
     assert!(!out.contains("BROKEN"), "{out}");
     assert!(err.contains("3 books by 1 authors, the 3 most popular in the cache"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_are_those_that_perf_service_shows() {
+    let (shop, data) = (Shop::open().await, tempfile::tempdir().unwrap());
+    // Far less to do than there is time for: from the first to the last request it is not the planned time.
+    let mut ours = command(data.path(), &shop.targets());
+    ours.args(["run", "load-arrivals", "--duration", "4s", "--rate", "1", "--max-p95-ms", "60000", "--json"]);
+    let (code, out, err) = told(ours).await;
+    let run: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code}: {out}{err}"));
+    let figure = |name: &str| run["summary"][name].as_f64().unwrap();
+    assert!((figure("rps") - figure("requests") / 4.0).abs() < 1e-6, "{run}");
+
+    let mut bare = plain(&shop, "load-arrivals");
+    bare.env("DURATION", "4s").env("RATE", "1").env("MAX_P95_MS", "60000");
+    let (_, out, err) = told(bare).await;
+    assert!(out.contains(" 4 s measured"), "{out}{err}");
+    let row: Vec<&str> =
+        out.lines().find(|line| line.starts_with("  requests ")).unwrap().split_whitespace().collect();
+    let told = format!("{:.1}", row[1].parse::<f64>().unwrap() / 4.0);
+    assert_eq!(row[2..], [told.as_str(), "a", "second"], "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
