@@ -1,5 +1,6 @@
 // The figures at the end of a run: one line of JSON for perf-service, or a text for people.
 // Must not know any scenario. Warm-up is left out of all of them.
+import { LIMITS_IN_DOLLARS } from './limits.js';
 import { GRACE_SECONDS } from './phases.js';
 
 // k6 hands over the figures of a tag only where a threshold names it; an empty one names it and asks nothing.
@@ -20,6 +21,7 @@ export const figures = Object.fromEntries(
     `llm_cost_usd{${MEASURED}}`,
     `llm_list_cost_usd{${MEASURED}}`,
     `llm_cost_unknown{${MEASURED}}`,
+    `llm_failed_calls{${MEASURED}}`,
     `llm_first_chunk_ms{${MEASURED}}`,
     `llm_generation_ms{${MEASURED}}`,
     `llm_tokens_per_request{${MEASURED}}`,
@@ -92,11 +94,17 @@ function text(scenario, settings, data) {
       lines.push(row('first chunk', `med ${ms(value('llm_first_chunk_ms', [], 'med'))}   p(95) ${ms(value('llm_first_chunk_ms', [], 'p(95)'))}`));
     }
   }
+  const failedCalls = value('llm_failed_calls', [], 'count');
+  if (failedCalls > 0) {
+    lines.push(row('', `${count(failedCalls)} failed calls may have been billed, too`));
+  }
   if (requests === 0) {
     lines.push('  Nothing was measured, so the thresholds below say nothing.');
   }
   const unfinished = value('visits_unfinished', [], 'count');
-  if (unfinished > 0) {
+  if (LIMITS_IN_DOLLARS.some((name) => broken(data.metrics[name]))) {
+    lines.push(row('stopped', 'the limit in dollars was reached; what was under way is in no figure above'));
+  } else if (unfinished > 0) {
     lines.push(row('cut off', `${count(unfinished)} visits: unanswered ${GRACE_SECONDS} s after the load, and in no figure above`));
   }
   if (data.metrics.generator_lag_ms && value('generator_lag_ms', [], 'count') > 0) {
@@ -112,6 +120,13 @@ function text(scenario, settings, data) {
     }
   }
   return `\n${lines.join('\n')}\n\n`;
+}
+
+/** @param {any} metric */
+function broken(metric) {
+  /** @type {{ok: boolean}[]} */
+  const thresholds = Object.values((metric && metric.thresholds) || {});
+  return thresholds.some(({ ok }) => !ok);
 }
 
 /**

@@ -3,6 +3,12 @@
 // Must not know any scenario.
 
 /**
+ * What a limit in dollars is held against: what was billed, failed calls at the most that they may have cost;
+ * then what has no known price and so cannot be held to a limit. perf-service knows them (runs/verdict.rs).
+ */
+export const LIMITS_IN_DOLLARS = ['llm_cost_at_most_usd', 'llm_cost_unknown', 'llm_failed_calls{priced:false}'];
+
+/**
  * What holds for every run. A metric whose name begins with `generator_` judges k6 and not the
  * shop: perf-service takes such a limit, once crossed, for a run that proves nothing.
  *
@@ -17,9 +23,11 @@ export function standing({ maxCostUsd }) {
   };
   if (maxCostUsd !== undefined) {
     // k6 looks every two seconds; what was asked for until then is billed all the same.
-    limits.llm_cost_usd = [{ threshold: `count<=${maxCostUsd}`, abortOnFail: true }];
-    // What has no known price cannot be held to a limit.
-    limits.llm_cost_unknown = [{ threshold: 'count<1', abortOnFail: true }];
+    const [billed, ...unpriced] = LIMITS_IN_DOLLARS;
+    limits[billed] = [{ threshold: `count<=${maxCostUsd}`, abortOnFail: true }];
+    for (const name of unpriced) {
+      limits[name] = [{ threshold: 'count<1', abortOnFail: true }];
+    }
   }
   return limits;
 }

@@ -107,6 +107,7 @@ pub struct Aggregate {
     llm: Llm,
     dropped_iterations: u64,
     unfinished_visits: i64,
+    failed_calls: u64,
     thresholds: Option<Vec<ThresholdResult>>,
     broken_lines: u64,
 }
@@ -159,6 +160,13 @@ impl Aggregate {
             Metric::UnfinishedVisits => {
                 if phase == Phase::Measured {
                     self.unfinished_visits += if sample.value < 0.0 { -1 } else { 1 };
+                }
+            }
+            // Neither is of a provider and model: the answer that failed does not name them.
+            Metric::CostAtMost => {}
+            Metric::FailedCalls => {
+                if phase == Phase::Measured {
+                    self.failed_calls += whole(sample.value);
                 }
             }
             Metric::Duration => self.add_duration(sample, phase),
@@ -363,6 +371,10 @@ impl Aggregate {
                 warnings.push(format!("{text}: {count}"));
             }
         };
+        warn(
+            self.failed_calls,
+            "calls of LLM providers failed and may have been billed all the same; the dollars are without them",
+        );
         warn(
             self.dropped_iterations,
             "k6 fell behind and under-reports latency; give it more users or less load. Iterations that it could not start in time",

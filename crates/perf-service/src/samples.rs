@@ -46,6 +46,10 @@ pub enum Metric {
     ListCost,
     /// Summaries whose price is not known.
     CostUnknown,
+    /// Dollars billed, and of calls that failed the most that they may have been billed.
+    CostAtMost,
+    /// Calls of providers that failed and may have been billed all the same.
+    FailedCalls,
     /// Time to first chunk in milliseconds, as the API reported it.
     FirstChunk,
     /// Time of a provider call in milliseconds, as the API reported it.
@@ -72,6 +76,8 @@ impl Metric {
             "llm_cost_usd" => Self::Cost,
             "llm_list_cost_usd" => Self::ListCost,
             "llm_cost_unknown" => Self::CostUnknown,
+            "llm_cost_at_most_usd" => Self::CostAtMost,
+            "llm_failed_calls" => Self::FailedCalls,
             "llm_first_chunk_ms" => Self::FirstChunk,
             "llm_generation_ms" => Self::Generation,
             "llm_tokens_per_request" => Self::TokensPerRequest,

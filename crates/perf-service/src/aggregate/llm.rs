@@ -102,6 +102,8 @@ impl Llm {
             | Metric::TokensPerRequest
             | Metric::CostPerRequest
             | Metric::UnfinishedVisits
+            | Metric::CostAtMost
+            | Metric::FailedCalls
             | Metric::MeasuredSeconds
             | Metric::DroppedIterations => {}
         }

@@ -90,6 +90,8 @@ fn badness(metric: Metric, value: f64) -> Option<f64> {
         | Metric::Cost
         | Metric::ListCost
         | Metric::CostUnknown
+        | Metric::CostAtMost
+        | Metric::FailedCalls
         | Metric::FirstChunk
         | Metric::Generation
         | Metric::TokensPerRequest
@@ -139,6 +141,7 @@ fn what(sample: &Sample<'_>) -> String {
     match sample.metric {
         Metric::Check => shortened(tags.get("check")),
         Metric::Duration | Metric::Failed => answer(tags.status(), tags.get("error")),
+        Metric::FailedCalls => shortened(tags.get("code")),
         _ => shortened(format!("{} {}", tags.get("provider"), tags.get("model")).trim()),
     }
 }

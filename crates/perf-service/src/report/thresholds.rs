@@ -65,6 +65,8 @@ fn subject(metric: &str) -> Option<(&'static str, Unit)> {
         "llm_output_tokens" => ("output tokens", Unit::Plain),
         "llm_tokens_per_request" => ("tokens of a summary", Unit::Plain),
         "llm_cost_usd_per_request" => ("dollars billed for a summary", Unit::Dollars),
+        "llm_cost_at_most_usd" => ("dollars billed, with failed calls at their most,", Unit::Dollars),
+        "llm_failed_calls" => ("failed calls that may have been billed", Unit::Plain),
         "llm_cost_unknown" => ("summaries without a known price", Unit::Plain),
         "llm_cost_usd" => ("dollars billed", Unit::Dollars),
         "llm_list_cost_usd" => ("dollars by list price", Unit::Dollars),

@@ -91,12 +91,43 @@ async fn a_run_ends_when_it_has_cost_what_it_may() {
     let begin = std::time::Instant::now();
     let (code, out, err) = told(command).await;
     assert_eq!(code, 99, "{out}{err}");
-    assert!(out.contains("BROKEN      llm_cost_usd: count<=0.1"), "{out}");
+    assert!(out.contains("BROKEN      llm_cost_at_most_usd: count<=0.1"), "{out}");
     // Far from its end, and no user went further than the limit and its last request.
     assert!(begin.elapsed().as_secs() < 50, "{out}");
     assert!(shop.summaries() < 60, "{}", shop.summaries());
     // What it made is gone all the same.
     assert_eq!(shop.made(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_paid_for_and_refused_counts_against_the_limit() {
+    // 1,500 tokens and 300 at 10 dollars a million: six of them are over a tenth of a dollar.
+    for (price, broken, most) in [
+        (Some(10.0), "BROKEN      llm_cost_at_most_usd: count<=0.1", 60),
+        (None, "BROKEN      llm_failed_calls{priced:false}: count<1", 40),
+    ] {
+        let shop = Shop::open().await;
+        shop.refuse_summaries(price);
+        let mut command = plain(&shop, "load");
+        command.env("DURATION", "60s").env("USERS", "4").env("MAX_COST_USD", "0.1");
+        let begin = std::time::Instant::now();
+        let (code, out, err) = told(command).await;
+        assert_eq!(code, 99, "{out}{err}");
+        assert!(out.contains(broken), "{out}");
+        assert!(
+            out.contains("the limit in dollars was reached") && out.contains("failed calls may"),
+            "{out}"
+        );
+        assert!(begin.elapsed().as_secs() < 50, "{out}");
+        assert!(shop.summaries() < most, "{}", shop.summaries());
+    }
+    // Nothing is charged for what costs nothing.
+    let shop = Shop::open().await;
+    shop.refuse_summaries(Some(0.0));
+    let mut command = plain(&shop, "load");
+    command.env("DURATION", "4s").env("USERS", "4").env("MAX_COST_USD", "0");
+    let (_, out, err) = told(command).await;
+    assert!(out.contains("held        llm_cost_at_most_usd: count<=0"), "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
