@@ -33,7 +33,8 @@ pub enum Outcome {
     Passed,
     /// At least one threshold was crossed.
     Failed,
-    /// The figures prove nothing: the load generator fell behind, or visits were cut off unanswered.
+    /// The figures prove nothing: the load generator fell behind, visits were cut off unanswered, or a limit in
+    /// dollars ended the load.
     Inconclusive,
 }
 

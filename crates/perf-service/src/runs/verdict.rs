@@ -25,6 +25,10 @@ const SIGKILL: i32 = 9;
 const OF_THE_GENERATOR: &str = "generator_";
 /// The metric of visits that were cut off (`k6/lib/pace.js`).
 const UNFINISHED: &str = "visits_unfinished{";
+/// What a limit in dollars is held against (`k6/lib/limits.js`): first what was billed, then what has no known
+/// price.
+const OF_THE_LIMIT: [&str; 3] =
+    ["llm_cost_at_most_usd: ", "llm_cost_unknown: ", "llm_failed_calls{priced:false}: "];
 /// How long after the load k6 cuts off what is unanswered (`k6/lib/phases.js`).
 const GRACE_SECONDS: u32 = 30;
 
@@ -82,11 +86,25 @@ fn result(code: i32, figures: &Aggregate, crossed: &[&str]) -> Verdict {
         crossed.iter().copied().partition(|name| name.starts_with(OF_THE_GENERATOR));
     let (cut_off, crossed): (Vec<&str>, Vec<&str>) =
         crossed.into_iter().partition(|name| name.starts_with(UNFINISHED));
+    let (of_limit, crossed): (Vec<&str>, Vec<&str>) =
+        crossed.into_iter().partition(|name| OF_THE_LIMIT.iter().any(|metric| name.starts_with(metric)));
     let crossed_text = (!crossed.is_empty()).then(|| {
         let plural = if crossed.len() == 1 { "threshold" } else { "thresholds" };
         format!("{plural} crossed: {}", crossed.join("; "))
     });
     let mut doubts = Vec::new();
+    // First, since it alone is somebody's will, and ended all that follows.
+    if !of_limit.is_empty() {
+        let what = if of_limit.iter().any(|name| name.starts_with(OF_THE_LIMIT[0])) {
+            "the limit in dollars was reached"
+        } else {
+            "something was asked for that has no known price, which no limit in dollars can hold"
+        };
+        doubts.push(format!(
+            "{what} ({}), and k6 stopped the load: raise --max-cost-usd, use a shorter run or another provider",
+            of_limit.join("; ")
+        ));
+    }
     if figures.dropped_iterations() > 0 {
         doubts.push(format!(
             "{} iterations could not be started in time, so latency is under-reported",
@@ -98,7 +116,8 @@ fn result(code: i32, figures: &Aggregate, crossed: &[&str]) -> Verdict {
             of_k6.join("; ")
         ));
     }
-    if !cut_off.is_empty() {
+    // What was under way when the limit was reached says nothing of the target.
+    if !cut_off.is_empty() && of_limit.is_empty() {
         doubts.push(format!(
             "{} visits were cut off: the target had not answered them {GRACE_SECONDS} s after the load, and what it does not answer is in no figure",
             figures.unfinished_visits()
@@ -130,7 +149,7 @@ fn with_errors(why: &str, errors: &[String]) -> String {
 mod tests {
     use common_models::Outcome::{Failed, Inconclusive, Passed};
 
-    use super::{GRACE_SECONDS, Verdict, judge};
+    use super::{GRACE_SECONDS, OF_THE_LIMIT, Verdict, judge};
     use crate::aggregate::Aggregate;
     use crate::engine::Exit;
 
@@ -204,6 +223,45 @@ mod tests {
             let reason = reason.unwrap_or_default();
             assert_eq!(reason.contains("too much to do"), outcome == Inconclusive, "{reason}");
             assert_eq!(reason.contains("rate<0.01"), std::ptr::eq(failed, &crossed), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_its_limit_in_dollars_ended_proves_nothing_and_names_it() {
+        let crossed = |names: &[&str]| {
+            let metrics: serde_json::Map<_, _> = names
+                .iter()
+                .map(|name| {
+                    ((*name).to_owned(), serde_json::json!({"thresholds": {"count<1": {"ok": false}}}))
+                })
+                .collect();
+            let mut figures = figures(3, 0, None);
+            let summary = serde_json::json!({"type": "Summary", "data": {"metrics": metrics}});
+            figures.push(summary.to_string().as_bytes());
+            let Verdict::Result(outcome, reason) = judge(Exit::Code(99), &figures, &[]) else {
+                panic!("no result")
+            };
+            (outcome, reason.unwrap())
+        };
+        for (limit, words) in [
+            ("llm_cost_at_most_usd", "the limit in dollars was reached (llm_cost_at_most_usd: count<1)"),
+            ("llm_cost_unknown", "no known price"),
+            ("llm_failed_calls{priced:false}", "no known price"),
+        ] {
+            let (outcome, reason) = crossed(&[limit, "visits_unfinished{phase:measured}", "checks"]);
+            assert_eq!(outcome, Inconclusive, "{reason}");
+            assert!(reason.contains(words) && reason.contains("--max-cost-usd"), "{reason}");
+            assert!(reason.contains("threshold crossed: checks") && !reason.contains("cut off"), "{reason}");
+        }
+        // Of the measured part it is a figure like any other.
+        let (outcome, reason) =
+            crossed(&["llm_cost_usd{phase:measured}", "llm_failed_calls{phase:measured}"]);
+        assert_eq!(outcome, Failed, "{reason}");
+        let scripts = crate::scenarios::Scenarios::embedded();
+        let limits = scripts.files().iter().find(|file| file.path == "lib/limits.js").unwrap();
+        for name in OF_THE_LIMIT {
+            let said = format!("'{}'", name.trim_end_matches(": "));
+            assert!(String::from_utf8_lossy(&limits.content).contains(&said), "{said}");
         }
     }
 
