@@ -114,10 +114,7 @@ async fn what_is_paid_for_and_refused_counts_against_the_limit() {
         let (code, out, err) = told(command).await;
         assert_eq!(code, 99, "{out}{err}");
         assert!(out.contains(broken), "{out}");
-        assert!(
-            out.contains("the limit in dollars was reached") && out.contains("failed calls may"),
-            "{out}"
-        );
+        assert!(out.contains("the limit in dollars was reached"), "{out}");
         assert!(begin.elapsed().as_secs() < 50, "{out}");
         assert!(shop.summaries() < most, "{}", shop.summaries());
     }
