@@ -58,6 +58,8 @@ pub enum Metric {
     TokensPerRequest,
     /// Dollars billed for one summary.
     CostPerRequest,
+    /// Dollars by list price for one summary.
+    ListCostPerRequest,
 }
 
 impl Metric {
@@ -82,6 +84,7 @@ impl Metric {
             "llm_generation_ms" => Self::Generation,
             "llm_tokens_per_request" => Self::TokensPerRequest,
             "llm_cost_usd_per_request" => Self::CostPerRequest,
+            "llm_list_cost_usd_per_request" => Self::ListCostPerRequest,
             _ => return None,
         })
     }

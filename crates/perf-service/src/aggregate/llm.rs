@@ -101,6 +101,7 @@ impl Llm {
             | Metric::Check
             | Metric::TokensPerRequest
             | Metric::CostPerRequest
+            | Metric::ListCostPerRequest
             | Metric::UnfinishedVisits
             | Metric::CostAtMost
             | Metric::FailedCalls

@@ -95,7 +95,8 @@ fn badness(metric: Metric, value: f64) -> Option<f64> {
         | Metric::FirstChunk
         | Metric::Generation
         | Metric::TokensPerRequest
-        | Metric::CostPerRequest => (value > 0.0).then_some(value),
+        | Metric::CostPerRequest
+        | Metric::ListCostPerRequest => (value > 0.0).then_some(value),
     }
 }
 
