@@ -160,9 +160,9 @@ async fn a_run_that_its_limit_ended_proves_nothing_and_says_so() {
         let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
         // Paid for and given, or paid for and refused.
         if refused {
-            shop.refuse_summaries(Some(10.0))
+            shop.refuse_summaries(Some(10.0));
         } else {
-            shop.bill(0.02)
+            shop.bill(0.02);
         }
         let mut command = command(data.path(), &shop.targets());
         let load = ["--duration", "60s", "--users", "4", "--max-cost-usd", "0.1", "--max-p95-ms", "60000"];
