@@ -3,6 +3,8 @@
 // Must not know what visitors do.
 import exec from 'k6/execution';
 
+import { dearestCalls } from './llm.js';
+import { endOfLoad } from './phases.js';
 import { freshHex, randomStream, shuffled } from './random.js';
 import { send } from './requests.js';
 
@@ -51,12 +53,15 @@ export function readCatalogue(settings) {
     marker: `run${freshHex(12)}`,
     providers: [],
     refusesSpent: false,
+    dearestCalls: settings.maxCostUsd === undefined ? {} : dearestCalls(offers(settings)),
+    readyAt: Date.now(),
   };
   if (settings.start === 'warm') {
     warm(settings, catalogue);
   }
   const cache = settings.start === 'warm' ? `the ${Math.min(WARM_BOOKS, popular.length)} most popular in the cache` : 'the cache as it was';
   console.info(`starts from ${popular.length} books by ${catalogue.authors.length} authors, ${cache}`);
+  catalogue.readyAt = Date.now();
   return catalogue;
 }
 
@@ -82,10 +87,7 @@ export function readProviders(settings) {
   if (settings.provider) {
     return [settings.provider];
   }
-  const ask = /** @type {const} */ ({ route: 'GET /api/v1/llm/providers', path: '/api/v1/llm/providers', status: 200, phase: 'setup' });
-  const { body } = send(settings, ask, { 'is a list': (list) => Array.isArray(list.items) });
-  /** @type {any[]} */
-  const items = (body && body.items) || [];
+  const items = offers(settings);
   // One answer without a price, as the in-process provider gives, and the price of the run is not known.
   const usable = items.filter((provider) => provider.configured && (provider.default || provider.price));
   const may = usable.filter((provider) => (settings.maxCostUsd || 0) > 0 || provider.default || isFree(provider.price));
@@ -95,6 +97,18 @@ export function readProviders(settings) {
     console.info(`${left.join(', ')} may bill and will not be asked: set MAX_COST_USD to ask them, too`);
   }
   return names;
+}
+
+/**
+ * The providers of the API, as it lists them; none where it does not.
+ *
+ * @param {import('./types').Settings} settings
+ * @returns {any[]}
+ */
+function offers(settings) {
+  const ask = /** @type {const} */ ({ route: 'GET /api/v1/llm/providers', path: '/api/v1/llm/providers', status: 200, phase: 'setup' });
+  const { body } = send(settings, ask, { 'is a list': (list) => Array.isArray(list.items) });
+  return body && Array.isArray(body.items) ? body.items : [];
 }
 
 /** @param {{input: string, output: string}} price */
@@ -121,12 +135,13 @@ export function nameOfOwn(catalogue) {
 }
 
 /**
- * Deletes what visits that were cut off in the middle could not delete themselves.
+ * After the load: notes how long it was, and deletes what visits that were cut off in the middle could not delete themselves.
  *
  * @param {import('./types').Settings} settings
  * @param {import('./types').Catalogue} catalogue
  */
 export function removeLeftovers(settings, catalogue) {
+  endOfLoad(catalogue.readyAt);
   const phase = 'teardown';
   for (const [route, field] of [['/api/v1/books', 'title'], ['/api/v1/authors', 'name']]) {
     const path = `${route}?q=${catalogue.marker}&limit=${PAGE}`;

@@ -1,5 +1,7 @@
 // The figures at the end of a run: one line of JSON for perf-service, or a text for people.
 // Must not know any scenario. Warm-up is left out of all of them.
+import { LIMITS_IN_DOLLARS } from './limits.js';
+import { GRACE_SECONDS } from './phases.js';
 
 // k6 hands over the figures of a tag only where a threshold names it; an empty one names it and asks nothing.
 const MEASURED = 'phase:measured';
@@ -19,11 +21,13 @@ export const figures = Object.fromEntries(
     `llm_cost_usd{${MEASURED}}`,
     `llm_list_cost_usd{${MEASURED}}`,
     `llm_cost_unknown{${MEASURED}}`,
+    `llm_failed_calls{${MEASURED}}`,
     `llm_first_chunk_ms{${MEASURED}}`,
     `llm_generation_ms{${MEASURED}}`,
     `llm_tokens_per_request{${MEASURED}}`,
     `llm_list_cost_usd_per_request{${MEASURED}}`,
     `generator_lag_ms{${MEASURED}}`,
+    `visits_unfinished{${MEASURED}}`,
   ].map((name) => [name, /** @type {string[]} */ ([])]),
 );
 
@@ -62,10 +66,12 @@ function text(scenario, settings, data) {
   const times = (/** @type {string[]} */ tags) =>
     ['med', 'p(90)', 'p(95)', 'p(99)', 'max'].map((f) => `${f} ${ms(value('http_req_duration', tags, f))}`).join('   ');
 
+  // None where the setup gave up; nothing was measured then, either.
+  const window = data.metrics.measured_seconds ? data.metrics.measured_seconds.values.value : 0;
   const lines = [
-    `${scenario} against ${settings.baseUrl}, ${load(settings)}, ${settings.seconds} s measured`,
+    `${scenario} against ${settings.baseUrl}, ${load(settings)}, ${Number(window.toFixed(1))} s measured`,
     '',
-    row('requests', `${count(requests)}   ${(requests / settings.seconds).toFixed(1)} a second`),
+    row('requests', `${count(requests)}   ${(requests / Math.max(1, window)).toFixed(1)} a second`),
     row('failed', `${count(failed)}   ${percent(failed, requests)}`),
     row('failed checks', count(value('checks', [], 'fails'))),
   ];
@@ -88,8 +94,18 @@ function text(scenario, settings, data) {
       lines.push(row('first chunk', `med ${ms(value('llm_first_chunk_ms', [], 'med'))}   p(95) ${ms(value('llm_first_chunk_ms', [], 'p(95)'))}`));
     }
   }
+  const failedCalls = value('llm_failed_calls', [], 'count');
+  if (failedCalls > 0) {
+    lines.push(row('', `${count(failedCalls)} failed calls may have been billed, too`));
+  }
   if (requests === 0) {
     lines.push('  Nothing was measured, so the thresholds below say nothing.');
+  }
+  const unfinished = value('visits_unfinished', [], 'count');
+  if (LIMITS_IN_DOLLARS.some((name) => broken(data.metrics[name]))) {
+    lines.push(row('stopped', 'the limit in dollars was reached; what was under way is in no figure above'));
+  } else if (unfinished > 0) {
+    lines.push(row('cut off', `${count(unfinished)} visits: unanswered ${GRACE_SECONDS} s after the load, and in no figure above`));
   }
   if (data.metrics.generator_lag_ms && value('generator_lag_ms', [], 'count') > 0) {
     lines.push(row('k6 was late', `p(95) ${ms(value('generator_lag_ms', [], 'p(95)'))}   max ${ms(value('generator_lag_ms', [], 'max'))}`));
@@ -99,10 +115,27 @@ function text(scenario, settings, data) {
     /** @type {[string, {ok: boolean}][]} */
     const thresholds = Object.entries(metric.thresholds || {});
     for (const [expression, { ok }] of thresholds) {
-      lines.push(`  ${ok ? 'held  ' : 'BROKEN'}  ${name}: ${expression}`);
+      const verdict = !ok ? 'BROKEN' : untested(metric) ? 'not tested' : 'held';
+      lines.push(`  ${verdict.padEnd(10)}  ${name}: ${expression}`);
     }
   }
   return `\n${lines.join('\n')}\n\n`;
+}
+
+/** @param {any} metric */
+function broken(metric) {
+  /** @type {{ok: boolean}[]} */
+  const thresholds = Object.values((metric && metric.thresholds) || {});
+  return thresholds.some(({ ok }) => !ok);
+}
+
+/**
+ * Whether there was nothing to hold a threshold against. Of a counter nothing is a figure, too: none.
+ *
+ * @param {any} metric
+ */
+function untested({ type, values }) {
+  return type === 'trend' ? values.count === 0 : type === 'rate' && values.passes + values.fails === 0;
 }
 
 /** @param {import('./types').Settings} settings */

@@ -1,5 +1,12 @@
-// Limits that every scenario has, beside its own: what it may cost, and whether k6 itself kept up.
+// Limits that every scenario has, beside its own: what it may cost, whether k6 itself kept up, and whether
+// every visit came to its end.
 // Must not know any scenario.
+
+/**
+ * What a limit in dollars is held against: what was billed, failed calls at the most that they may have cost;
+ * then what has no known price and so cannot be held to a limit. perf-service knows them (runs/verdict.rs).
+ */
+export const LIMITS_IN_DOLLARS = ['llm_cost_at_most_usd', 'llm_cost_unknown', 'llm_failed_calls{priced:false}'];
 
 /**
  * What holds for every run. A metric whose name begins with `generator_` judges k6 and not the
@@ -10,12 +17,17 @@
  */
 export function standing({ maxCostUsd }) {
   /** @type {import('./types').Thresholds} */
-  const limits = { 'generator_lag_ms{phase:measured}': ['p(95)<250'] };
+  const limits = {
+    'generator_lag_ms{phase:measured}': ['p(95)<250'],
+    'visits_unfinished{phase:measured}': ['count<1'],
+  };
   if (maxCostUsd !== undefined) {
     // k6 looks every two seconds; what was asked for until then is billed all the same.
-    limits.llm_cost_usd = [{ threshold: `count<=${maxCostUsd}`, abortOnFail: true }];
-    // What has no known price cannot be held to a limit.
-    limits.llm_cost_unknown = [{ threshold: 'count<1', abortOnFail: true }];
+    const [billed, ...unpriced] = LIMITS_IN_DOLLARS;
+    limits[billed] = [{ threshold: `count<=${maxCostUsd}`, abortOnFail: true }];
+    for (const name of unpriced) {
+      limits[name] = [{ threshold: 'count<1', abortOnFail: true }];
+    }
   }
   return limits;
 }

@@ -3,10 +3,22 @@
 //
 // Closed: users wait for each answer before they go on, so a slow server is asked less. Open (with a
 // rate): visits begin when they are due, so a slow server's queue shows.
+import exec from 'k6/execution';
+import { Gauge } from 'k6/metrics';
+
+import { secondsOf } from './settings.js';
+
+// How long load was measured: what rates are taken over. As long as planned, whatever the answers took;
+// shorter where the run was cut short.
+const measuredSeconds = new Gauge('measured_seconds');
 
 const LONGEST_WARM_UP_SECONDS = 5;
-// Long enough for an LLM to finish its sentence; what is cut off after that is not counted.
-const GRACE = '30s';
+/**
+ * Long enough for an LLM to finish its sentence. Whatever is cut off after that leaves no sample, and so a
+ * run with such a visit proves nothing.
+ */
+export const GRACE_SECONDS = 30;
+const GRACE = `${GRACE_SECONDS}s`;
 // Of a burst's measured time: before it, on its way up, at its height, on its way back. The rest is after it.
 const BURST = { before: 0.2, up: 0.05, height: 0.3, down: 0.05 };
 // What is there before and after a burst, of what is there at its height.
@@ -124,6 +136,33 @@ export function sequence(settings, parts) {
 function partOf(settings, share) {
   const { users, rate } = settings;
   return { ...settings, users: Math.max(1, Math.round(users * share)), rate: rate === undefined ? undefined : rate * share };
+}
+
+/**
+ * At the end of all load, before anything else is asked: how long it was measured.
+ *
+ * @param {number} readyAt when the setup was over
+ */
+export function endOfLoad(readyAt) {
+  const spans = Object.values(exec.test.options.scenarios || {})
+    .filter(({ tags }) => tags !== undefined && tags.phase === 'measured')
+    .map(span);
+  const begin = Math.min(...spans.map(({ from }) => from));
+  const end = Math.max(...spans.map(({ to }) => to));
+  const now = (Date.now() - readyAt) / 1000;
+  measuredSeconds.add(Math.max(0, Math.min(end, now) - begin));
+}
+
+/**
+ * From when to when a k6 scenario begins visits, in seconds of the run.
+ *
+ * @param {any} scenario
+ */
+function span({ startTime, duration, stages }) {
+  const from = secondsOf(startTime || '');
+  /** @type {{duration: string}[]} */
+  const parts = stages || [{ duration }];
+  return { from, to: parts.reduce((at, part) => at + secondsOf(part.duration), from) };
 }
 
 /**

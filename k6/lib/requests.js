@@ -18,13 +18,13 @@ const EVENTS = 'text/event-stream';
  * Sends a request and checks its answer. A request has failed when its status is not the one that is
  * right, so that an error that was asked for is none.
  *
- * `seen`, if given, gets the body too, when the status is right, and the samples it adds still carry the
+ * `seen`, if given, gets body and status too, whatever they are, and the samples it adds still carry the
  * trace id.
  *
  * @param {import('./types').Settings} settings
  * @param {import('./types').Ask} ask
  * @param {import('./types').Expectations} [expectations]
- * @param {(body: any) => void} [seen]
+ * @param {(body: any, status: number) => void} [seen]
  * @returns {import('./types').Answer}
  */
 export function send(settings, ask, expectations = {}, seen) {
@@ -56,8 +56,8 @@ export function send(settings, ask, expectations = {}, seen) {
     });
     const body = headers.Accept === EVENTS ? lastEvent(response) : parse(response.body);
     const ok = check(response, { [`status is ${status}`]: (r) => r.status === status, ...bound(expectations, body) }, tags);
-    if (seen && body && response.status === status) {
-      seen(body);
+    if (seen) {
+      seen(body, response.status);
     }
     return { ok, body, status: response.status, error: response.error };
   } finally {

@@ -115,6 +115,16 @@ function parseWhole(text, least, most) {
  * @param {string} text
  */
 function parseSeconds(text) {
+  const seconds = secondsOf(text);
+  return seconds >= 1 && seconds <= 86400 ? seconds : null;
+}
+
+/**
+ * A duration as k6 writes it; 0 for what is none.
+ *
+ * @param {string} text
+ */
+export function secondsOf(text) {
   let seconds = 0;
   if (/^\d+(\.\d+)?$/.test(text)) {
     seconds = Number(text);
@@ -123,5 +133,5 @@ function parseSeconds(text) {
       seconds += Number(number) * UNITS[unit];
     }
   }
-  return seconds >= 1 && seconds <= 86400 ? seconds : null;
+  return seconds;
 }

@@ -3,7 +3,7 @@
 import exec from 'k6/execution';
 
 import { nameOfOwn, titleOfOwn } from './catalogue.js';
-import { countSummary, maySpend } from './llm.js';
+import { maySpend, sendForSummary } from './llm.js';
 import { arrive, think } from './pace.js';
 import { randomStream } from './random.js';
 import { send } from './requests.js';
@@ -77,10 +77,11 @@ export function askForSummary(settings, catalogue, random) {
   }
   const route = 'POST /api/v1/books/{id}/generate-summary';
   const query = settings.provider ? `?provider=${settings.provider}` : '';
-  send(settings, { route, path: `/api/v1/books/${id}/generate-summary${query}`, status: 200, llm: true }, {
+  const path = `/api/v1/books/${id}/generate-summary${query}`;
+  sendForSummary(settings, catalogue, { route, path, status: 200, llm: true }, {
     'is a summary of the book': (answer) => answer.bookId === id && answer.summary.trim().length > 0,
     'says who answered and at what use': (answer) => answer.provider && answer.model && answer.usage.outputTokens >= 0,
-  }, countSummary);
+  });
 }
 
 /**

@@ -6,7 +6,7 @@
 // of the book) stored.
 import exec from 'k6/execution';
 
-import { countSummary, maySpend } from './llm.js';
+import { maySpend, sendForSummary } from './llm.js';
 import { arrive, think } from './pace.js';
 import { randomStream } from './random.js';
 import { send, streamed } from './requests.js';
@@ -52,11 +52,8 @@ export function useUpTenant(settings, catalogue) {
     const path = `/api/v1/books/${id}/generate-summary?refresh=true${andProvider(settings)}`;
     const headers = { 'X-Tenant-Id': settings.spentTenant };
     const ask = (/** @type {number} */ status) =>
-      send(settings, { route: ROUTE, path, status, headers, llm: true, phase: 'setup' });
-    for (const { status, body } of [ask(200), ask(429)]) {
-      if (status === 200) {
-        countSummary(body);
-      }
+      sendForSummary(settings, catalogue, { route: ROUTE, path, status, headers, llm: true, phase: 'setup' });
+    for (const { status } of [ask(200), ask(429)]) {
       refused = status === 429;
     }
   });
@@ -71,10 +68,10 @@ function lifeOfASummary(settings, catalogue, random) {
   withOwnBook(settings, catalogue, random, undefined, (id) => {
     const ask = (/** @type {string} */ arm, /** @type {import('./types').Expectations} */ expectations) => {
       const path = `/api/v1/books/${id}/generate-summary${onlyProvider(settings)}`;
-      return send(settings, { route: ROUTE, path, status: 200, llm: true, tags: { arm } }, {
+      return sendForSummary(settings, catalogue, { route: ROUTE, path, status: 200, llm: true, tags: { arm } }, {
         'is a summary of the book': (answer) => answer.bookId === id && answer.summary.trim().length > 0,
         ...expectations,
-      }, countSummary);
+      });
     };
     const cold = ask('cold', { 'was made for this request': (a) => a.cached === false && a.usage.outputTokens > 0 });
     if (!cold.ok) {
@@ -98,10 +95,10 @@ function lifeOfASummary(settings, catalogue, random) {
 function watchItBeingWritten(settings, catalogue, random) {
   withOwnBook(settings, catalogue, random, undefined, (id) => {
     const path = `/api/v1/books/${id}/generate-summary${onlyProvider(settings)}`;
-    send(settings, { route: ROUTE, path, status: 200, llm: true, tags: { arm: 'streamed' }, headers: streamed }, {
+    sendForSummary(settings, catalogue, { route: ROUTE, path, status: 200, llm: true, tags: { arm: 'streamed' }, headers: streamed }, {
       'came to its end': (last) => last.event === 'completed' && last.bookId === id,
       'was told piece by piece': (last) => last.told.trim() === last.summary.trim(),
-    }, (last) => (last.event === 'completed' ? countSummary(last) : undefined));
+    });
   });
 }
 
@@ -115,9 +112,9 @@ function askEachProvider(settings, catalogue, random) {
   const provider = providers[random.below(providers.length)];
   withOwnBook(settings, catalogue, random, undefined, (id) => {
     const path = `/api/v1/books/${id}/generate-summary?provider=${provider}`;
-    send(settings, { route: ROUTE, path, status: 200, llm: true, tags: { arm: 'provider' } }, {
+    sendForSummary(settings, catalogue, { route: ROUTE, path, status: 200, llm: true, tags: { arm: 'provider' } }, {
       'is of the provider asked': (answer) => answer.provider === provider && answer.cached === false,
-    }, countSummary);
+    }, provider);
   });
 }
 
@@ -128,7 +125,7 @@ function askWithoutMoney(settings, catalogue, random) {
     return;
   }
   const id = catalogue.ids[random.zipf(catalogue.ids.length)];
-  send(settings, {
+  sendForSummary(settings, catalogue, {
     route: ROUTE,
     path: `/api/v1/books/${id}/generate-summary?refresh=true${andProvider(settings)}`,
     status: 429,

@@ -18,7 +18,7 @@ export interface Settings extends Defaults {
   baseUrl: string;
   /** LLM provider to ask; undefined leaves it to the API. */
   provider?: string;
-  /** Dollars billed at which the run is aborted; undefined for no limit. */
+  /** Dollars billed, failed calls at their most, at which the run is aborted; undefined for no limit. */
   maxCostUsd?: number;
   /** Token for what changes something or spends money; only an API beyond loopback asks for one. */
   token?: string;
@@ -46,6 +46,10 @@ export interface Catalogue {
   providers: string[];
   /** Whether the API refuses the tenant that has nothing left. */
   refusesSpent: boolean;
+  /** Dollars that a call of each provider may cost at most; looked up only where there is a limit. */
+  dearestCalls: Record<string, number | null>;
+  /** When the setup was over, in milliseconds since 1970: from then on k6 counts the time of its load. */
+  readyAt: number;
 }
 
 /** One request. */

@@ -52,6 +52,7 @@ export function setup() {
   const catalogue = readCatalogue(settings);
   catalogue.providers = readProviders(settings);
   catalogue.refusesSpent = useUpTenant(settings, catalogue);
+  catalogue.readyAt = Date.now();
   return catalogue;
 }
 

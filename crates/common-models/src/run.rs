@@ -33,7 +33,8 @@ pub enum Outcome {
     Passed,
     /// At least one threshold was crossed.
     Failed,
-    /// The load generator fell behind, so the figures cannot be trusted.
+    /// The figures prove nothing: the load generator fell behind, visits were cut off unanswered, or a limit in
+    /// dollars ended the load.
     Inconclusive,
 }
 
@@ -45,6 +46,9 @@ pub struct ThresholdResult {
     pub name: String,
     /// Whether it held.
     pub ok: bool,
+    /// Whether nothing was measured that it could be held against; `ok` says nothing then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untested: bool,
 }
 
 /// The figures of a run, warm-up left out.
@@ -55,7 +59,7 @@ pub struct RunSummary {
     pub requests: u64,
     /// Share of requests that failed, 0 to 1.
     pub failed_rate: f64,
-    /// HTTP requests a second.
+    /// HTTP requests a second of measured load: as long as planned, or until it was cut short.
     pub rps: f64,
     /// Median request duration in milliseconds.
     pub p50_ms: f64,

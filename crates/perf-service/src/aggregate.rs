@@ -95,6 +95,10 @@ pub struct Aggregate {
     warm_up_failed: u64,
     /// Begin of the first and end of the last measured request, microseconds since 1970.
     measured_us: Option<(i64, i64)>,
+    /// When k6 last said how many users there are: it was at work until then.
+    alive_us: i64,
+    /// How long load was measured, as the script says at its end.
+    measured_seconds: Option<f64>,
     endpoints: BTreeMap<String, Name>,
     errors: BTreeMap<(String, String), u64>,
     slowest: Vec<Slow>,
@@ -102,6 +106,8 @@ pub struct Aggregate {
     timeline: Timeline,
     llm: Llm,
     dropped_iterations: u64,
+    unfinished_visits: i64,
+    failed_calls: u64,
     thresholds: Option<Vec<ThresholdResult>>,
     broken_lines: u64,
 }
@@ -143,10 +149,26 @@ impl Aggregate {
         self.worst.see(sample);
         let phase = sample.tags.phase();
         match sample.metric {
-            // Neither carries the phase: k6 itself gives them, not the script.
-            Metric::Users => self.timeline.users(sample.at_us, whole(sample.value)),
+            // None carries a phase of load: k6 itself gives the first two, the teardown the third.
+            Metric::MeasuredSeconds => self.measured_seconds = Some(sample.value).filter(|s| s.is_finite()),
+            Metric::Users => {
+                self.alive_us = self.alive_us.max(sample.at_us);
+                self.timeline.users(sample.at_us, whole(sample.value));
+            }
             Metric::DroppedIterations => self.dropped_iterations += whole(sample.value),
             _ if phase == Phase::None => {}
+            Metric::UnfinishedVisits => {
+                if phase == Phase::Measured {
+                    self.unfinished_visits += if sample.value < 0.0 { -1 } else { 1 };
+                }
+            }
+            // Neither is of a provider and model: the answer that failed does not name them.
+            Metric::CostAtMost => {}
+            Metric::FailedCalls => {
+                if phase == Phase::Measured {
+                    self.failed_calls += whole(sample.value);
+                }
+            }
             Metric::Duration => self.add_duration(sample, phase),
             Metric::Failed => self.add_failed(sample, phase),
             Metric::Check => {
@@ -252,6 +274,12 @@ impl Aggregate {
         self.dropped_iterations
     }
 
+    /// Measured visits that have begun and not ended; at the end of a run, those that k6 cut off.
+    #[must_use]
+    pub fn unfinished_visits(&self) -> u64 {
+        u64::try_from(self.unfinished_visits).unwrap_or_default()
+    }
+
     /// Whether any summary came from a simulator.
     #[must_use]
     pub const fn is_simulated(&self) -> bool {
@@ -309,14 +337,13 @@ impl Aggregate {
 
     fn summary(&self) -> RunSummary {
         let requests = self.durations.count();
-        let spent = self.measured_us.map_or(0.0, |(first, last)| seconds_between(first, last));
         let totals = self.llm.totals();
         let durations = self.durations.all();
         RunSummary {
             requests,
             failed_rate: share(self.failed, requests).unwrap_or_default(),
             // A single request would give a rate of its own speed.
-            rps: float(requests) / spent.max(1.0),
+            rps: float(requests) / self.window().max(1.0),
             p50_ms: durations.quantile(0.5),
             p95_ms: durations.quantile(0.95),
             p99_ms: durations.quantile(0.99),
@@ -335,6 +362,13 @@ impl Aggregate {
         }
     }
 
+    /// Seconds that rates are taken over. Answers do not set them: who waits for the last one, or for none,
+    /// would change the rate of all others. A k6 that was killed did not say; then it is how long it was seen.
+    fn window(&self) -> f64 {
+        let seen = |(first, last): (i64, i64)| seconds_between(first, last.max(self.alive_us));
+        self.measured_seconds.unwrap_or_else(|| self.measured_us.map_or(0.0, seen))
+    }
+
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut warn = |count: u64, text: &str| {
@@ -342,6 +376,10 @@ impl Aggregate {
                 warnings.push(format!("{text}: {count}"));
             }
         };
+        warn(
+            self.failed_calls,
+            "calls of LLM providers failed and may have been billed all the same; the dollars are without them",
+        );
         warn(
             self.dropped_iterations,
             "k6 fell behind and under-reports latency; give it more users or less load. Iterations that it could not start in time",

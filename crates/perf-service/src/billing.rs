@@ -234,6 +234,19 @@ mod tests {
     }
 
     #[test]
+    fn the_scripts_take_a_failed_call_for_as_much() {
+        let scripts = crate::scenarios::Scenarios::embedded();
+        let llm = scripts.files().iter().find(|file| file.path == "lib/llm.js").unwrap();
+        let text = String::from_utf8_lossy(&llm.content);
+        let said = format!(
+            "const PROMPT_TOKENS = {};\nconst ANSWER_TOKENS = {};\n",
+            super::PROMPT_TOKENS,
+            super::ANSWER_TOKENS
+        );
+        assert!(text.contains(&said), "{said}");
+    }
+
+    #[test]
     fn a_free_default_bills_nothing_and_a_named_provider_by_its_price() {
         for free in [None, Some("ollama"), Some("simulated"), Some("openai"), Some("nosuch")] {
             let told = estimate(&asked(free, None), LOAD, Ok(&offers()));

@@ -115,8 +115,12 @@ fn figures(text: &mut String, results: &Results) {
     row(text, "cache hits", format_args!("{hits}"));
     line(text, format_args!(""));
     for threshold in &summary.thresholds {
-        let mark = if threshold.ok { '✓' } else { '✗' };
-        line(text, format_args!("  {mark} {}", printable(&threshold.name)));
+        let name = printable(&threshold.name);
+        match (threshold.ok, threshold.untested) {
+            (false, _) => line(text, format_args!("  ✗ {name}")),
+            (true, true) => line(text, format_args!("  - {name}   not tested: nothing to hold it against")),
+            (true, false) => line(text, format_args!("  ✓ {name}")),
+        }
     }
     for warning in &results.warnings {
         line(text, format_args!("  ! {}", printable(warning)));
@@ -135,7 +139,15 @@ fn verdict(run: &Run) -> String {
     };
     match &run.reason {
         Some(reason) => format!("{word}: {}", printable(reason)),
-        None if run.outcome == Some(Outcome::Passed) => format!("{word}: every threshold held"),
+        None if run.outcome == Some(Outcome::Passed) => {
+            let thresholds = run.summary.iter().flat_map(|summary| &summary.thresholds);
+            match thresholds.filter(|threshold| threshold.untested).count() {
+                0 => format!("{word}: every threshold held"),
+                untested => {
+                    format!("{word}: every threshold held that could be tested; {untested} could not")
+                }
+            }
+        }
         None => word.to_owned(),
     }
 }
@@ -215,6 +227,10 @@ mod tests {
         }
     }
 
+    fn threshold(name: &str, ok: bool, untested: bool) -> ThresholdResult {
+        ThresholdResult { name: name.to_owned(), ok, untested }
+    }
+
     fn results(of: &Run) -> Results {
         Results {
             run_id: of.id,
@@ -244,8 +260,9 @@ mod tests {
                 list_cost_usd: Some(0.001_234),
                 cache_hit_rate: Some(0.75),
                 thresholds: vec![
-                    ThresholdResult { name: "checks: rate>0.99".to_owned(), ok: true },
-                    ThresholdResult { name: "http_req_duration: p(95)<40".to_owned(), ok: false },
+                    threshold("checks: rate>0.99", true, false),
+                    threshold("http_req_duration: p(95)<40", false, false),
+                    threshold("llm_first_chunk_ms: p(95)<9", true, true),
                 ],
             },
             latency: Vec::new(),
@@ -300,6 +317,7 @@ smoke against local, 30 s measured, k6 v1.1.0
 
   ✓ checks: rate>0.99
   ✗ http_req_duration: p(95)<40
+  - llm_first_chunk_ms: p(95)<9   not tested: nothing to hold it against
   ! 2 lines were broken
 
 FAILED: threshold crossed: http_req_duration: p(95)<40
@@ -317,6 +335,15 @@ FAILED: threshold crossed: http_req_duration: p(95)<40
         ] {
             assert_eq!(summary(&run(state, outcome, reason), None, None), wanted);
         }
+    }
+
+    #[test]
+    fn what_was_not_tested_is_not_called_held() {
+        let mut passed = run(RunState::Finished, Some(Outcome::Passed), None);
+        let thresholds = vec![threshold("a: rate<1", true, false), threshold("b: p(95)<1", true, true)];
+        passed.summary = Some(RunSummary { thresholds, ..RunSummary::default() });
+        let text = summary(&passed, None, None);
+        assert_eq!(text, "PASSED: every threshold held that could be tested; 1 could not");
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub enum Metric {
     Check,
     /// Iterations that could not be started in time.
     DroppedIterations,
+    /// For how many seconds load was measured: as planned, or until it was cut short.
+    MeasuredSeconds,
+    /// 1 where a visit begins, -1 where it ends.
+    UnfinishedVisits,
     /// Summaries answered.
     Summaries,
     /// Prompt tokens.
@@ -42,6 +46,10 @@ pub enum Metric {
     ListCost,
     /// Summaries whose price is not known.
     CostUnknown,
+    /// Dollars billed, and of calls that failed the most that they may have been billed.
+    CostAtMost,
+    /// Calls of providers that failed and may have been billed all the same.
+    FailedCalls,
     /// Time to first chunk in milliseconds, as the API reported it.
     FirstChunk,
     /// Time of a provider call in milliseconds, as the API reported it.
@@ -50,6 +58,8 @@ pub enum Metric {
     TokensPerRequest,
     /// Dollars billed for one summary.
     CostPerRequest,
+    /// Dollars by list price for one summary.
+    ListCostPerRequest,
 }
 
 impl Metric {
@@ -60,16 +70,21 @@ impl Metric {
             "vus" => Self::Users,
             "checks" => Self::Check,
             "dropped_iterations" => Self::DroppedIterations,
+            "measured_seconds" => Self::MeasuredSeconds,
+            "visits_unfinished" => Self::UnfinishedVisits,
             "llm_summaries" => Self::Summaries,
             "llm_input_tokens" => Self::InputTokens,
             "llm_output_tokens" => Self::OutputTokens,
             "llm_cost_usd" => Self::Cost,
             "llm_list_cost_usd" => Self::ListCost,
             "llm_cost_unknown" => Self::CostUnknown,
+            "llm_cost_at_most_usd" => Self::CostAtMost,
+            "llm_failed_calls" => Self::FailedCalls,
             "llm_first_chunk_ms" => Self::FirstChunk,
             "llm_generation_ms" => Self::Generation,
             "llm_tokens_per_request" => Self::TokensPerRequest,
             "llm_cost_usd_per_request" => Self::CostPerRequest,
+            "llm_list_cost_usd_per_request" => Self::ListCostPerRequest,
             _ => return None,
         })
     }
@@ -288,8 +303,35 @@ struct Summary {
 
 #[derive(Deserialize)]
 struct SummaryMetric {
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    values: SummaryValues,
     #[serde(default)]
     thresholds: Option<BTreeMap<String, Held>>,
+}
+
+#[derive(Default, Deserialize)]
+struct SummaryValues {
+    #[serde(default)]
+    count: Option<f64>,
+    #[serde(default)]
+    passes: Option<f64>,
+    #[serde(default)]
+    fails: Option<f64>,
+}
+
+impl SummaryMetric {
+    /// Whether it has no sample: k6 takes all thresholds of such a one for held. Of a counter, nothing is
+    /// a figure, too.
+    fn is_empty(&self) -> bool {
+        let none = |count: Option<f64>| count.is_some_and(|count| count < 1.0);
+        match self.kind.as_str() {
+            "trend" => none(self.values.count),
+            "rate" => none(self.values.passes) && none(self.values.fails),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -324,12 +366,15 @@ pub fn read(line: &[u8]) -> Result<Line<'_>, LineError> {
         }
         "Summary" => {
             let summary: Summary = serde_json::from_str(envelope.data.get())?;
-            let thresholds =
-                summary.metrics.into_iter().flat_map(|(metric, SummaryMetric { thresholds })| {
-                    thresholds.unwrap_or_default().into_iter().map(move |(expression, held)| {
-                        ThresholdResult { name: format!("{metric}: {expression}"), ok: held.ok }
-                    })
-                });
+            let thresholds = summary.metrics.into_iter().flat_map(|(name, metric)| {
+                let untested = metric.is_empty();
+                let thresholds = metric.thresholds.unwrap_or_default().into_iter();
+                thresholds.map(move |(expression, held)| ThresholdResult {
+                    name: format!("{name}: {expression}"),
+                    ok: held.ok,
+                    untested,
+                })
+            });
             Ok(Line::Summary(thresholds.collect()))
         }
         _ => Ok(Line::Other),
@@ -471,5 +516,27 @@ mod tests {
                 ("http_req_failed: rate<0.01", true),
             ]
         );
+    }
+
+    #[test]
+    fn a_threshold_of_what_has_no_sample_is_not_tested() {
+        let untested = |metric: serde_json::Value| {
+            let line = serde_json::json!({"type": "Summary", "data": {"metrics": {"m": metric}}}).to_string();
+            let Line::Summary(thresholds) = read(line.as_bytes()).unwrap() else { panic!("no summary") };
+            thresholds[0].untested
+        };
+        let held = serde_json::json!({"x<1": {"ok": true}});
+        for (kind, values, wanted) in [
+            ("trend", serde_json::json!({"p(95)": 0, "count": 0}), true),
+            ("trend", serde_json::json!({"p(95)": 0, "count": 1}), false),
+            ("trend", serde_json::json!({"p(95)": 0}), false),
+            ("rate", serde_json::json!({"rate": 0, "passes": 0, "fails": 0}), true),
+            ("rate", serde_json::json!({"rate": 0, "passes": 0, "fails": 2}), false),
+            ("counter", serde_json::json!({"count": 0, "rate": 0}), false),
+            ("gauge", serde_json::json!({"value": 0}), false),
+        ] {
+            let metric = serde_json::json!({"type": kind, "values": values, "thresholds": held});
+            assert_eq!(untested(metric.clone()), wanted, "{metric}");
+        }
     }
 }

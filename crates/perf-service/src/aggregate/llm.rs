@@ -101,6 +101,11 @@ impl Llm {
             | Metric::Check
             | Metric::TokensPerRequest
             | Metric::CostPerRequest
+            | Metric::ListCostPerRequest
+            | Metric::UnfinishedVisits
+            | Metric::CostAtMost
+            | Metric::FailedCalls
+            | Metric::MeasuredSeconds
             | Metric::DroppedIterations => {}
         }
     }

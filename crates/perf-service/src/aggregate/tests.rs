@@ -64,9 +64,33 @@ fn only_the_measured_phase_counts() {
     let summary = &results.summary;
     assert_eq!((summary.requests, results.endpoints[0].requests), (100, 100));
     assert!(close(summary.failed_rate, 0.1) && close(summary.p50_ms, 50.0) && close(summary.p99_ms, 99.0));
-    // From the begin of the first measured request to the end of the last: 1 ms + 99 times 40 ms.
+    // k6 did not say how long it measured: from the begin of the first measured request to the end of the
+    // last, 1 ms + 99 times 40 ms.
     assert!(close(summary.rps, 100.0 / 3.961), "{}", summary.rps);
     assert!(results.slowest.iter().all(|slow| slow.duration_ms <= 100.0));
+}
+
+#[test]
+fn a_rate_is_taken_over_the_time_that_was_measured() {
+    let rps = |last_ms: i64, duration: f64, told: Option<f64>| {
+        let mut figures = Aggregate::default();
+        for ms in [1_000, 1_500, 2_000] {
+            request(&mut figures, ms, 10.0, &READ, false);
+        }
+        request(&mut figures, last_ms, duration, &READ, false);
+        figures.push(line("vus", 6_010 - 20, 3.0, &[]).as_bytes());
+        if let Some(told) = told {
+            figures.push(line("measured_seconds", 40_000, told, &[("group", "::teardown")]).as_bytes());
+        }
+        results(figures).summary.rps
+    };
+    // Neither users who stand still nor one long answer at the end change it.
+    for (last_ms, duration) in [(2_100, 10.0), (31_000, 25_000.0)] {
+        assert!(close(rps(last_ms, duration, Some(10.0)), 0.4), "{}", rps(last_ms, duration, Some(10.0)));
+    }
+    // Cut short within its first second, or killed after it was last seen at work.
+    assert!(close(rps(2_100, 10.0, Some(0.2)), 4.0));
+    assert!(close(rps(2_100, 10.0, None), 0.8), "{}", rps(2_100, 10.0, None));
 }
 
 #[test]

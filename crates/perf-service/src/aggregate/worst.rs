@@ -80,7 +80,9 @@ fn badness(metric: Metric, value: f64) -> Option<f64> {
         Metric::Failed => (value >= 0.5).then_some(value),
         Metric::Check => (value < 0.5).then_some(1.0 - value),
         // No request did these.
-        Metric::Users | Metric::DroppedIterations => None,
+        Metric::Users | Metric::DroppedIterations | Metric::MeasuredSeconds | Metric::UnfinishedVisits => {
+            None
+        }
         Metric::Duration
         | Metric::Summaries
         | Metric::InputTokens
@@ -88,10 +90,13 @@ fn badness(metric: Metric, value: f64) -> Option<f64> {
         | Metric::Cost
         | Metric::ListCost
         | Metric::CostUnknown
+        | Metric::CostAtMost
+        | Metric::FailedCalls
         | Metric::FirstChunk
         | Metric::Generation
         | Metric::TokensPerRequest
-        | Metric::CostPerRequest => (value > 0.0).then_some(value),
+        | Metric::CostPerRequest
+        | Metric::ListCostPerRequest => (value > 0.0).then_some(value),
     }
 }
 
@@ -137,6 +142,7 @@ fn what(sample: &Sample<'_>) -> String {
     match sample.metric {
         Metric::Check => shortened(tags.get("check")),
         Metric::Duration | Metric::Failed => answer(tags.status(), tags.get("error")),
+        Metric::FailedCalls => shortened(tags.get("code")),
         _ => shortened(format!("{} {}", tags.get("provider"), tags.get("model")).trim()),
     }
 }

@@ -60,7 +60,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 fn run(seconds: u32) -> Results {
     let started_at = Utc.with_ymd_and_hms(2026, 3, 1, 9, 30, 0).unwrap();
-    let threshold = |name: &str, ok| ThresholdResult { name: name.to_owned(), ok };
+    let threshold = |name: &str, ok| ThresholdResult { name: name.to_owned(), ok, untested: false };
     let endpoint = |name: &str, requests, failed, p50_ms: f64| Endpoint {
         name: name.to_owned(),
         requests,
@@ -176,7 +176,7 @@ fn hostile_text_stays_text() {
     results.k6_version = Some(HOSTILE.to_owned());
     results.reason = Some(HOSTILE.to_owned());
     results.outcome = Outcome::Failed;
-    results.summary.thresholds.push(ThresholdResult { name: HOSTILE.to_owned(), ok: false });
+    results.summary.thresholds.push(ThresholdResult { name: HOSTILE.to_owned(), ok: false, untested: false });
     results.endpoints[0].name = HOSTILE.to_owned();
     results.llm[0].provider = HOSTILE.to_owned();
     results.llm[0].model = HOSTILE.to_owned();
@@ -255,6 +255,20 @@ fn the_verdict_names_what_was_broken() {
         "Not held: <strong>95th percentile of request duration without an LLM under 500 ms</strong>"
     ));
     assert!(render(&run(3), None).unwrap().contains("All 4 thresholds held."));
+}
+
+#[test]
+fn what_was_not_tested_is_not_called_held() {
+    let mut results = run(3);
+    results.summary.thresholds[2].untested = true;
+    let html = render(&results, None).unwrap();
+    assert!(!html.contains("All 4 thresholds held."));
+    assert!(html.contains("3 of 4 thresholds held; 1 could not be tested"));
+    assert_eq!(html.matches(r#"badge untested">not tested"#).count(), 1);
+    for threshold in &mut results.summary.thresholds {
+        threshold.untested = true;
+    }
+    assert!(render(&results, None).unwrap().contains("nothing to hold a threshold against"));
 }
 
 #[test]

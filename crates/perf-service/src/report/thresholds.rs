@@ -58,12 +58,17 @@ fn subject(metric: &str) -> Option<(&'static str, Unit)> {
         "http_req_failed" => ("failed requests", Unit::Share),
         "checks" => ("checks that held", Unit::Share),
         "dropped_iterations" => ("dropped iterations", Unit::Plain),
+        "visits_unfinished" => ("visits that were cut off", Unit::Plain),
         "http_reqs" => ("requests", Unit::Plain),
         "llm_summaries" => ("summaries", Unit::Plain),
         "llm_input_tokens" => ("input tokens", Unit::Plain),
         "llm_output_tokens" => ("output tokens", Unit::Plain),
         "llm_tokens_per_request" => ("tokens of a summary", Unit::Plain),
         "llm_cost_usd_per_request" => ("dollars billed for a summary", Unit::Dollars),
+        "llm_cost_at_most_usd" => ("dollars billed, with failed calls at their most,", Unit::Dollars),
+        "llm_failed_calls" => ("failed calls that may have been billed", Unit::Plain),
+        "llm_list_cost_usd_per_request" => ("dollars by list price for a summary", Unit::Dollars),
+        "generator_lag_ms" => ("time that k6 was late", Unit::Milliseconds),
         "llm_cost_unknown" => ("summaries without a known price", Unit::Plain),
         "llm_cost_usd" => ("dollars billed", Unit::Dollars),
         "llm_list_cost_usd" => ("dollars by list price", Unit::Dollars),
@@ -114,6 +119,7 @@ fn circumstances(tags: &str) -> Option<String> {
             ("llm", "true") => words.push_str(" with an LLM"),
             ("llm", "false") => words.push_str(" without an LLM"),
             ("cached", "true") => words.push_str(" from the cache or the store"),
+            ("priced", "false") => words.push_str(" without a known price"),
             ("cached", "false") => words.push_str(" from a provider"),
             ("name", name) => words.push_str(&format!(" of {name}")),
             (key, value) => words.push_str(&format!(" with {key} {value}")),
@@ -129,7 +135,11 @@ fn plain_milliseconds(limit: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::samples::Line;
+    use crate::scenarios::Scenarios;
 
     #[test]
     fn the_thresholds_of_the_scenarios_read_as_sentences() {
@@ -147,8 +157,77 @@ mod tests {
             ("dropped_iterations: count<1", "number of dropped iterations under 1"),
             ("http_req_duration: med < 12.5", "median request duration under 12.5 ms"),
             ("llm_cost_usd{phase:measured}: count<=0.5", "dollars billed at most $0.5000"),
+            (
+                "llm_cost_at_most_usd: count<=0.5",
+                "dollars billed, with failed calls at their most, at most $0.5000",
+            ),
+            (
+                "llm_failed_calls{priced:false}: count<1",
+                "number of failed calls that may have been billed without a known price under 1",
+            ),
+            (
+                "llm_list_cost_usd_per_request{phase:measured}: p(95)<0.05",
+                "95th percentile of dollars by list price for a summary under $0.0500",
+            ),
+            (
+                "generator_lag_ms{phase:measured}: p(95)<250",
+                "95th percentile of time that k6 was late under 250 ms",
+            ),
+            ("visits_unfinished{phase:measured}: count<1", "number of visits that were cut off under 1"),
         ] {
             assert_eq!(in_words(name.to_owned()), read);
+        }
+    }
+
+    /// What the scripts hold thresholds against: names of metrics where they give limits.
+    fn metrics_of_the_scripts() -> BTreeSet<String> {
+        let scripts = Scenarios::embedded();
+        let texts = scripts.files().iter().map(|file| String::from_utf8_lossy(&file.content));
+        let mut metrics = BTreeSet::new();
+        for text in texts {
+            for line in text.lines() {
+                let line = line.trim();
+                // 'metric{tags}': ['p(95)<1'], and the list of those that a limit in dollars is held against.
+                let names: Vec<&str> = match (line.split_once("': ["), line.split_once("IN_DOLLARS = [")) {
+                    (Some((name, _)), _) => vec![name.trim_start_matches("const limits = { ")],
+                    (None, Some((_, names))) => names.split(", ").collect(),
+                    (None, None) => vec![],
+                };
+                for name in names {
+                    let name = name.trim_matches(|letter: char| !letter.is_ascii_alphanumeric());
+                    metrics.insert(name.split('{').next().unwrap().trim_end_matches('\'').to_owned());
+                }
+            }
+        }
+        metrics
+    }
+
+    #[test]
+    fn every_threshold_of_the_scripts_has_words_a_unit_and_its_worst_requests() {
+        let metrics = metrics_of_the_scripts();
+        for wanted in [
+            "http_req_duration",
+            "checks",
+            "generator_lag_ms",
+            "visits_unfinished",
+            "llm_list_cost_usd_per_request",
+            "llm_cost_at_most_usd",
+            "llm_failed_calls",
+            "llm_summaries",
+        ] {
+            assert!(metrics.contains(wanted), "{wanted} is not in {metrics:?}");
+        }
+        for metric in metrics {
+            let name = format!("{metric}{{phase:measured}}: p(95)<1");
+            assert_ne!(in_words(name.clone()), name, "no words for it");
+            // k6 is late, not a request; nor is there a request of what was cut off.
+            let of_requests = !["generator_lag_ms", "visits_unfinished"].contains(&metric.as_str());
+            let line = serde_json::json!({"metric": metric, "type": "Metric", "data": {"name": metric}});
+            let read = crate::samples::read(line.to_string().as_bytes()).map(|line| match line {
+                Line::Selectors(..) => true,
+                Line::Sample(_) | Line::Summary(_) | Line::Other => false,
+            });
+            assert!(!of_requests || read.unwrap(), "{metric} has no worst requests");
         }
     }
 

@@ -23,6 +23,14 @@ mod code {
 const SIGKILL: i32 = 9;
 /// What the name of a metric begins with that judges k6 and not the target (`k6/lib/limits.js`).
 const OF_THE_GENERATOR: &str = "generator_";
+/// The metric of visits that were cut off (`k6/lib/pace.js`).
+const UNFINISHED: &str = "visits_unfinished{";
+/// What a limit in dollars is held against (`k6/lib/limits.js`): first what was billed, then what has no known
+/// price.
+const OF_THE_LIMIT: [&str; 3] =
+    ["llm_cost_at_most_usd: ", "llm_cost_unknown: ", "llm_failed_calls{priced:false}: "];
+/// How long after the load k6 cuts off what is unanswered (`k6/lib/phases.js`).
+const GRACE_SECONDS: u32 = 30;
 
 /// What became of a run that nobody stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,25 +84,49 @@ pub fn judge(exit: Exit, figures: &Aggregate, errors: &[String]) -> Verdict {
 fn result(code: i32, figures: &Aggregate, crossed: &[&str]) -> Verdict {
     let (of_k6, crossed): (Vec<&str>, Vec<&str>) =
         crossed.iter().copied().partition(|name| name.starts_with(OF_THE_GENERATOR));
+    let (cut_off, crossed): (Vec<&str>, Vec<&str>) =
+        crossed.into_iter().partition(|name| name.starts_with(UNFINISHED));
+    let (of_limit, crossed): (Vec<&str>, Vec<&str>) =
+        crossed.into_iter().partition(|name| OF_THE_LIMIT.iter().any(|metric| name.starts_with(metric)));
     let crossed_text = (!crossed.is_empty()).then(|| {
         let plural = if crossed.len() == 1 { "threshold" } else { "thresholds" };
         format!("{plural} crossed: {}", crossed.join("; "))
     });
-    let doubt = if figures.dropped_iterations() > 0 {
-        Some(format!(
+    let mut doubts = Vec::new();
+    // First, since it alone is somebody's will, and ended all that follows.
+    if !of_limit.is_empty() {
+        let what = if of_limit.iter().any(|name| name.starts_with(OF_THE_LIMIT[0])) {
+            "the limit in dollars was reached"
+        } else {
+            "something was asked for that has no known price, which no limit in dollars can hold"
+        };
+        doubts.push(format!(
+            "{what} ({}), and k6 stopped the load: raise --max-cost-usd, use a shorter run or another provider",
+            of_limit.join("; ")
+        ));
+    }
+    if figures.dropped_iterations() > 0 {
+        doubts.push(format!(
             "{} iterations could not be started in time, so latency is under-reported",
             figures.dropped_iterations()
-        ))
+        ));
     } else if !of_k6.is_empty() {
-        Some(format!(
+        doubts.push(format!(
             "k6 had too much to do, so latency is under-reported ({}): use fewer users, or a machine with less to do",
             of_k6.join("; ")
-        ))
-    } else if figures.measured_requests() == 0 {
-        Some("no request was measured: make the run longer".to_owned())
-    } else {
-        None
-    };
+        ));
+    }
+    // What was under way when the limit was reached says nothing of the target.
+    if !cut_off.is_empty() && of_limit.is_empty() {
+        doubts.push(format!(
+            "{} visits were cut off: the target had not answered them {GRACE_SECONDS} s after the load, and what it does not answer is in no figure",
+            figures.unfinished_visits()
+        ));
+    }
+    if doubts.is_empty() && figures.measured_requests() == 0 {
+        doubts.push("no request was measured: make the run longer".to_owned());
+    }
+    let doubt = (!doubts.is_empty()).then(|| doubts.join("; "));
     match (doubt, crossed_text) {
         (Some(doubt), None) => Verdict::Result(Outcome::Inconclusive, Some(doubt)),
         (Some(doubt), Some(crossed)) => {
@@ -117,7 +149,7 @@ fn with_errors(why: &str, errors: &[String]) -> String {
 mod tests {
     use common_models::Outcome::{Failed, Inconclusive, Passed};
 
-    use super::{Verdict, judge};
+    use super::{GRACE_SECONDS, OF_THE_LIMIT, Verdict, judge};
     use crate::aggregate::Aggregate;
     use crate::engine::Exit;
 
@@ -192,6 +224,81 @@ mod tests {
             assert_eq!(reason.contains("too much to do"), outcome == Inconclusive, "{reason}");
             assert_eq!(reason.contains("rate<0.01"), std::ptr::eq(failed, &crossed), "{reason}");
         }
+    }
+
+    #[test]
+    fn a_run_that_its_limit_in_dollars_ended_proves_nothing_and_names_it() {
+        let crossed = |names: &[&str]| {
+            let metrics: serde_json::Map<_, _> = names
+                .iter()
+                .map(|name| {
+                    ((*name).to_owned(), serde_json::json!({"thresholds": {"count<1": {"ok": false}}}))
+                })
+                .collect();
+            let mut figures = figures(3, 0, None);
+            let summary = serde_json::json!({"type": "Summary", "data": {"metrics": metrics}});
+            figures.push(summary.to_string().as_bytes());
+            let Verdict::Result(outcome, reason) = judge(Exit::Code(99), &figures, &[]) else {
+                panic!("no result")
+            };
+            (outcome, reason.unwrap())
+        };
+        for (limit, words) in [
+            ("llm_cost_at_most_usd", "the limit in dollars was reached (llm_cost_at_most_usd: count<1)"),
+            ("llm_cost_unknown", "no known price"),
+            ("llm_failed_calls{priced:false}", "no known price"),
+        ] {
+            let (outcome, reason) = crossed(&[limit, "visits_unfinished{phase:measured}", "checks"]);
+            assert_eq!(outcome, Inconclusive, "{reason}");
+            assert!(reason.contains(words) && reason.contains("--max-cost-usd"), "{reason}");
+            assert!(reason.contains("threshold crossed: checks") && !reason.contains("cut off"), "{reason}");
+        }
+        // Of the measured part it is a figure like any other.
+        let (outcome, reason) =
+            crossed(&["llm_cost_usd{phase:measured}", "llm_failed_calls{phase:measured}"]);
+        assert_eq!(outcome, Failed, "{reason}");
+        let scripts = crate::scenarios::Scenarios::embedded();
+        let limits = scripts.files().iter().find(|file| file.path == "lib/limits.js").unwrap();
+        for name in OF_THE_LIMIT {
+            let said = format!("'{}'", name.trim_end_matches(": "));
+            assert!(String::from_utf8_lossy(&limits.content).contains(&said), "{said}");
+        }
+    }
+
+    #[test]
+    fn visits_that_were_cut_off_prove_nothing() {
+        let summary = |unfinished: bool, failed: bool| {
+            serde_json::json!({"type": "Summary", "data": {"metrics": {
+                "visits_unfinished{phase:measured}": {"thresholds": {"count<1": {"ok": unfinished}}},
+                "http_req_failed{phase:measured}": {"thresholds": {"rate<0.01": {"ok": failed}}},
+            }}})
+            .to_string()
+        };
+        let visit = |value: f64, phase: &str| {
+            serde_json::json!({"type": "Point", "metric": "visits_unfinished", "data": {
+                "time": "2026-11-21T04:32:42Z", "value": value, "tags": {"phase": phase}}})
+            .to_string()
+        };
+        for (unfinished, failed) in [(false, true), (false, false), (true, false)] {
+            let mut figures = figures(3, 0, None);
+            // The warm-up is in no figure.
+            for line in [visit(1.0, "warmup"), visit(1.0, "measured"), visit(1.0, "measured")] {
+                figures.push(line.as_bytes());
+            }
+            figures.push(visit(if unfinished { -2.0 } else { -1.0 }, "measured").as_bytes());
+            figures.push(summary(unfinished, failed).as_bytes());
+            let Verdict::Result(got, reason) = judge(Exit::Code(99), &figures, &[]) else {
+                panic!("no result")
+            };
+            let reason = reason.unwrap();
+            assert_eq!(got, if unfinished { Failed } else { Inconclusive }, "{reason}");
+            assert_eq!(reason.contains("1 visits were cut off"), !unfinished, "{reason}");
+            assert_eq!(reason.contains("rate<0.01"), !failed, "{reason}");
+        }
+        let scripts = crate::scenarios::Scenarios::embedded();
+        let phases = scripts.files().iter().find(|file| file.path == "lib/phases.js").unwrap();
+        let said = format!("GRACE_SECONDS = {GRACE_SECONDS};");
+        assert!(String::from_utf8_lossy(&phases.content).contains(&said));
     }
 
     #[test]

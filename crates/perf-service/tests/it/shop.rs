@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,6 +34,12 @@ struct Shelves {
     door: tokio::sync::RwLock<()>,
     /// Dollars that a summary of a provider is billed with.
     billing: Mutex<f64>,
+    /// Whether who asks for a summary waits forever.
+    mute: AtomicBool,
+    /// Whether every summary is made, paid for and then refused.
+    squeamish: AtomicBool,
+    /// Dollars for a million tokens of its only provider; absent where it does not say.
+    price: Mutex<Option<f64>>,
 }
 
 impl Shop {
@@ -58,6 +64,7 @@ impl Shop {
             .route("/api/v1/books", get(books).post(make))
             .route("/api/v1/books/{id}", get(book).put(replace).delete(remove))
             .route("/api/v1/books/{id}/generate-summary", axum::routing::post(summary))
+            .route("/api/v1/llm/providers", get(providers))
             .route("/api/v1/authors", get(authors).post(make))
             .route("/api/v1/authors/{id}", get(author).delete(remove))
             .with_state(Arc::clone(&shelves))
@@ -102,6 +109,17 @@ impl Shop {
         let to = chrono::Utc::now().timestamp_micros();
         drop(closed);
         (from, to)
+    }
+
+    /// Never answers who asks for a summary.
+    pub fn fall_silent(&self) {
+        self.shelves.mute.store(true, Ordering::Relaxed);
+    }
+
+    /// Refuses every summary that a provider has made, and says what the provider takes for a million tokens.
+    pub fn refuse_summaries(&self, price: Option<f64>) {
+        self.shelves.squeamish.store(true, Ordering::Relaxed);
+        *self.shelves.price.lock().unwrap() = price;
     }
 
     /// Takes so many dollars for each summary that a provider writes.
@@ -195,13 +213,31 @@ fn someone(id: &str) -> Value {
     json!({ "id": id, "name": "Someone", "version": 1 })
 }
 
-async fn summary(State(shelves): State<Arc<Shelves>>, Path(id): Path<String>) -> Json<Value> {
+async fn providers(State(shelves): State<Arc<Shelves>>) -> Result<Json<Value>, StatusCode> {
+    let price = shelves.price.lock().unwrap().ok_or(StatusCode::NOT_FOUND)?.to_string();
+    let prices = json!({"input": price, "output": price, "cachedInput": price, "cacheWriteInput": price,
+                        "source": "x", "asOf": "2026-01-01"});
+    let provider = json!({"name": "openai", "configured": true, "default": true, "price": prices});
+    Ok(Json(json!({ "items": [provider] })))
+}
+
+async fn summary(
+    State(shelves): State<Arc<Shelves>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, (StatusCode, Json<Value>)> {
+    if shelves.mute.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
     let cached = shelves.summaries.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+    if shelves.squeamish.load(Ordering::Relaxed) {
+        let problem = json!({"status": 502, "title": "x", "code": "unsafe_answer"});
+        return Err((StatusCode::BAD_GATEWAY, Json(problem)));
+    }
     let tokens = |count: u64| if cached { 0 } else { count };
-    Json(json!({
+    Ok(Json(json!({
         "bookId": id, "summary": "A book about something.", "provider": "ollama", "model": "stand-in",
         "simulated": true, "cached": cached, "costUsd": if cached { 0.0 } else { *shelves.billing.lock().unwrap() }, "listCostUsd": if cached { 0.0 } else { 0.001 },
         "usage": {"inputTokens": tokens(20), "outputTokens": tokens(10), "cachedInputTokens": 0, "source": "reported"},
         "latencyMs": 1.0, "timeToFirstChunkMs": 0.5, "generatedAt": "2026-01-01T00:00:00Z",
-    }))
+    })))
 }

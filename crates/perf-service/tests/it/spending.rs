@@ -11,13 +11,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use http_server::ListenSettings;
-use serde_json::json;
+use serde_json::{Value, json};
 use telemetry::Metrics;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::k6;
 use crate::service::{Service, command, run};
+use crate::shop::Shop;
 
 /// How a till answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -157,5 +158,28 @@ async fn a_target_that_does_not_say_its_prices_may_bill_unless_a_free_provider_i
         let (status, estimate) = service.post("/api/v1/runs/estimate", &body).await;
         assert_eq!((status, &estimate["bills"]), (200, &false.into()), "{mood:?}: {estimate}");
         assert!(estimate["text"].as_str().unwrap().contains("not known"), "{mood:?}: {estimate}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_its_limit_ended_proves_nothing_and_says_so() {
+    for refused in [false, true] {
+        let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
+        // Paid for and given, or paid for and refused.
+        if refused {
+            shop.refuse_summaries(Some(10.0));
+        } else {
+            shop.bill(0.02);
+        }
+        let mut command = command(data.path(), &shop.targets());
+        let load = ["--duration", "60s", "--users", "4", "--max-cost-usd", "0.1", "--max-p95-ms", "60000"];
+        command.args(["run", "load", "--json"]).args(load);
+        let (code, out, err) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
+        let ended: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code}: {out}{err}"));
+        assert_eq!((code, &ended["outcome"]), (3, &"inconclusive".into()), "{ended}");
+        let reason = ended["reason"].as_str().unwrap();
+        assert!(reason.starts_with("the limit in dollars was reached"), "{reason}");
+        assert!(reason.contains("llm_cost_at_most_usd: count<=0.1"), "{reason}");
+        assert!(shop.summaries() < 60, "{}", shop.summaries());
     }
 }

@@ -1,13 +1,15 @@
 //! A shop that stands still for two seconds while visits go on beginning when they are due: either the run
-//! shows what the visitors went through, or it says that it proves nothing.
+//! shows what the visitors went through, or it says that it proves nothing. And a shop that never answers
+//! some of them, which no figure shows: k6 has no sample of what it cuts off. And a k6 that stands still itself.
 
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::k6;
-use crate::service::{Running, command};
+use crate::service::{Running, command, run};
 use crate::shop::Shop;
 
 /// What the scenario begins a second (`k6/scenarios/stress-arrivals.js`).
@@ -116,4 +118,77 @@ async fn with_too_few_users_for_the_queue_the_run_proves_nothing() {
     assert_eq!((code, &run["outcome"]), (3, &"inconclusive".into()), "{run}");
     assert!(run["summary"]["droppedIterations"].as_u64().unwrap() > 50, "{run}");
     assert!(run["reason"].as_str().unwrap().contains("could not be started in time"), "{run}");
+}
+
+/// A run against a shop that never gives a summary: nobody may be told that all is well.
+async fn unanswered(scenario: &str, load: &[&str]) {
+    let (shop, data) = (Shop::open().await, tempfile::tempdir().unwrap());
+    shop.fall_silent();
+    let mut command = command(data.path(), &shop.targets());
+    command.args(["run", scenario, "--duration", "10s", "--max-p95-ms", "60000", "--json"]).args(load);
+    let (code, out, err) = tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap();
+    let run: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code}: {out}{err}"));
+    assert_eq!((code, &run["outcome"]), (3, &"inconclusive".into()), "{run}");
+    let reason = run["reason"].as_str().unwrap();
+    assert!(reason.contains("visits were cut off") && reason.contains("30 s"), "{reason}");
+    // What an LLM takes part in has no figure, and so no threshold of it has held.
+    let thresholds = run["summary"]["thresholds"].as_array().unwrap();
+    let of =
+        |name: &str| thresholds.iter().find(|held| held["name"].as_str().unwrap().starts_with(name)).unwrap();
+    assert_eq!(of("http_req_duration{phase:measured,llm:true}")["untested"], true, "{run}");
+    assert!(of("http_req_duration{phase:measured,llm:false}").get("untested").is_none(), "{run}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_who_are_never_answered_are_seen() {
+    unanswered("smoke", &["--users", "3"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrivals_that_are_never_answered_are_seen() {
+    unanswered("load-arrivals", &["--rate", "4"]).await;
+}
+
+/// Of each measured visit how late it began, in milliseconds.
+fn lags(data: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(k6::run_folders(data)[0].join("samples.ndjson")).unwrap();
+    let points = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lags = points.filter(|point| {
+        let is_lag = point["type"] == "Point" && point["metric"] == "generator_lag_ms";
+        is_lag && point["data"]["tags"]["phase"] == "measured"
+    });
+    lags.map(|point| point["data"]["value"].as_f64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_whose_visits_begin_late_proves_nothing() {
+    let (shop, data) = (Shop::open().await, tempfile::tempdir().unwrap());
+    let mut command = command(data.path(), &shop.targets());
+    let load = ["--duration", "10s", "--rate", "20", "--users", "200", "--max-p95-ms", "60000"];
+    command.args(["run", "spike-arrivals", "--json"]).args(load);
+    let running = Running::start(&mut command);
+    let folder = tokio::task::spawn_blocking({
+        let data = data.path().to_owned();
+        move || k6::busy_run(&data)
+    });
+    let folder = folder.await.unwrap();
+    // Two seconds of warm-up, two of calm; the burst is then there for three.
+    while shop.requests() == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(4_200)).await;
+    // The process of the run is the shell around k6.
+    let k6 = k6::child_of(k6::pid(&folder));
+    k6::kill(k6, Signal::STOP);
+    tokio::time::sleep(STALL).await;
+    k6::kill(k6, Signal::CONT);
+    let (code, out, err) = tokio::task::spawn_blocking(|| running.end()).await.unwrap();
+    let run: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{code}: {out}{err}"));
+    assert_eq!((code, &run["outcome"]), (3, &"inconclusive".into()), "{run}");
+    assert!(run["reason"].as_str().unwrap().contains("k6 had too much to do"), "{run}");
+    let lags = lags(data.path());
+    // 20 a second for three seconds, and a tenth of it and what is between before and after.
+    assert!(lags.len() > 70, "{}", lags.len());
+    let late = lags.iter().filter(|lag| **lag > 250.0).count();
+    assert!((20..60).contains(&late), "{late} of {} began late", lags.len());
 }
