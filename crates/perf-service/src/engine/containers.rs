@@ -81,6 +81,9 @@ pub trait Output: Send {
 /// What holds k6's containers, which are known by the run that they are for.
 #[async_trait]
 pub trait Containers: Send + Sync {
+    /// Whether they can be asked, within seconds.
+    async fn hello(&self) -> Result<(), EngineError>;
+
     /// Makes sure that the image is there, and says which it is.
     async fn prepare(&self, say: Say<'_>, cancel: &CancellationToken) -> Result<K6, EngineError>;
 
@@ -187,14 +190,6 @@ struct ContainerProcess {
     watch: JoinSet<Result<Exit, EngineError>>,
 }
 
-impl ContainerProcess {
-    async fn tell(&self, ending: Ending) {
-        if let Err(error) = self.containers.end(self.run, ending).await {
-            tracing::warn!(%error, kind = error.kind(), ?ending, "the container could not be signalled");
-        }
-    }
-}
-
 #[async_trait]
 impl Process for ContainerProcess {
     async fn ended(&mut self) -> Result<Exit, EngineError> {
@@ -215,12 +210,12 @@ impl Process for ContainerProcess {
         exit
     }
 
-    async fn interrupt(&mut self) {
-        self.tell(Ending::Interrupt).await;
+    async fn interrupt(&mut self) -> Result<(), EngineError> {
+        self.containers.end(self.run, Ending::Interrupt).await
     }
 
-    async fn kill(&mut self) {
-        self.tell(Ending::Kill).await;
+    async fn kill(&mut self) -> Result<(), EngineError> {
+        self.containers.end(self.run, Ending::Kill).await
     }
 }
 
@@ -233,9 +228,13 @@ impl Process for Ended {
         Ok(self.0)
     }
 
-    async fn interrupt(&mut self) {}
+    async fn interrupt(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 
-    async fn kill(&mut self) {}
+    async fn kill(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 /// The files in a run's folder that output goes to.

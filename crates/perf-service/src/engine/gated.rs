@@ -15,11 +15,14 @@ use uuid::Uuid;
 use super::containers::{Containers, Ending, Output, Standing, Stream};
 use super::{EngineError, Exit, K6, Launch, Say};
 use crate::gate::place::{Place, Reader, Writer};
-use crate::gate::protocol::{self, Answer, Ask, Frame, Kind, Request, Start};
+use crate::gate::protocol::{self, Answer, Ask, CLIENT_GONE, Frame, Kind, Request, Start};
 use crate::scenarios;
+use crate::targets::Target;
 
 /// Longest silence: the gate says several times in it that it lives.
 const SILENCE: Duration = Duration::from_secs(20);
+/// A gate that lives, and the daemon behind it, answer within it.
+const HELLO_DEADLINE: Duration = Duration::from_secs(4);
 /// Pause before a container's output is asked for again.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Failures in a row after which the gate counts as gone: half a minute.
@@ -60,14 +63,6 @@ impl GatedContainers {
     #[must_use]
     pub const fn new(settings: GateSettings) -> Self {
         Self { settings }
-    }
-
-    /// Asks whether the gate lives.
-    ///
-    /// # Errors
-    /// When it does not, or lets nobody in.
-    pub async fn hello(&self) -> Result<(), EngineError> {
-        self.call(Ask::Hello {}, &|_| {}).await.map(|_| ())
     }
 
     fn unreachable(&self, why: String) -> EngineError {
@@ -113,8 +108,9 @@ impl GatedContainers {
                 Kind::Samples => Stream::Samples,
                 Kind::Log => Stream::Log,
                 Kind::Message => match message(&frame).map_err(Broken::Cut)? {
-                    // The gate itself lost sight of Docker, which may come back.
-                    Answer::Problem(problem) if problem.status == 503 => {
+                    // The gate stops or lost sight of Docker, and both may come back; or, for it, we
+                    // were the ones who left.
+                    Answer::Problem(problem) if matches!(problem.status, 503 | CLIENT_GONE) => {
                         return Err(Broken::Cut(problem.detail.unwrap_or(problem.title)));
                     }
                     Answer::Problem(problem) => return Err(Broken::Failed(refused(*problem))),
@@ -160,6 +156,12 @@ fn refused(problem: Problem) -> EngineError {
 
 #[async_trait]
 impl Containers for GatedContainers {
+    async fn hello(&self) -> Result<(), EngineError> {
+        let answer = timeout(HELLO_DEADLINE, self.call(Ask::Hello {}, &|_| {})).await;
+        let silent = |_| self.unreachable(format!("silent for {} s", HELLO_DEADLINE.as_secs()));
+        answer.map_err(silent)?.map(|_| ())
+    }
+
     async fn prepare(&self, say: Say<'_>, cancel: &CancellationToken) -> Result<K6, EngineError> {
         let answer = tokio::select! {
             answer = self.call(Ask::Prepare {}, say) => answer?,
@@ -176,10 +178,12 @@ impl Containers for GatedContainers {
 
     async fn start(&self, launch: &Launch) -> Result<(), EngineError> {
         let settings = launch.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let target = Target { name: launch.target_name.clone(), url: launch.target.clone() };
         let start = Start {
             run: launch.run,
             scenario: launch.scenario.clone(),
             target: launch.target_name.clone(),
+            target_fingerprint: target.fingerprint(),
             settings: settings.collect(),
             scripts: scenarios::fingerprint(&launch.scripts),
         };

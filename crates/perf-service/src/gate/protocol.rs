@@ -18,11 +18,14 @@ use crate::engine::Exit;
 use crate::engine::containers::{Ending, Standing, Stream};
 
 /// Which protocol this is. Another one is refused, not guessed at.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Longest request.
 pub const LONGEST_REQUEST: usize = 16 << 10;
 /// Longest frame of an answer.
 pub const LONGEST_FRAME: usize = 1 << 20;
+
+/// Status of a request whose client left before its answer, as far as the gate could tell.
+pub const CLIENT_GONE: u16 = 499;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +92,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Ask {
-    /// Whether the gate lives.
+    /// Whether the gate lives, and what is behind it.
     Hello {},
     /// Make sure that the image is there.
     Prepare {},
@@ -135,6 +138,9 @@ pub struct Start {
     pub scenario: String,
     /// Name of a target of the gate's own settings.
     pub target: String,
+    /// Which address perf-service knows by that name, [`Target::fingerprint`](crate::targets::Target::fingerprint):
+    /// the gate must know the same.
+    pub target_fingerprint: String,
     /// What the scenario is told, by name.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -324,7 +330,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_told_from_what_only_looks_like_one() {
-        let request = br#"{"protocol":1,"token":"t","ask":{"list":{}}}"#;
+        let request = br#"{"protocol":2,"token":"t","ask":{"list":{}}}"#;
         let mut wire = Vec::new();
         write(&mut wire, &Frame { kind: Kind::Message, payload: request[..].into() }).await.unwrap();
         let Request { ask, token, .. } = hear(&mut &wire[..]).await.unwrap();

@@ -4,6 +4,7 @@
 
 use common_models::{FieldError, Problem};
 
+use super::protocol::CLIENT_GONE;
 use crate::engine::EngineError;
 
 /// A problem on its way out.
@@ -56,6 +57,14 @@ pub(super) fn unknown_target(known: &[&str]) -> Refusal {
     )
 }
 
+pub(super) fn other_target(name: &str) -> Refusal {
+    Box::new(
+        Problem::new(409, "other_target", "The gate knows another target by that name").with_detail(format!(
+            "{name} is another address in the gate's TARGETS than in those of perf-service; give both the same."
+        )),
+    )
+}
+
 pub(super) fn invalid(errors: Vec<FieldError>) -> Refusal {
     Box::new(Problem::new(422, "validation_failed", "The request is not valid").with_errors(errors))
 }
@@ -73,7 +82,19 @@ pub(super) fn full(most: usize) -> Refusal {
 
 /// For nobody: the client has gone.
 pub(super) fn gone() -> Refusal {
-    Box::new(Problem::new(499, "client_gone", "The client has gone"))
+    Box::new(Problem::new(CLIENT_GONE, "client_gone", "The client has gone"))
+}
+
+pub(super) const fn is_gone(problem: &Problem) -> bool {
+    problem.status == CLIENT_GONE
+}
+
+/// The gate is stopped; the container is not concerned, and the next gate knows it.
+pub(super) fn closing() -> Refusal {
+    Box::new(
+        Problem::new(503, "stopping", "The gate is stopping")
+            .with_detail("Containers go on; ask again once it is open."),
+    )
 }
 
 /// What is behind the gate failed.

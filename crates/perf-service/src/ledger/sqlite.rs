@@ -7,6 +7,7 @@
 mod import;
 mod upkeep;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub struct SqliteLedger {
     files: Files,
     path: PathBuf,
     connection: Arc<Mutex<Connection>>,
+    /// Runs whose lease cannot be asked for, which was told once.
+    passed_over: Arc<Mutex<BTreeSet<Uuid>>>,
 }
 
 /// A row as stored.
@@ -78,12 +81,30 @@ impl SqliteLedger {
         let imported = import::old_entries(&transaction, &files).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         import::clear(&files, &imported);
-        Ok(Self { files, path, connection: Arc::new(Mutex::new(connection)) })
+        Ok(Self { files, path, connection: Arc::new(Mutex::new(connection)), passed_over: Arc::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic in between would have left no transaction open: it is rolled back when dropped.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A run's lease, unless a living process has it. One that cannot be asked for is passed over: the
+    /// other runs must not wait for it.
+    fn free_lease(&self, id: Uuid) -> Option<Lease> {
+        let mut told = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.files.lease(id) {
+            Ok(lease) => {
+                told.remove(&id);
+                lease
+            }
+            Err(error) => {
+                if told.insert(id) {
+                    tracing::error!(run = %id, %error, kind = error.kind(), "whether a run's process lives cannot be told; the run is left as it is");
+                }
+                None
+            }
+        }
     }
 
     fn failed(&self, error: rusqlite::Error) -> LedgerError {
@@ -126,7 +147,7 @@ impl SqliteLedger {
         let entry = self.json(run.id, run)?;
         self.lock()
             .execute(
-                "UPDATE runs SET version = ?, entry = ?, ended = ?, finished_at = ? WHERE id = ?",
+                "UPDATE runs SET version = ?1, entry = ?, ended = ?, finished_at = ? WHERE id = ? AND version <= ?1",
                 params![VERSION, entry, ended(run), finished_at(run), run.id.to_string()],
             )
             .map_err(|error| self.failed(error))?;
@@ -150,13 +171,17 @@ impl SqliteLedger {
     fn stretch(&self, before: Option<Uuid>, limit: usize) -> Result<Stretch, LedgerError> {
         let connection = self.lock();
         let read = || -> rusqlite::Result<Stretch> {
-            let total: i64 = connection.query_row("SELECT count(*) FROM runs", [], |row| row.get(0))?;
+            // Those of a newer version cannot be shown here, so they are not counted.
+            let total: i64 =
+                connection
+                    .query_row("SELECT count(*) FROM runs WHERE version <= ?", [VERSION], |row| row.get(0))?;
             // A run that this ledger does not have, as a cursor, comes before none of them.
             let mut rows = connection.prepare_cached(
                 "SELECT id, version, entry FROM runs
-                 WHERE ?1 IS NULL OR seq < (SELECT seq FROM runs WHERE id = ?1) ORDER BY seq DESC",
+                 WHERE version <= ?2 AND (?1 IS NULL OR seq < (SELECT seq FROM runs WHERE id = ?1))
+                 ORDER BY seq DESC",
             )?;
-            let mut rows = rows.query_map([before.map(|id| id.to_string())], Stored::of)?;
+            let mut rows = rows.query_map(params![before.map(|id| id.to_string()), VERSION], Stored::of)?;
             let mut runs = Vec::new();
             while runs.len() < limit
                 && let Some(stored) = rows.next()
@@ -171,14 +196,14 @@ impl SqliteLedger {
     fn take_over(&self, by: Origin) -> Result<Vec<Abandoned>, LedgerError> {
         let mut abandoned = Vec::new();
         for id in self.open_ids()? {
-            let Some(lease) = self.files.lease(id)? else { continue };
+            let Some(lease) = self.free_lease(id) else { continue };
             // Its process may have ended it between our reading and our locking.
             let connection = self.lock();
             let row = connection
                 .query_row(
-                    "UPDATE runs SET takeovers = takeovers + ? WHERE id = ? AND ended = 0
+                    "UPDATE runs SET takeovers = takeovers + ? WHERE id = ? AND ended = 0 AND version <= ?
                      RETURNING id, version, entry, request, takeovers",
-                    params![u8::from(by == Origin::Service), id.to_string()],
+                    params![u8::from(by == Origin::Service), id.to_string(), VERSION],
                     |row| Ok((Stored::of(row)?, row.get("request")?, row.get("takeovers")?)),
                 )
                 .optional()
@@ -197,8 +222,9 @@ impl SqliteLedger {
     fn open_ids(&self) -> Result<Vec<Uuid>, LedgerError> {
         let connection = self.lock();
         let read = || -> rusqlite::Result<Vec<String>> {
-            let mut rows = connection.prepare_cached("SELECT id FROM runs WHERE ended = 0 ORDER BY seq")?;
-            rows.query_map([], |row| row.get(0))?.collect()
+            let mut rows = connection
+                .prepare_cached("SELECT id FROM runs WHERE ended = 0 AND version <= ? ORDER BY seq")?;
+            rows.query_map([VERSION], |row| row.get(0))?.collect()
         };
         let ids = read().map_err(|error| self.failed(error))?;
         Ok(ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect())

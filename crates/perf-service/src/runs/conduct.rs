@@ -2,8 +2,10 @@
 //!
 //! Owns the order of steps and which event each reports. Every way out of here leaves the run in a
 //! last state and no k6 behind, but one: a command lets go of runs that are a service's to follow.
-//! How a run is taken over from a process that died is `conduct/takeover.rs`.
+//! How k6 is made to end is `conduct/ending.rs`; how a run is taken over from a process that died,
+//! `conduct/takeover.rs`.
 
+mod ending;
 mod takeover;
 
 use std::sync::Arc;
@@ -29,8 +31,6 @@ use crate::run_state::{self, Event};
 use crate::targets::Target;
 use crate::{environment, report, results};
 
-/// How long k6 may take to stop and write its summary.
-const GRACE: Duration = Duration::from_secs(5);
 /// Pause before an entry that could not be saved is saved again.
 const SAVE_PAUSE: Duration = Duration::from_secs(5);
 /// Least time left to a k6 that was taken over, whatever the clock says that it has had.
@@ -66,6 +66,10 @@ pub(super) struct Conduct {
     k6: Option<K6>,
     /// Whether the entry says what the run has come to.
     saved: bool,
+    /// Held while the run puts load on its target.
+    turn: Option<Turn>,
+    /// Whether it was taken over while its target was in use.
+    crowded: bool,
     /// Cancelled when the run is to be left as it is, for a service to take over.
     let_go: CancellationToken,
 }
@@ -74,13 +78,13 @@ pub(super) struct Conduct {
 /// whose target is full goes on without.
 pub(super) struct Turn {
     _ours: OwnedSemaphorePermit,
-    _lease: Lease,
+    lease: Lease,
 }
 
 impl Turn {
     /// The turn of who has both.
     pub(super) const fn new(ours: OwnedSemaphorePermit, lease: Lease) -> Self {
-        Self { _ours: ours, _lease: lease }
+        Self { _ours: ours, lease }
     }
 }
 
@@ -136,7 +140,18 @@ impl Conduct {
         cancel: CancellationToken,
         progress: watch::Sender<Progress>,
     ) -> Self {
-        Self { shared, run, order, cancel, progress, k6: None, saved: true, let_go: CancellationToken::new() }
+        Self {
+            shared,
+            run,
+            order,
+            cancel,
+            progress,
+            k6: None,
+            saved: true,
+            turn: None,
+            crowded: false,
+            let_go: CancellationToken::new(),
+        }
     }
 
     /// Takes the run to its end.
@@ -151,10 +166,10 @@ impl Conduct {
     }
 
     async fn begin(&mut self) {
-        let turn = self.wait_for_turn().await;
-        if let Some(turn) = turn {
+        self.turn = self.wait_for_turn().await;
+        if self.turn.is_some() {
             self.start_and_follow().await;
-            drop(turn);
+            self.turn = None;
         }
     }
 
@@ -346,34 +361,23 @@ impl Conduct {
         // What a clock that was set back makes negative counts as nothing.
         let had = (Utc::now() - self.run.started_at.unwrap_or_else(Utc::now)).to_std().unwrap_or_default();
         let overdue_at = Instant::now() + longest.saturating_sub(had).max(LEAST);
-        let (mut interrupted, mut overdue) = (None::<Instant>, false);
-        let mut killed = false;
-        loop {
-            tokio::select! {
-                exit = process.ended() => return match exit {
-                    Err(error) => End::Lost(error),
-                    Ok(_) if overdue => End::Overdue,
-                    Ok(_) if interrupted.is_some() => End::Stopped,
-                    Ok(exit) => End::Ended(exit),
-                },
-                () = self.cancel.cancelled(), if interrupted.is_none() => {
-                    interrupted = Some(Instant::now());
-                    let reason = self.why_stopped();
-                    self.enter(Event::StopAsked, Some(reason)).await;
-                    process.interrupt().await;
-                }
-                () = sleep_until(overdue_at), if interrupted.is_none() => {
-                    interrupted = Some(Instant::now());
-                    overdue = true;
-                    process.interrupt().await;
-                }
-                () = sleep_until(interrupted.unwrap_or(overdue_at) + GRACE), if interrupted.is_some() && !killed => {
-                    tracing::warn!("k6 does not stop by itself: killed");
-                    killed = true;
-                    process.kill().await;
-                }
-                () = self.let_go.cancelled() => return End::LetGo,
-            }
+        let overdue = tokio::select! {
+            exit = process.ended() => return exit.map_or_else(End::Lost, End::Ended),
+            () = self.cancel.cancelled() => false,
+            () = sleep_until(overdue_at) => true,
+            () = self.let_go.cancelled() => return End::LetGo,
+        };
+        if !overdue {
+            let reason = self.why_stopped();
+            self.enter(Event::StopAsked, Some(reason)).await;
+        }
+        tokio::select! {
+            exit = ending::end(process) => match exit {
+                Err(error) => End::Lost(error),
+                Ok(_) if overdue => End::Overdue,
+                Ok(_) => End::Stopped,
+            },
+            () = self.let_go.cancelled() => End::LetGo,
         }
     }
 
@@ -395,7 +399,10 @@ impl Conduct {
             End::Lost(error) => (Event::Broke, None, Some(error.to_string())),
             End::LetGo => return,
             End::Ended(exit) => match judge(exit, &figures, &self.last_errors().await) {
-                Verdict::Result(outcome, reason) => (Event::LoadEnded, Some(outcome), reason),
+                Verdict::Result(outcome, reason) => match self.not_alone() {
+                    Some(doubt) => (Event::LoadEnded, Some(Outcome::Inconclusive), Some(with(doubt, reason))),
+                    None => (Event::LoadEnded, Some(outcome), reason),
+                },
                 Verdict::Broken(reason) => (Event::Broke, None, Some(reason)),
             },
         };
@@ -411,6 +418,15 @@ impl Conduct {
         }
         self.run.outcome = outcome;
         self.enter(event, reason).await;
+    }
+
+    /// Why another run may have put load on the target at the same time; `None` when none has.
+    fn not_alone(&self) -> Option<String> {
+        let lost = self.turn.as_ref().and_then(|turn| turn.lease.lost());
+        let why = lost.or(self.crowded.then_some("it was in use when the run was taken over"))?;
+        Some(format!(
+            "another run may have put load on the target at the same time ({why}), so the figures prove nothing: start it again"
+        ))
     }
 
     async fn last_errors(&self) -> Vec<String> {
@@ -510,6 +526,13 @@ impl Conduct {
             // The run goes on; the next start finds the old entry and comes to the same end.
             tracing::error!(%error, kind = error.kind(), state = ?self.run.state, "the run's entry could not be saved");
         }
+    }
+}
+
+fn with(doubt: String, reason: Option<String>) -> String {
+    match reason {
+        Some(reason) => format!("{doubt}; {reason}"),
+        None => doubt,
     }
 }
 

@@ -2,7 +2,7 @@
 //! refuses. Against a real daemon it stands in `gated_docker.rs`.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use perf_service::gate::bounds::Rules;
 use perf_service::gate::place::Place;
 use perf_service::gate::protocol::{self, Answer, Frame, Kind};
 use perf_service::scenarios::{self, Scenarios};
-use perf_service::targets;
+use perf_service::targets::{self, Target};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
@@ -31,10 +31,20 @@ struct Counted {
     launches: Mutex<Vec<Launch>>,
     touched: AtomicUsize,
     cancelled: AtomicUsize,
+    /// Docker does not answer.
+    away: AtomicBool,
+    /// Containers do not end.
+    endless: AtomicBool,
 }
 
 #[async_trait]
 impl Containers for Counted {
+    async fn hello(&self) -> Result<(), EngineError> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(EngineError::Daemon("unix:///x".to_owned(), "nobody there".to_owned()));
+        }
+        Ok(())
+    }
     async fn prepare(&self, say: Say<'_>, cancel: &CancellationToken) -> Result<K6, EngineError> {
         say("the image".to_owned());
         tokio::select! {
@@ -59,6 +69,10 @@ impl Containers for Counted {
         output.take(Stream::Samples, samples.slice(known..)).await?;
         output.take(Stream::Log, Bytes::from("a log")).await?;
         output.flush().await?;
+        if self.endless.load(Ordering::Relaxed) {
+            self.touched.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        }
         Ok(Exit::Code(99))
     }
     async fn end(&self, _: Uuid, _: Ending) -> Result<(), EngineError> {
@@ -98,8 +112,7 @@ impl Guarded {
             Some(text) => Place::parse(text).unwrap(),
             None => Place::Socket(folder.path().join("gate.sock")),
         };
-        let targets = targets::parse("local=http://127.0.0.1:7002").unwrap();
-        let rules = Rules::new(Scenarios::embedded(), targets, Some("canary".to_owned().into()));
+        let rules = Rules::new(Scenarios::embedded(), vec![known()], Some("canary".to_owned().into()));
         let counted = Arc::new(Counted::default());
         let token = http_server::ApiToken::given(TOKEN.to_owned().into());
         let gate = Gate::new(rules, Arc::clone(&counted) as Arc<dyn Containers>, Some(token));
@@ -120,6 +133,9 @@ impl Guarded {
         let _ = writer.write_all(bytes).await;
         loop {
             let frame = protocol::read(&mut reader, protocol::LONGEST_FRAME).await.ok()?;
+            if frame.kind != Kind::Message {
+                continue;
+            }
             let answer: Answer = serde_json::from_slice(&frame.payload).unwrap();
             if !matches!(answer, Answer::Waiting | Answer::Said(_)) {
                 return Some(answer);
@@ -136,10 +152,16 @@ fn framed(payload: &[u8]) -> Vec<u8> {
     [b"m", &u32::try_from(payload.len()).unwrap().to_be_bytes()[..], payload].concat()
 }
 
+/// The target that the gate knows.
+fn known() -> Target {
+    targets::parse("local=http://127.0.0.1:7002").unwrap().remove(0)
+}
+
 fn start() -> Value {
     json!({
         "run": Uuid::now_v7(), "scenario": "smoke", "target": "local", "settings": {"DURATION": "5s"},
         "scripts": scenarios::fingerprint(Scenarios::embedded().files()),
+        "targetFingerprint": known().fingerprint(),
     })
 }
 
@@ -155,7 +177,7 @@ fn launch() -> Launch {
         scripts: Arc::from(Scenarios::embedded().files()),
         script: "../../etc/passwd".to_owned(),
         target_name: "local".to_owned(),
-        target: "http://203.0.113.1".parse().unwrap(),
+        target: known().url,
         environment: vec![("DURATION", "90s".to_owned())],
         secret: Some("not-the-gates".to_owned().into()),
         remote_write: None,
@@ -300,6 +322,7 @@ async fn five_hundred_hostile_starts_start_nothing() {
     hostile.extend(paths.iter().map(|path| with("scenario", json!(path))));
     hostile.extend(paths.iter().chain(&hosts).map(|text| with("run", json!(text))));
     hostile.extend(paths.iter().chain(&hosts).map(|text| with("scripts", json!(text))));
+    hostile.extend(hosts.iter().map(|host| with("targetFingerprint", json!(host))));
     // What would change the container, were it read.
     for key in [
         "image",
@@ -398,7 +421,9 @@ async fn five_hundred_hostile_starts_start_nothing() {
     }
     hostile
         .extend([json!([]), json!({"DURATION": {"a": 1}}), json!("x")].map(|value| with("settings", value)));
-    hostile.extend(["run", "scenario", "target", "scripts"].map(|key| with(key, Value::Null)));
+    hostile.extend(
+        ["run", "scenario", "target", "targetFingerprint", "scripts"].map(|key| with(key, Value::Null)),
+    );
     hostile
         .push(with("settings", json!((0..1_000).map(|n| (n.to_string(), "1")).collect::<BTreeMap<_, _>>())));
     hostile.push(with("scenario", json!("x".repeat(20_000))));
@@ -427,7 +452,7 @@ async fn nobody_is_let_in_without_the_token_or_with_another_protocol() {
             assert_eq!((problem.status, problem.code.as_str()), (401, "token_required"));
         }
     }
-    let other = json!({ "protocol": 2, "token": TOKEN, "ask": {"hello": {}} });
+    let other = json!({ "protocol": protocol::VERSION + 1, "token": TOKEN, "ask": {"hello": {}} });
     let Some(Answer::Problem(problem)) = guarded.asked(&other).await else { panic!("understood") };
     assert_eq!(problem.code, "unsupported_protocol");
     let refused = guarded.client("another-token-altogether").start(&launch()).await.unwrap_err();
@@ -507,6 +532,42 @@ async fn a_client_that_goes_takes_its_pull_along_and_one_without_a_gate_is_told(
     let error = gone.await;
     assert_eq!(error.kind(), "gate_unreachable");
     assert!(error.to_string().contains("perf-service docker-gate"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_without_docker_is_not_well() {
+    let guarded = Guarded::open(None).await;
+    guarded.client(TOKEN).hello().await.unwrap();
+    guarded.counted.away.store(true, Ordering::Relaxed);
+    let error = guarded.client(TOKEN).hello().await.unwrap_err().to_string();
+    assert!(error.contains("no Docker daemon answers at unix:///x: nobody there"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_both_sides_know_differently_gets_no_load() {
+    let guarded = Guarded::open(None).await;
+    let elsewhere = Launch { target: "http://127.0.0.1:7003".parse().unwrap(), ..launch() };
+    let refused = guarded.client(TOKEN).start(&elsewhere).await.unwrap_err().to_string();
+    assert!(refused.contains("local is another address in the gate's TARGETS"), "{refused}");
+    assert!(guarded.counted.launches.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_that_is_stopped_says_that_it_comes_back_and_not_that_its_client_left() {
+    let guarded = Guarded::open(None).await;
+    guarded.counted.endless.store(true, Ordering::Relaxed);
+    let start = start();
+    guarded.asked(&request(&json!({ "start": start }))).await.unwrap();
+    let follow = request(&json!({ "follow": { "run": start["run"], "samples": 0, "log": 0 } }));
+    let stop = async {
+        while guarded.counted.touched.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        guarded.stop.cancel();
+    };
+    let (answer, ()) = tokio::join!(guarded.asked(&follow), stop);
+    let Some(Answer::Problem(problem)) = answer else { panic!("{answer:?}") };
+    assert_eq!((problem.status, problem.code.as_str()), (503, "stopping"), "{problem:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

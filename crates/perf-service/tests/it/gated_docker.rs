@@ -31,14 +31,18 @@ pub struct Gate {
 
 impl Gate {
     pub fn before(docker: &str, targets: &str) -> Self {
-        let mut gate = Self {
+        let mut gate = Self::closed(docker, targets);
+        gate.open();
+        gate
+    }
+
+    fn closed(docker: &str, targets: &str) -> Self {
+        Self {
             process: None,
             folder: tempfile::tempdir().unwrap(),
             targets: targets.to_owned(),
             docker: docker.to_owned(),
-        };
-        gate.open();
-        gate
+        }
     }
 
     fn command(&self) -> Command {
@@ -92,15 +96,24 @@ async fn real_docker_gate_runs_what_perf_service_may_not_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_docker_gate_that_is_killed_and_opened_again_costs_no_sample() {
+    opened_again_after(Signal::KILL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_docker_gate_that_is_stopped_and_opened_again_costs_no_sample() {
+    opened_again_after(Signal::TERM).await;
+}
+
+async fn opened_again_after(signal: Signal) {
     let docker = daemon().await;
     let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
     let mut gate = Gate::before(&host(), &shop.targets());
     let arguments = ["run", "smoke", "--duration", "6s", "--max-p95-ms", "60000", "--json"];
     let process = Running::start(gate.client(data.path()).args(arguments));
     let folder = k6::busy_run(data.path());
-    let killed = gate.process.take().unwrap();
-    killed.signal(Signal::KILL);
-    killed.end();
+    let ended = gate.process.take().unwrap();
+    ended.signal(signal);
+    ended.end();
     gate.open();
     let (code, out, err) = process.end();
     assert_eq!(code, 0, "{out}{err}");
@@ -128,6 +141,27 @@ async fn real_docker_gate_cancels_and_is_told_of_a_kill() {
     docker.kill_container(&container, None::<bollard::query_parameters::KillContainerOptions>).await.unwrap();
     let ended = service.wait_until(&id, &["failed"]).await;
     assert!(ended["reason"].as_str().unwrap().contains("k6 was killed (signal 9)"), "{ended}");
+    assert!(containers(&docker, &id).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_docker_gate_that_was_away_when_a_run_was_cancelled_still_ends_it() {
+    let docker = daemon().await;
+    let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
+    let mut gate = Gate::before(&host(), &shop.targets());
+    let service = Service::start(&mut gate.client(data.path())).await;
+    let id = service.start_run(&json!({ "scenario": "smoke", "durationSeconds": 300 })).await;
+    k6::busy_run(data.path());
+    let ended = gate.process.take().unwrap();
+    ended.signal(Signal::KILL);
+    ended.end();
+    assert_eq!(service.post(&format!("/api/v1/runs/{id}/cancel"), &json!({})).await.0, 202);
+    // Longer than k6 is given to stop by itself.
+    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    assert_eq!(containers(&docker, &id).await.len(), 1);
+    gate.open();
+    let ended = service.wait_until(&id, &["cancelled", "finished", "failed"]).await;
+    assert_eq!(ended["state"], "cancelled", "{ended}");
     assert!(containers(&docker, &id).await.is_empty());
 }
 
@@ -161,7 +195,15 @@ async fn real_docker_gate_says_what_is_missing() {
     let (code, out, _) = run(gate.client(data.path()).args(["run", "smoke"]));
     assert!(code == 1 && out.contains("no docker-gate answers at unix://"), "{out}");
     // A gate before no Docker.
-    let gate = Gate::before("unix:///nowhere/docker.sock", "local=http://127.0.0.1:1");
+    let mut gate = Gate::closed("unix:///nowhere/docker.sock", "local=http://127.0.0.1:1");
+    gate.process = Some(Running::start(&mut gate.command()));
+    let socket = gate.folder.path().join("docker-gate.sock");
+    k6::wait_for("the gate's socket", || socket.exists().then_some(()));
+    let (code, out, err) = run(gate.command().arg("--health"));
+    assert!(
+        code == 1 && err.contains("no Docker daemon answers at unix:///nowhere/docker.sock"),
+        "{out}{err}"
+    );
     let (code, out, _) = run(gate.client(data.path()).args(["run", "smoke"]));
     assert!(code == 1 && out.contains("no Docker daemon answers at unix:///nowhere/docker.sock"), "{out}");
     // Targets of which the gate knows nothing.

@@ -7,7 +7,7 @@ use chrono::Utc;
 use rusqlite::params;
 use uuid::Uuid;
 
-use super::SqliteLedger;
+use super::{SqliteLedger, VERSION};
 use crate::ledger::{LedgerError, Retention, Tidied};
 
 /// The samples were removed.
@@ -46,7 +46,7 @@ impl SqliteLedger {
         let Some(most) = retention.bytes else { return Ok(tidied) };
         let mut bytes: u64 = kept.iter().chain(&last).map(|run| run.all).sum();
         for run in &mut kept {
-            if bytes > most && run.samples > 0 && self.is_free(run.id)? {
+            if bytes > most && run.samples > 0 && self.is_free(run.id) {
                 self.files.remove_samples(run.id)?;
                 self.note(run.id, NO_SAMPLES)?;
                 bytes = bytes.saturating_sub(run.samples);
@@ -69,9 +69,9 @@ impl SqliteLedger {
         let connection = self.lock();
         let read = || -> rusqlite::Result<Vec<(String, Option<i64>)>> {
             let mut rows = connection.prepare_cached(
-                "SELECT id, finished_at FROM runs WHERE ended = 1 AND removed < 2 ORDER BY seq",
+                "SELECT id, finished_at FROM runs WHERE ended = 1 AND removed < 2 AND version <= ? ORDER BY seq",
             )?;
-            rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            rows.query_map([VERSION], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         let rows = read().map_err(|error| self.failed(error))?;
         drop(connection);
@@ -84,7 +84,7 @@ impl SqliteLedger {
     }
 
     fn remove_files(&self, run: &Kept, tidied: &mut Tidied) -> Result<(), LedgerError> {
-        if !self.is_free(run.id)? {
+        if !self.is_free(run.id) {
             return Ok(());
         }
         self.files.remove(run.id)?;
@@ -95,8 +95,8 @@ impl SqliteLedger {
     }
 
     /// Whether no process is busy with the run any more.
-    fn is_free(&self, id: Uuid) -> Result<bool, LedgerError> {
-        Ok(self.files.lease(id)?.is_some())
+    fn is_free(&self, id: Uuid) -> bool {
+        self.free_lease(id).is_some()
     }
 
     fn note(&self, id: Uuid, removed: u8) -> Result<(), LedgerError> {

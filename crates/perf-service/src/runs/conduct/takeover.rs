@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Conduct, End, LEAST, Turn};
+use super::{Conduct, End, LEAST, Turn, ending};
 use crate::aggregate::Aggregate;
 use crate::engine::{EngineError, Exit, K6, Process};
 use crate::ledger::{Artifact, Origin};
@@ -32,6 +32,8 @@ const ENDED_BY_NOW: Duration = Duration::from_millis(500);
 pub(crate) struct Takeover {
     /// The right to put load on its target, where that could be had.
     pub(crate) turn: Option<Turn>,
+    /// Whether it could not, for a target that is configured.
+    pub(crate) crowded: bool,
     /// Who started it.
     pub(crate) origin: Origin,
     /// Who takes it over.
@@ -49,9 +51,13 @@ impl Process for Vanished {
         Ok(Exit::Unseen)
     }
 
-    async fn interrupt(&mut self) {}
+    async fn interrupt(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 
-    async fn kill(&mut self) {}
+    async fn kill(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 impl Conduct {
@@ -97,8 +103,9 @@ impl Conduct {
             // As its user wanted before.
             self.cancel.cancel();
         }
+        (self.turn, self.crowded) = (takeover.turn, takeover.crowded);
         self.follow(process).await;
-        drop(takeover.turn);
+        self.turn = None;
     }
 
     /// What the engine has of the run's k6, asked until it answers.
@@ -135,13 +142,12 @@ impl Conduct {
             drop(takeover.turn);
             return self.begin().await;
         }
-        match takeover.turn {
-            Some(turn) => {
-                self.start_and_follow().await;
-                drop(turn);
-            }
-            None => self.begin().await,
+        self.turn = takeover.turn;
+        if self.turn.is_none() {
+            return self.begin().await;
         }
+        self.start_and_follow().await;
+        self.turn = None;
     }
 
     /// Ends a k6 that nobody waits for, unless it has ended by itself.
@@ -151,8 +157,7 @@ impl Conduct {
             let figures = self.figures().await;
             return self.close(end, figures).await;
         }
-        process.kill().await;
-        let reason = match timeout(LEAST, process.ended()).await {
+        let reason = match timeout(LEAST, ending::kill(process.as_mut())).await {
             Ok(Ok(_)) => "the command that ran it was killed; its k6 was ended. Start it again".to_owned(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the command that ran it was killed, and its k6 does not end".to_owned(),
