@@ -126,11 +126,15 @@ impl Gate {
         let watch = async {
             let _: ((), ()) = tokio::join!(beat(writer, &gone), hang_up(reader, &gone));
         };
-        tokio::select! {
+        let answer = tokio::select! {
             answer = work => answer,
             // Both of them only end with the work, which hears that the client has gone.
             () = watch => Err(refusal::gone()),
-        }
+        };
+        // A stop of ours ends the work as a client that leaves does, but this client is still there.
+        answer.map_err(|problem| {
+            if stop.is_cancelled() && refusal::is_gone(&problem) { refusal::closing() } else { problem }
+        })
     }
 
     /// Who asks, and whether both speak the same protocol.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::containers::{Containers, Ending, Output, Standing, Stream};
 use super::{EngineError, Exit, K6, Launch, Say};
 use crate::gate::place::{Place, Reader, Writer};
-use crate::gate::protocol::{self, Answer, Ask, Frame, Kind, Request, Start};
+use crate::gate::protocol::{self, Answer, Ask, CLIENT_GONE, Frame, Kind, Request, Start};
 use crate::scenarios;
 
 /// Longest silence: the gate says several times in it that it lives.
@@ -113,8 +113,9 @@ impl GatedContainers {
                 Kind::Samples => Stream::Samples,
                 Kind::Log => Stream::Log,
                 Kind::Message => match message(&frame).map_err(Broken::Cut)? {
-                    // The gate itself lost sight of Docker, which may come back.
-                    Answer::Problem(problem) if problem.status == 503 => {
+                    // The gate stops or lost sight of Docker, and both may come back; or, for it, we
+                    // were the ones who left.
+                    Answer::Problem(problem) if matches!(problem.status, 503 | CLIENT_GONE) => {
                         return Err(Broken::Cut(problem.detail.unwrap_or(problem.title)));
                     }
                     Answer::Problem(problem) => return Err(Broken::Failed(refused(*problem))),

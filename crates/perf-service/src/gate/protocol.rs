@@ -24,6 +24,9 @@ pub const LONGEST_REQUEST: usize = 16 << 10;
 /// Longest frame of an answer.
 pub const LONGEST_FRAME: usize = 1 << 20;
 
+/// Status of a request whose client left before its answer, as far as the gate could tell.
+pub const CLIENT_GONE: u16 = 499;
+
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

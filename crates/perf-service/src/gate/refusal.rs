@@ -4,6 +4,7 @@
 
 use common_models::{FieldError, Problem};
 
+use super::protocol::CLIENT_GONE;
 use crate::engine::EngineError;
 
 /// A problem on its way out.
@@ -73,7 +74,19 @@ pub(super) fn full(most: usize) -> Refusal {
 
 /// For nobody: the client has gone.
 pub(super) fn gone() -> Refusal {
-    Box::new(Problem::new(499, "client_gone", "The client has gone"))
+    Box::new(Problem::new(CLIENT_GONE, "client_gone", "The client has gone"))
+}
+
+pub(super) const fn is_gone(problem: &Problem) -> bool {
+    problem.status == CLIENT_GONE
+}
+
+/// The gate is stopped; the container is not concerned, and the next gate knows it.
+pub(super) fn closing() -> Refusal {
+    Box::new(
+        Problem::new(503, "stopping", "The gate is stopping")
+            .with_detail("The gate is stopping and containers go on; try again once it is open."),
+    )
 }
 
 /// What is behind the gate failed.

@@ -2,7 +2,7 @@
 //! refuses. Against a real daemon it stands in `gated_docker.rs`.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ struct Counted {
     launches: Mutex<Vec<Launch>>,
     touched: AtomicUsize,
     cancelled: AtomicUsize,
+    /// Containers do not end.
+    endless: AtomicBool,
 }
 
 #[async_trait]
@@ -59,6 +61,10 @@ impl Containers for Counted {
         output.take(Stream::Samples, samples.slice(known..)).await?;
         output.take(Stream::Log, Bytes::from("a log")).await?;
         output.flush().await?;
+        if self.endless.load(Ordering::Relaxed) {
+            self.touched.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        }
         Ok(Exit::Code(99))
     }
     async fn end(&self, _: Uuid, _: Ending) -> Result<(), EngineError> {
@@ -120,6 +126,9 @@ impl Guarded {
         let _ = writer.write_all(bytes).await;
         loop {
             let frame = protocol::read(&mut reader, protocol::LONGEST_FRAME).await.ok()?;
+            if frame.kind != Kind::Message {
+                continue;
+            }
             let answer: Answer = serde_json::from_slice(&frame.payload).unwrap();
             if !matches!(answer, Answer::Waiting | Answer::Said(_)) {
                 return Some(answer);
@@ -507,6 +516,24 @@ async fn a_client_that_goes_takes_its_pull_along_and_one_without_a_gate_is_told(
     let error = gone.await;
     assert_eq!(error.kind(), "gate_unreachable");
     assert!(error.to_string().contains("perf-service docker-gate"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_that_is_stopped_says_that_it_comes_back_and_not_that_its_client_left() {
+    let guarded = Guarded::open(None).await;
+    guarded.counted.endless.store(true, Ordering::Relaxed);
+    let start = start();
+    guarded.asked(&request(&json!({ "start": start }))).await.unwrap();
+    let follow = request(&json!({ "follow": { "run": start["run"], "samples": 0, "log": 0 } }));
+    let stop = async {
+        while guarded.counted.touched.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        guarded.stop.cancel();
+    };
+    let (answer, ()) = tokio::join!(guarded.asked(&follow), stop);
+    let Some(Answer::Problem(problem)) = answer else { panic!("{answer:?}") };
+    assert_eq!((problem.status, problem.code.as_str()), (503, "stopping"), "{problem:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,15 +92,24 @@ async fn real_docker_gate_runs_what_perf_service_may_not_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_docker_gate_that_is_killed_and_opened_again_costs_no_sample() {
+    opened_again_after(Signal::KILL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_docker_gate_that_is_stopped_and_opened_again_costs_no_sample() {
+    opened_again_after(Signal::TERM).await;
+}
+
+async fn opened_again_after(signal: Signal) {
     let docker = daemon().await;
     let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
     let mut gate = Gate::before(&host(), &shop.targets());
     let arguments = ["run", "smoke", "--duration", "6s", "--max-p95-ms", "60000", "--json"];
     let process = Running::start(gate.client(data.path()).args(arguments));
     let folder = k6::busy_run(data.path());
-    let killed = gate.process.take().unwrap();
-    killed.signal(Signal::KILL);
-    killed.end();
+    let ended = gate.process.take().unwrap();
+    ended.signal(signal);
+    ended.end();
     gate.open();
     let (code, out, err) = process.end();
     assert_eq!(code, 0, "{out}{err}");
