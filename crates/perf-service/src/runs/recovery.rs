@@ -1,7 +1,7 @@
 //! What earlier processes left, and what becomes of it.
 //!
-//! Owns who takes over what: a service follows or begins anew every run whose process died; a
-//! command ends what dead commands left, and follows what is a service's only as long as it is there
+//! Owns who takes over what: a service follows or begins anew every run whose process died, before
+//! its start or since; a command ends what dead commands left, and follows what is a service's only as long as it is there
 //! itself. Whatever is left of a run that has ended is removed. One run taken over is
 //! `conduct/takeover.rs`.
 
@@ -16,11 +16,13 @@ use uuid::Uuid;
 use super::conduct::{Order, Takeover, Turn, may_have_k6};
 use super::{Runs, RunsError, Shared};
 use crate::engine::{Engine, EngineChoice};
-use crate::ledger::{Abandoned, Origin, Request};
+use crate::ledger::{Abandoned, LedgerError, Origin, Request};
 use crate::run_state;
 
 /// How often a service looks for what is left of runs that have ended.
 const SWEEP_PAUSE: Duration = Duration::from_secs(60);
+/// How often a service looks for runs whose process has died, or let go of them, since it started.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
 impl Runs {
     /// Takes over what dead processes left. Runs of processes that live are left alone. When this
@@ -31,14 +33,7 @@ impl Runs {
     pub async fn recover(&self) -> Result<(), RunsError> {
         let shared = &self.shared;
         let by = shared.parts.policy.origin;
-        for abandoned in shared.parts.ledger.abandoned(by).await? {
-            let origin = abandoned.request.as_ref().map_or(Origin::Service, |request| request.origin);
-            if by == Origin::Command && origin == Origin::Service && !may_have_k6(abandoned.run.state) {
-                // The next service begins it.
-                continue;
-            }
-            self.take_over(abandoned, origin).await;
-        }
+        shared.take_over_abandoned().await?;
         let heeding = Arc::clone(shared);
         shared.tasks.spawn(async move {
             let stop = heeding.stop.clone();
@@ -49,29 +44,60 @@ impl Runs {
             let stop = sweeping.stop.clone();
             stop.run_until_cancelled(sweeping.sweep_while(by == Origin::Service)).await;
         });
+        if by == Origin::Service {
+            let looking = Arc::clone(shared);
+            shared.tasks.spawn(async move {
+                let stop = looking.stop.clone();
+                stop.run_until_cancelled(looking.look()).await;
+            });
+        }
         Ok(())
-    }
-
-    async fn take_over(&self, abandoned: Abandoned, origin: Origin) {
-        let shared = &self.shared;
-        let by = shared.parts.policy.origin;
-        let Abandoned { run, request, lease, takeovers } = abandoned;
-        let turn = if may_have_k6(run.state) { shared.claim(&run.target, run.id).await } else { None };
-        let target = shared.parts.targets.iter().find(|target| target.name == run.target).cloned();
-        let order = request.map(|Request { asked, max_p95_ms, .. }| Order { asked, target, max_p95_ms });
-        let leaves = by == Origin::Command && origin == Origin::Service;
-        let (cancel, let_go) = if leaves {
-            (CancellationToken::new(), shared.stop.child_token())
-        } else {
-            (shared.stop.child_token(), CancellationToken::new())
-        };
-        let conduct = shared.conduct(&run, order, cancel);
-        let takeover = Takeover { turn, origin, by, takeovers };
-        shared.carry_on(run.id, lease, conduct.take_over(takeover, let_go));
     }
 }
 
 impl Shared {
+    /// Takes over every run that is ours to take over and whose process is dead.
+    async fn take_over_abandoned(self: &Arc<Self>) -> Result<(), LedgerError> {
+        let by = self.parts.policy.origin;
+        for abandoned in self.parts.ledger.abandoned(by).await? {
+            let origin = abandoned.request.as_ref().map_or(Origin::Service, |request| request.origin);
+            if by == Origin::Command && origin == Origin::Service && !may_have_k6(abandoned.run.state) {
+                // The next service begins it.
+                continue;
+            }
+            self.take_over(abandoned, origin).await;
+        }
+        Ok(())
+    }
+
+    async fn take_over(self: &Arc<Self>, abandoned: Abandoned, origin: Origin) {
+        let by = self.parts.policy.origin;
+        let Abandoned { run, request, lease, takeovers } = abandoned;
+        let turn = if may_have_k6(run.state) { self.claim(&run.target, run.id).await } else { None };
+        let target = self.parts.targets.iter().find(|target| target.name == run.target).cloned();
+        let order = request.map(|Request { asked, max_p95_ms, .. }| Order { asked, target, max_p95_ms });
+        let leaves = by == Origin::Command && origin == Origin::Service;
+        let (cancel, let_go) = if leaves {
+            (CancellationToken::new(), self.stop.child_token())
+        } else {
+            (self.stop.child_token(), CancellationToken::new())
+        };
+        let conduct = self.conduct(&run, order, cancel);
+        let takeover = Takeover { turn, origin, by, takeovers };
+        self.carry_on(run.id, lease, conduct.take_over(takeover, let_go));
+    }
+
+    /// Takes over again and again: a command follows a service's run only as long as it is there
+    /// itself, and other processes may die at any time.
+    async fn look(self: &Arc<Self>) {
+        loop {
+            sleep(LOOK_PAUSE).await;
+            if let Err(error) = self.take_over_abandoned().await {
+                tracing::warn!(%error, kind = error.kind(), "runs of dead processes cannot be looked for");
+            }
+        }
+    }
+
     /// A target's turn, where it can be had at once: who held it is dead, so it mostly can.
     async fn claim(&self, target: &str, run: Uuid) -> Option<Turn> {
         let ours = Arc::clone(self.turns.get(target)?).try_acquire_owned().ok()?;

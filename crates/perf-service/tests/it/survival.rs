@@ -187,6 +187,38 @@ async fn a_command_lets_go_of_what_a_service_is_to_follow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_follows_what_a_command_lets_go_of_while_it_serves() {
+    let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
+    let asked = json!({ "scenario": "smoke", "durationSeconds": 60 });
+    let (id, folder) = killed_at_work(data.path(), &shop, &asked).await;
+    let group = k6::pid(&folder);
+    // A server that answers, so that the command has something to do for a while.
+    let other = Shop::open().await;
+    let taking = Running::start(command(data.path(), &format!("other=http://{}", other.address)).args([
+        "run",
+        "smoke",
+        "--duration",
+        "60s",
+    ]));
+    k6::wait_for("the command's own k6", || (other.requests() > 0).then_some(()));
+
+    let next = Service::start(&mut command(data.path(), &shop.targets())).await;
+    assert_eq!(next.get_json(&format!("/api/v1/runs/{id}")).await.1["state"], "running");
+    let (status, problem) = next.post(&format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+    assert_eq!((status, &problem["code"]), (409, &"run_elsewhere".into()), "{problem}");
+    taking.signal(Signal::TERM);
+    taking.end();
+    assert!(!k6::is_gone(group), "the command ended a service's k6");
+    let begin = std::time::Instant::now();
+    while next.post(&format!("/api/v1/runs/{id}/cancel"), &json!({})).await.0 != 202 {
+        assert!(begin.elapsed() < k6::PATIENCE, "nobody follows the run");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(next.wait_until(&id, &LAST).await["state"], "cancelled");
+    assert!(k6::is_gone(group));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_of_one_target_leaves_the_others_alone() {
     let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
     let targets = format!("{},second=http://{}", shop.targets(), shop.address);
