@@ -198,11 +198,11 @@ pub trait Process: Send {
     /// Waits until it is gone and nothing of it is left. May be given up and called again.
     async fn ended(&mut self) -> Result<Exit, EngineError>;
 
-    /// Asks it to stop and still write its summary.
-    async fn interrupt(&mut self);
+    /// Asks it to stop and still write its summary. One that is gone is no error.
+    async fn interrupt(&mut self) -> Result<(), EngineError>;
 
-    /// Ends it.
-    async fn kill(&mut self);
+    /// Ends it. One that is gone is no error.
+    async fn kill(&mut self) -> Result<(), EngineError>;
 }
 
 /// The engines there are.

@@ -187,14 +187,6 @@ struct ContainerProcess {
     watch: JoinSet<Result<Exit, EngineError>>,
 }
 
-impl ContainerProcess {
-    async fn tell(&self, ending: Ending) {
-        if let Err(error) = self.containers.end(self.run, ending).await {
-            tracing::warn!(%error, kind = error.kind(), ?ending, "the container could not be signalled");
-        }
-    }
-}
-
 #[async_trait]
 impl Process for ContainerProcess {
     async fn ended(&mut self) -> Result<Exit, EngineError> {
@@ -215,12 +207,12 @@ impl Process for ContainerProcess {
         exit
     }
 
-    async fn interrupt(&mut self) {
-        self.tell(Ending::Interrupt).await;
+    async fn interrupt(&mut self) -> Result<(), EngineError> {
+        self.containers.end(self.run, Ending::Interrupt).await
     }
 
-    async fn kill(&mut self) {
-        self.tell(Ending::Kill).await;
+    async fn kill(&mut self) -> Result<(), EngineError> {
+        self.containers.end(self.run, Ending::Kill).await
     }
 }
 
@@ -233,9 +225,13 @@ impl Process for Ended {
         Ok(self.0)
     }
 
-    async fn interrupt(&mut self) {}
+    async fn interrupt(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 
-    async fn kill(&mut self) {}
+    async fn kill(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 /// The files in a run's folder that output goes to.

@@ -18,6 +18,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -197,9 +198,10 @@ struct LocalProcess {
 }
 
 impl LocalProcess {
-    fn signal(&self, signal: Signal) {
-        if let Some(Err(error)) = self.group.map(|group| kill_process_group(group, signal)) {
-            tracing::warn!(%error, ?signal, "k6 could not be signalled");
+    fn signal(&self, signal: Signal) -> Result<(), EngineError> {
+        match self.group.map(|group| kill_process_group(group, signal)) {
+            None | Some(Ok(()) | Err(Errno::SRCH)) => Ok(()),
+            Some(Err(error)) => Err(EngineError::Lost(format!("it cannot be signalled: {error}"))),
         }
     }
 }
@@ -219,12 +221,12 @@ impl Process for LocalProcess {
         Ok(crash::seen_in_log(exit(status), folder))
     }
 
-    async fn interrupt(&mut self) {
-        self.signal(Signal::INT);
+    async fn interrupt(&mut self) -> Result<(), EngineError> {
+        self.signal(Signal::INT)
     }
 
-    async fn kill(&mut self) {
-        self.signal(Signal::KILL);
+    async fn kill(&mut self) -> Result<(), EngineError> {
+        self.signal(Signal::KILL)
     }
 }
 
@@ -319,7 +321,7 @@ mod tests {
             std::fs::write(folder.path().join("process.json"), record).unwrap();
             assert!(!engine.reap(Uuid::now_v7(), folder.path()).await.unwrap());
             let mut left = engine.adopt(Uuid::now_v7(), folder.path()).await.unwrap().unwrap();
-            left.kill().await;
+            left.kill().await.unwrap();
             assert_eq!(left.ended().await.unwrap(), Exit::Unseen);
         }
     }

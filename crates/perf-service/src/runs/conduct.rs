@@ -2,8 +2,10 @@
 //!
 //! Owns the order of steps and which event each reports. Every way out of here leaves the run in a
 //! last state and no k6 behind, but one: a command lets go of runs that are a service's to follow.
-//! How a run is taken over from a process that died is `conduct/takeover.rs`.
+//! How k6 is made to end is `conduct/ending.rs`; how a run is taken over from a process that died,
+//! `conduct/takeover.rs`.
 
+mod ending;
 mod takeover;
 
 use std::sync::Arc;
@@ -29,8 +31,6 @@ use crate::run_state::{self, Event};
 use crate::targets::Target;
 use crate::{environment, report, results};
 
-/// How long k6 may take to stop and write its summary.
-const GRACE: Duration = Duration::from_secs(5);
 /// Pause before an entry that could not be saved is saved again.
 const SAVE_PAUSE: Duration = Duration::from_secs(5);
 /// Least time left to a k6 that was taken over, whatever the clock says that it has had.
@@ -345,34 +345,23 @@ impl Conduct {
         // What a clock that was set back makes negative counts as nothing.
         let had = (Utc::now() - self.run.started_at.unwrap_or_else(Utc::now)).to_std().unwrap_or_default();
         let overdue_at = Instant::now() + longest.saturating_sub(had).max(LEAST);
-        let (mut interrupted, mut overdue) = (None::<Instant>, false);
-        let mut killed = false;
-        loop {
-            tokio::select! {
-                exit = process.ended() => return match exit {
-                    Err(error) => End::Lost(error),
-                    Ok(_) if overdue => End::Overdue,
-                    Ok(_) if interrupted.is_some() => End::Stopped,
-                    Ok(exit) => End::Ended(exit),
-                },
-                () = self.cancel.cancelled(), if interrupted.is_none() => {
-                    interrupted = Some(Instant::now());
-                    let reason = self.why_stopped();
-                    self.enter(Event::StopAsked, Some(reason)).await;
-                    process.interrupt().await;
-                }
-                () = sleep_until(overdue_at), if interrupted.is_none() => {
-                    interrupted = Some(Instant::now());
-                    overdue = true;
-                    process.interrupt().await;
-                }
-                () = sleep_until(interrupted.unwrap_or(overdue_at) + GRACE), if interrupted.is_some() && !killed => {
-                    tracing::warn!("k6 does not stop by itself: killed");
-                    killed = true;
-                    process.kill().await;
-                }
-                () = self.let_go.cancelled() => return End::LetGo,
-            }
+        let overdue = tokio::select! {
+            exit = process.ended() => return exit.map_or_else(End::Lost, End::Ended),
+            () = self.cancel.cancelled() => false,
+            () = sleep_until(overdue_at) => true,
+            () = self.let_go.cancelled() => return End::LetGo,
+        };
+        if !overdue {
+            let reason = self.why_stopped();
+            self.enter(Event::StopAsked, Some(reason)).await;
+        }
+        tokio::select! {
+            exit = ending::end(process) => match exit {
+                Err(error) => End::Lost(error),
+                Ok(_) if overdue => End::Overdue,
+                Ok(_) => End::Stopped,
+            },
+            () = self.let_go.cancelled() => End::LetGo,
         }
     }
 

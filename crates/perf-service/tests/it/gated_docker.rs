@@ -141,6 +141,27 @@ async fn real_docker_gate_cancels_and_is_told_of_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn real_docker_gate_that_was_away_when_a_run_was_cancelled_still_ends_it() {
+    let docker = daemon().await;
+    let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
+    let mut gate = Gate::before(&host(), &shop.targets());
+    let service = Service::start(&mut gate.client(data.path())).await;
+    let id = service.start_run(&json!({ "scenario": "smoke", "durationSeconds": 300 })).await;
+    k6::busy_run(data.path());
+    let ended = gate.process.take().unwrap();
+    ended.signal(Signal::KILL);
+    ended.end();
+    assert_eq!(service.post(&format!("/api/v1/runs/{id}/cancel"), &json!({})).await.0, 202);
+    // Longer than k6 is given to stop by itself.
+    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    assert_eq!(containers(&docker, &id).await.len(), 1);
+    gate.open();
+    let ended = service.wait_until(&id, &["cancelled", "finished", "failed"]).await;
+    assert_eq!(ended["state"], "cancelled", "{ended}");
+    assert!(containers(&docker, &id).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn real_docker_gate_gives_a_run_back_to_the_service_after_the_one_that_was_killed() {
     let docker = daemon().await;
     let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);

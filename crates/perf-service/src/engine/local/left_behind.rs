@@ -68,13 +68,11 @@ impl LeftBehind {
         Ok(groups.into_iter().filter_map(Pid::from_raw).filter(|group| *group != own).collect())
     }
 
-    async fn signal(&self, with: Signal) {
-        let groups = self.groups().await.unwrap_or_default();
-        for group in groups {
-            if let Err(error) = signal(group, with) {
-                tracing::warn!(%error, kind = error.kind(), signal = ?with, "k6 could not be signalled");
-            }
+    async fn signal(&self, with: Signal) -> Result<(), EngineError> {
+        for group in self.groups().await? {
+            signal(group, with)?;
         }
+        Ok(())
     }
 }
 
@@ -94,12 +92,12 @@ impl Process for LeftBehind {
         }
     }
 
-    async fn interrupt(&mut self) {
-        self.signal(Signal::INT).await;
+    async fn interrupt(&mut self) -> Result<(), EngineError> {
+        self.signal(Signal::INT).await
     }
 
-    async fn kill(&mut self) {
-        self.signal(Signal::KILL).await;
+    async fn kill(&mut self) -> Result<(), EngineError> {
+        self.signal(Signal::KILL).await
     }
 }
 

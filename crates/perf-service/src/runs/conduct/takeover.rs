@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Conduct, End, LEAST, Turn};
+use super::{Conduct, End, LEAST, Turn, ending};
 use crate::aggregate::Aggregate;
 use crate::engine::{EngineError, Exit, K6, Process};
 use crate::ledger::{Artifact, Origin};
@@ -49,9 +49,13 @@ impl Process for Vanished {
         Ok(Exit::Unseen)
     }
 
-    async fn interrupt(&mut self) {}
+    async fn interrupt(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 
-    async fn kill(&mut self) {}
+    async fn kill(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 impl Conduct {
@@ -151,8 +155,7 @@ impl Conduct {
             let figures = self.figures().await;
             return self.close(end, figures).await;
         }
-        process.kill().await;
-        let reason = match timeout(LEAST, process.ended()).await {
+        let reason = match timeout(LEAST, ending::kill(process.as_mut())).await {
             Ok(Ok(_)) => "the command that ran it was killed; its k6 was ended. Start it again".to_owned(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the command that ran it was killed, and its k6 does not end".to_owned(),
