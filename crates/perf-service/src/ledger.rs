@@ -10,6 +10,7 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -109,26 +110,59 @@ pub struct Tidied {
 /// time, when the process dies in whatever way.
 pub struct Lease {
     held: Vec<Box<dyn Any + Send + Sync>>,
+    losses: Vec<Loss>,
+}
+
+/// Whether a lease was lost while its holder lived, as what is kept elsewhere may be. It stays lost,
+/// even when it is held again: somebody else may have held it meanwhile. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Loss(Arc<OnceLock<String>>);
+
+impl Loss {
+    /// Tells that it was lost, and why; whether this was not known yet.
+    pub fn tell(&self, why: String) -> bool {
+        self.0.set(why).is_ok()
+    }
+
+    /// Why it was lost; `None` while it was not.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
 }
 
 impl Lease {
     /// A lease that lasts as long as this is kept.
     #[must_use]
     pub fn on(what: impl Any + Send + Sync) -> Self {
-        Self { held: vec![Box::new(what)] }
+        Self { held: vec![Box::new(what)], losses: Vec::new() }
+    }
+
+    /// The same for what may be lost meanwhile.
+    #[must_use]
+    pub fn unless(mut self, lost: Loss) -> Self {
+        self.losses.push(lost);
+        self
+    }
+
+    /// Why it is no longer known that nobody else holds it; `None` while it is.
+    #[must_use]
+    pub fn lost(&self) -> Option<&str> {
+        self.losses.iter().find_map(Loss::why)
     }
 
     /// Both of two leases, as one.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.held.extend(other.held);
+        self.losses.extend(other.losses);
         self
     }
 }
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("on", &self.held.len()).finish()
+        f.debug_struct("Lease").field("on", &self.held.len()).field("lost", &self.lost()).finish()
     }
 }
 

@@ -57,7 +57,8 @@ impl NeighboursError {
 #[async_trait]
 pub trait Neighbours: Send + Sync {
     /// The right among all services to put load on a target that bears `places` runs at a time;
-    /// `None` while others have it. A run that is taken over has the same right again.
+    /// `None` while others have it. A run that is taken over has the same right again. The lease says
+    /// whether the right was lost meanwhile.
     async fn claim(&self, target: &Target, places: u32, run: Uuid) -> Result<Option<Lease>, NeighboursError>;
 
     /// Tells a moment to all. One that cannot be told is lost: the next one follows.

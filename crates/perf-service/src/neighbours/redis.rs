@@ -2,7 +2,8 @@
 //!
 //! Owns keys and channels, all below `perf-service:v1:`. A target's place is a key that holds the
 //! id of the run and ends by itself unless it is renewed, so a service that dies gives it up within
-//! [`LASTS`]. Moments and wishes are published and kept nowhere. Every command has a deadline. The
+//! [`LASTS`]. Redis may forget it (a restart, a flush, an eviction): the run then learns that it may not
+//! have been alone, and so does one that took the place meanwhile. Moments and wishes are published and kept nowhere. Every command has a deadline. The
 //! URL may hold a password: it is in no error and no log.
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{Elsewhere, Moment, Neighbours, NeighboursError};
-use crate::ledger::Lease;
+use crate::ledger::{Lease, Loss};
 use crate::progress::Progress;
 use crate::run_state;
 use crate::targets::Target;
@@ -31,6 +32,11 @@ use crate::targets::Target;
 const NAMESPACE: &str = "perf-service:v1";
 /// How long a place is held without being renewed.
 const LASTS: Duration = Duration::from_secs(15);
+/// How often it is renewed.
+const RENEWED: Duration = Duration::from_secs(2);
+/// Pause before it is renewed again where that failed: Redis may be back at any time, and may have
+/// forgotten it.
+const RENEW_AGAIN: Duration = Duration::from_millis(500);
 /// Longest wait for a connection or an answer.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Pause before a broken subscription is made again.
@@ -46,16 +52,46 @@ const LARGEST: usize = 256 << 10;
 /// Wishes that may wait.
 const WISHES: usize = 64;
 
-/// Place, run, milliseconds → whether the place is the run's.
+/// Place, who is not alone there, run, milliseconds → what comes of it, as [`Held::of`] reads it. A run
+/// whose place another has since taken leaves word for that one: neither is alone.
 const HOLD: &str = "\
 local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return 0 end
+if held and held ~= ARGV[1] then
+  if ARGV[3] == 'again' then redis.call('SET', KEYS[2], held, 'PX', ARGV[2]) end
+  return 0
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1";
+if redis.call('GET', KEYS[2]) == ARGV[1] then return 3 end
+if held then return 1 end
+return 2";
 /// Place, run → whether it was the run's.
 const GIVE_UP: &str = "\
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])";
+
+/// Whose a place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// Another run's.
+    Others,
+    /// The run's, as before.
+    Still,
+    /// The run's, and just before nobody's.
+    Anew,
+    /// The run's; but another one, whose place it was, goes on.
+    Shared,
+}
+
+impl Held {
+    const fn of(answer: u8) -> Self {
+        match answer {
+            1 => Self::Still,
+            2 => Self::Anew,
+            3 => Self::Shared,
+            _ => Self::Others,
+        }
+    }
+}
 
 /// What services tell each other.
 #[derive(Serialize, Deserialize)]
@@ -127,14 +163,25 @@ impl Shared {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a script on a key. It must bear to be run twice.
+    /// Takes or renews a place.
+    async fn hold(&self, place: &str, run: Uuid, again: bool) -> Result<Held, NeighboursError> {
+        let beside = format!("{place}:beside");
+        let how = if again { "again" } else { "first" }.to_owned();
+        let arguments = [run.to_string(), LASTS.as_millis().to_string(), how];
+        self.run(&self.hold, &[place, &beside], &arguments).await.map(Held::of)
+    }
+
+    /// Runs a script on keys. It must bear to be run twice.
     async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
-        key: &str,
+        keys: &[&str],
         arguments: &[String],
     ) -> Result<T, NeighboursError> {
-        let mut call = script.key(key);
+        let mut call = script.prepare_invoke();
+        for key in keys {
+            call.key(*key);
+        }
         for argument in arguments {
             call.arg(argument);
         }
@@ -263,43 +310,67 @@ impl Shared {
         });
     }
 
-    /// Renews a place until its lease is dropped, and gives it back then.
-    async fn keep(&self, place: String, run: Uuid, dropped: CancellationToken) {
-        let (id, lasts) = (run.to_string(), LASTS.as_millis().to_string());
+    /// Renews a place until its lease is dropped, and gives it back then. Once another run may have had
+    /// it, the lease is lost; it is held again where that can be, so that a third one waits.
+    async fn keep(&self, place: String, run: Uuid, lost: Loss, dropped: CancellationToken) {
+        let (mut pause, mut renewed) = (RENEWED, Instant::now());
         loop {
             tokio::select! {
                 () = dropped.cancelled() => break,
-                () = sleep(LASTS / 3) => {}
+                () = sleep(pause) => {}
             }
-            match self.run::<u8>(&self.hold, &place, &[id.clone(), lasts.clone()]).await {
-                Ok(1) => {}
-                Ok(_) => {
-                    tracing::warn!(%run, "another perf-service puts load on the same target: Redis had forgotten who held it");
-                    return;
+            let begin = Instant::now();
+            let why = match self.hold(&place, run, true).await {
+                Ok(held) => {
+                    (pause, renewed) = (RENEWED, begin);
+                    why_lost(held).map(str::to_owned)
                 }
                 Err(error) => {
-                    tracing::warn!(%run, %error, kind = error.kind(), "a target's place could not be renewed");
+                    if pause == RENEWED {
+                        tracing::warn!(%run, %error, kind = error.kind(), "a target's place could not be renewed; it is tried on");
+                    }
+                    pause = RENEW_AGAIN;
+                    (renewed.elapsed() >= LASTS).then(|| error.to_string())
                 }
+            };
+            if let Some(why) = why
+                && lost.tell(why.clone())
+            {
+                tracing::warn!(%run, why, "a run may no longer be alone at its target");
             }
         }
-        if let Err(error) = self.run::<u8>(&self.give_up, &place, &[id]).await {
+        if let Err(error) = self.run::<u8>(&self.give_up, &[&place], &[run.to_string()]).await {
             tracing::debug!(%error, kind = error.kind(), "a target's place ends by itself");
         }
+    }
+}
+
+/// Why a place that is renewed was not the run's alone all the time; `None` when it was.
+const fn why_lost(held: Held) -> Option<&'static str> {
+    match held {
+        Held::Still => None,
+        Held::Others => Some("another perf-service's run has its place: Redis had forgotten who held it"),
+        Held::Anew => Some("Redis had forgotten who held its place"),
+        Held::Shared => Some("Redis had forgotten that another perf-service's run held its place"),
     }
 }
 
 #[async_trait]
 impl Neighbours for RedisNeighbours {
     async fn claim(&self, target: &Target, places: u32, run: Uuid) -> Result<Option<Lease>, NeighboursError> {
-        let (id, lasts) = (run.to_string(), LASTS.as_millis().to_string());
         for place in 0..places.max(1) {
             let place = place_of(target, place);
-            if self.shared.run::<u8>(&self.shared.hold, &place, &[id.clone(), lasts.clone()]).await? == 1 {
-                let dropped = CancellationToken::new();
-                let (shared, when) = (Arc::clone(&self.shared), dropped.clone());
-                self.shared.tasks.spawn(async move { shared.keep(place, run, when).await });
-                return Ok(Some(Lease::on(dropped.drop_guard())));
+            let held = self.shared.hold(&place, run, false).await?;
+            if held == Held::Others {
+                continue;
             }
+            let (dropped, lost) = (CancellationToken::new(), Loss::default());
+            if held == Held::Shared {
+                lost.tell(why_lost(held).unwrap_or_default().to_owned());
+            }
+            let (shared, when, losing) = (Arc::clone(&self.shared), dropped.clone(), lost.clone());
+            self.shared.tasks.spawn(async move { shared.keep(place, run, losing, when).await });
+            return Ok(Some(Lease::on(dropped.drop_guard()).unless(lost)));
         }
         Ok(None)
     }

@@ -66,6 +66,10 @@ pub(super) struct Conduct {
     k6: Option<K6>,
     /// Whether the entry says what the run has come to.
     saved: bool,
+    /// Held while the run puts load on its target.
+    turn: Option<Turn>,
+    /// Whether it was taken over while its target was in use.
+    crowded: bool,
     /// Cancelled when the run is to be left as it is, for a service to take over.
     let_go: CancellationToken,
 }
@@ -74,13 +78,13 @@ pub(super) struct Conduct {
 /// whose target is full goes on without.
 pub(super) struct Turn {
     _ours: OwnedSemaphorePermit,
-    _lease: Lease,
+    lease: Lease,
 }
 
 impl Turn {
     /// The turn of who has both.
     pub(super) const fn new(ours: OwnedSemaphorePermit, lease: Lease) -> Self {
-        Self { _ours: ours, _lease: lease }
+        Self { _ours: ours, lease }
     }
 }
 
@@ -136,7 +140,18 @@ impl Conduct {
         cancel: CancellationToken,
         progress: watch::Sender<Progress>,
     ) -> Self {
-        Self { shared, run, order, cancel, progress, k6: None, saved: true, let_go: CancellationToken::new() }
+        Self {
+            shared,
+            run,
+            order,
+            cancel,
+            progress,
+            k6: None,
+            saved: true,
+            turn: None,
+            crowded: false,
+            let_go: CancellationToken::new(),
+        }
     }
 
     /// Takes the run to its end.
@@ -151,10 +166,10 @@ impl Conduct {
     }
 
     async fn begin(&mut self) {
-        let turn = self.wait_for_turn().await;
-        if let Some(turn) = turn {
+        self.turn = self.wait_for_turn().await;
+        if self.turn.is_some() {
             self.start_and_follow().await;
-            drop(turn);
+            self.turn = None;
         }
     }
 
@@ -383,7 +398,10 @@ impl Conduct {
             End::Lost(error) => (Event::Broke, None, Some(error.to_string())),
             End::LetGo => return,
             End::Ended(exit) => match judge(exit, &figures, &self.last_errors().await) {
-                Verdict::Result(outcome, reason) => (Event::LoadEnded, Some(outcome), reason),
+                Verdict::Result(outcome, reason) => match self.not_alone() {
+                    Some(doubt) => (Event::LoadEnded, Some(Outcome::Inconclusive), Some(with(doubt, reason))),
+                    None => (Event::LoadEnded, Some(outcome), reason),
+                },
                 Verdict::Broken(reason) => (Event::Broke, None, Some(reason)),
             },
         };
@@ -399,6 +417,15 @@ impl Conduct {
         }
         self.run.outcome = outcome;
         self.enter(event, reason).await;
+    }
+
+    /// Why another run may have put load on the target at the same time; `None` when none has.
+    fn not_alone(&self) -> Option<String> {
+        let lost = self.turn.as_ref().and_then(|turn| turn.lease.lost());
+        let why = lost.or(self.crowded.then_some("it was in use when the run was taken over"))?;
+        Some(format!(
+            "another run may have put load on the target at the same time ({why}), so the figures prove nothing: start it again"
+        ))
     }
 
     async fn last_errors(&self) -> Vec<String> {
@@ -498,6 +525,13 @@ impl Conduct {
             // The run goes on; the next start finds the old entry and comes to the same end.
             tracing::error!(%error, kind = error.kind(), state = ?self.run.state, "the run's entry could not be saved");
         }
+    }
+}
+
+fn with(doubt: String, reason: Option<String>) -> String {
+    match reason {
+        Some(reason) => format!("{doubt}; {reason}"),
+        None => doubt,
     }
 }
 

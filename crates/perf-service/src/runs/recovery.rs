@@ -83,7 +83,8 @@ impl Shared {
             (self.stop.child_token(), CancellationToken::new())
         };
         let conduct = self.conduct(&run, order, cancel);
-        let takeover = Takeover { turn, origin, by, takeovers };
+        let crowded = turn.is_none() && self.turns.contains_key(&run.target);
+        let takeover = Takeover { turn, crowded, origin, by, takeovers };
         self.carry_on(run.id, lease, conduct.take_over(takeover, let_go));
     }
 

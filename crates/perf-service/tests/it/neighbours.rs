@@ -6,20 +6,79 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::k6;
 use crate::service::{Service, command};
 use crate::shop::Shop;
 
-fn sharing(data: &Path, targets: &str) -> Command {
+fn redis_url() -> String {
     #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where Redis is")]
     let url = std::env::var("REDIS_URL").ok().filter(|url| !url.is_empty());
-    let url = url.expect(
+    url.expect(
         "REDIS_URL is not set: start a Redis, `docker run -p 127.0.0.1:6379:6379 redis:7.2`, and name it",
-    );
+    )
+}
+
+fn sharing(data: &Path, targets: &str) -> Command {
     let mut command = command(data, targets);
-    command.env("REDIS_URL", url);
+    command.env("REDIS_URL", redis_url());
     command
+}
+
+/// Redis forgets who is at a shop, as if it had been started anew.
+async fn forget_place_at(shop: &Shop) {
+    let digest = Sha256::digest(format!("http://{}/", shop.address).as_bytes());
+    let address: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let mut connection =
+        redis::Client::open(redis_url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let forgotten: u8 = redis::cmd("DEL")
+        .arg(format!("perf-service:v1:target:{address}:0"))
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(forgotten, 1, "nobody was there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_place_was_forgotten_proves_nothing_even_when_it_has_it_again() {
+    let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
+    let service = Service::start(&mut sharing(data.path(), &shop.targets())).await;
+    let id = service.start_run(&json!({ "scenario": "smoke", "durationSeconds": 6 })).await;
+    k6::busy_run(data.path());
+    forget_place_at(&shop).await;
+    let ended = service.wait_until(&id, &["finished", "failed", "cancelled"]).await;
+    assert_eq!(ended["outcome"], "inconclusive", "{ended}");
+    let reason = ended["reason"].as_str().unwrap();
+    assert!(reason.contains("another run may have put load on the target"), "{reason}");
+    let (_, summary) = service.get_json(&format!("/api/v1/runs/{id}/summary")).await;
+    assert_eq!(summary["outcome"], "inconclusive", "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_runs_that_a_forgetful_redis_let_in_neither_counts() {
+    let (one_data, other_data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let shop = Shop::open().await;
+    // Nobody reads what they log, and this takes a while.
+    let quiet = |data: &Path| {
+        let mut command = sharing(data, &shop.targets());
+        command.env("LOG_FILTER", "error");
+        command
+    };
+    let one = Service::start(&mut quiet(one_data.path())).await;
+    let other = Service::start(&mut quiet(other_data.path())).await;
+    let first = one.start_run(&json!({ "scenario": "smoke", "durationSeconds": 25 })).await;
+    k6::busy_run(one_data.path());
+    let second = other.start_run(&json!({ "scenario": "smoke", "durationSeconds": 8 })).await;
+    // Whoever asks first has the place; after a few times it is the second one.
+    while other.get_json(&format!("/api/v1/runs/{second}")).await.1["state"] == "queued" {
+        forget_place_at(&shop).await;
+        tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    }
+    for (service, id) in [(&one, &first), (&other, &second)] {
+        let ended = service.wait_until(id, &["finished", "failed", "cancelled"]).await;
+        assert_eq!(ended["outcome"], "inconclusive", "{ended}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,8 @@ const ENDED_BY_NOW: Duration = Duration::from_millis(500);
 pub(crate) struct Takeover {
     /// The right to put load on its target, where that could be had.
     pub(crate) turn: Option<Turn>,
+    /// Whether it could not, for a target that is configured.
+    pub(crate) crowded: bool,
     /// Who started it.
     pub(crate) origin: Origin,
     /// Who takes it over.
@@ -101,8 +103,9 @@ impl Conduct {
             // As its user wanted before.
             self.cancel.cancel();
         }
+        (self.turn, self.crowded) = (takeover.turn, takeover.crowded);
         self.follow(process).await;
-        drop(takeover.turn);
+        self.turn = None;
     }
 
     /// What the engine has of the run's k6, asked until it answers.
@@ -139,13 +142,12 @@ impl Conduct {
             drop(takeover.turn);
             return self.begin().await;
         }
-        match takeover.turn {
-            Some(turn) => {
-                self.start_and_follow().await;
-                drop(turn);
-            }
-            None => self.begin().await,
+        self.turn = takeover.turn;
+        if self.turn.is_none() {
+            return self.begin().await;
         }
+        self.start_and_follow().await;
+        self.turn = None;
     }
 
     /// Ends a k6 that nobody waits for, unless it has ended by itself.
