@@ -7,6 +7,7 @@
 mod import;
 mod upkeep;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub struct SqliteLedger {
     files: Files,
     path: PathBuf,
     connection: Arc<Mutex<Connection>>,
+    /// Runs whose lease cannot be asked for, which was told once.
+    passed_over: Arc<Mutex<BTreeSet<Uuid>>>,
 }
 
 /// A row as stored.
@@ -78,12 +81,30 @@ impl SqliteLedger {
         let imported = import::old_entries(&transaction, &files).map_err(failed)?;
         transaction.commit().map_err(failed)?;
         import::clear(&files, &imported);
-        Ok(Self { files, path, connection: Arc::new(Mutex::new(connection)) })
+        Ok(Self { files, path, connection: Arc::new(Mutex::new(connection)), passed_over: Arc::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic in between would have left no transaction open: it is rolled back when dropped.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A run's lease, unless a living process has it. One that cannot be asked for is passed over: the
+    /// other runs must not wait for it.
+    fn free_lease(&self, id: Uuid) -> Option<Lease> {
+        let mut told = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.files.lease(id) {
+            Ok(lease) => {
+                told.remove(&id);
+                lease
+            }
+            Err(error) => {
+                if told.insert(id) {
+                    tracing::error!(run = %id, %error, kind = error.kind(), "whether a run's process lives cannot be told; the run is left as it is");
+                }
+                None
+            }
+        }
     }
 
     fn failed(&self, error: rusqlite::Error) -> LedgerError {
@@ -171,7 +192,7 @@ impl SqliteLedger {
     fn take_over(&self, by: Origin) -> Result<Vec<Abandoned>, LedgerError> {
         let mut abandoned = Vec::new();
         for id in self.open_ids()? {
-            let Some(lease) = self.files.lease(id)? else { continue };
+            let Some(lease) = self.free_lease(id) else { continue };
             // Its process may have ended it between our reading and our locking.
             let connection = self.lock();
             let row = connection

@@ -111,6 +111,26 @@ async fn only_runs_of_dead_processes_are_abandoned_and_only_to_one() {
 }
 
 #[tokio::test]
+async fn a_lease_that_cannot_be_opened_hides_no_other_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(&folder);
+    let (broken, dead) = (run(RunState::Running), run(RunState::Running));
+    for run in [&broken, &dead] {
+        drop(ledger.create(run, &request()).await.unwrap());
+    }
+    let lease = ledger.folder(broken.id).join("lease");
+    std::fs::remove_file(&lease).unwrap();
+    // No file, whoever opens it.
+    std::fs::create_dir(&lease).unwrap();
+    for _ in 0..2 {
+        let abandoned = ledger.abandoned(Origin::Service).await.unwrap();
+        assert_eq!(abandoned.iter().map(|found| found.run.id).collect::<Vec<_>>(), [dead.id]);
+    }
+    std::fs::remove_dir(&lease).unwrap();
+    assert_eq!(ledger.abandoned(Origin::Service).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_target_bears_as_many_runs_as_it_is_said_to() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(&folder);

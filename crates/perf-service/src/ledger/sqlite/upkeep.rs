@@ -46,7 +46,7 @@ impl SqliteLedger {
         let Some(most) = retention.bytes else { return Ok(tidied) };
         let mut bytes: u64 = kept.iter().chain(&last).map(|run| run.all).sum();
         for run in &mut kept {
-            if bytes > most && run.samples > 0 && self.is_free(run.id)? {
+            if bytes > most && run.samples > 0 && self.is_free(run.id) {
                 self.files.remove_samples(run.id)?;
                 self.note(run.id, NO_SAMPLES)?;
                 bytes = bytes.saturating_sub(run.samples);
@@ -84,7 +84,7 @@ impl SqliteLedger {
     }
 
     fn remove_files(&self, run: &Kept, tidied: &mut Tidied) -> Result<(), LedgerError> {
-        if !self.is_free(run.id)? {
+        if !self.is_free(run.id) {
             return Ok(());
         }
         self.files.remove(run.id)?;
@@ -95,8 +95,8 @@ impl SqliteLedger {
     }
 
     /// Whether no process is busy with the run any more.
-    fn is_free(&self, id: Uuid) -> Result<bool, LedgerError> {
-        Ok(self.files.lease(id)?.is_some())
+    fn is_free(&self, id: Uuid) -> bool {
+        self.free_lease(id).is_some()
     }
 
     fn note(&self, id: Uuid, removed: u8) -> Result<(), LedgerError> {
