@@ -107,8 +107,23 @@ struct Shared {
     /// Whose turn it is, by target.
     turns: BTreeMap<String, Arc<Semaphore>>,
     active: Mutex<HashMap<Uuid, Active>>,
+    /// Runs that are being entered, with their targets. Locked before `active`.
+    reserved: Mutex<HashMap<Uuid, String>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+/// A place in a queue for a run that is being entered. Given up when dropped, so also where entering it
+/// failed or its client left.
+struct Reserved {
+    shared: Arc<Shared>,
+    run: Uuid,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.shared.lock_reserved().remove(&self.run);
+    }
 }
 
 #[derive(Clone)]
@@ -213,6 +228,7 @@ impl Runs {
             parts,
             turns,
             active: Mutex::default(),
+            reserved: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -237,7 +253,6 @@ impl Runs {
             return Err(RunsError::Stopping);
         }
         shared.may_spend(&asked, &target).await?;
-        shared.check_room(&target.name)?;
         let run = Run {
             id: Uuid::now_v7(),
             scenario: asked.scenario.clone(),
@@ -253,9 +268,11 @@ impl Runs {
             summary: None,
         };
         let request = Request { asked, max_p95_ms, origin: shared.parts.policy.origin };
+        let place = shared.reserve(&run)?;
         let lease = shared.parts.ledger.create(&run, &request).await?;
         let order = Order { asked: request.asked, target: Some(target), max_p95_ms };
         let conduct = shared.conduct(&run, Some(order), shared.stop.child_token());
+        drop(place);
         shared.carry_on(run.id, lease, conduct.carry_out());
         Ok(run)
     }
@@ -412,14 +429,26 @@ impl Shared {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether one more run against a target may wait.
-    fn check_room(&self, target: &str) -> Result<(), RunsError> {
+    fn lock_reserved(&self) -> MutexGuard<'_, HashMap<Uuid, String>> {
+        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more run that waits for its target, kept until the run is active.
+    fn reserve(self: &Arc<Self>, run: &Run) -> Result<Reserved, RunsError> {
+        let target = &run.target;
+        let mut reserved = self.lock_reserved();
         let active = self.lock_active();
-        let queued = active.values().filter(|active| active.target == target).count();
-        if queued >= self.parts.policy.queue_per_target || active.len() >= MOST_ACTIVE {
-            return Err(RunsError::Full(queued, target.to_owned()));
+        // One that has just become active is in both for a moment.
+        let entering = reserved.iter().filter(|(id, _)| !active.contains_key(id));
+        let entering: Vec<&String> = entering.map(|(_, of)| of).collect();
+        let queued = active.values().map(|active| &active.target).chain(entering.iter().copied());
+        let queued = queued.filter(|of| *of == target).count();
+        if queued >= self.parts.policy.queue_per_target || active.len() + entering.len() >= MOST_ACTIVE {
+            return Err(RunsError::Full(queued, target.clone()));
         }
-        Ok(())
+        drop(active);
+        reserved.insert(run.id, target.clone());
+        Ok(Reserved { shared: Arc::clone(self), run: run.id })
     }
 
     /// The conduct of a run of this process, which from now on is known as active.

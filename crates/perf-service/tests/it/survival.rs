@@ -219,6 +219,28 @@ async fn a_service_follows_what_a_command_lets_go_of_while_it_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_queue_is_not_passed_by_starts_at_the_same_time() {
+    let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
+    let service = Service::start(command(data.path(), &shop.targets()).env("QUEUE_PER_TARGET", "3")).await;
+    let long = json!({ "scenario": "smoke", "durationSeconds": 60 });
+    let starts = futures::future::join_all((0..40).map(|_| service.post("/api/v1/runs", &long))).await;
+    let with = |wanted: u16| starts.iter().filter(|(status, _)| *status == wanted).count();
+    assert_eq!((with(202), with(429)), (3, 37));
+    // What was refused holds no place.
+    let waiting =
+        starts.iter().filter(|(status, _)| *status == 202).map(|(_, run)| run["id"].as_str().unwrap());
+    for id in waiting {
+        assert_eq!(service.post(&format!("/api/v1/runs/{id}/cancel"), &json!({})).await.0, 202);
+        service.wait_until(id, &LAST).await;
+    }
+    k6::wait_for("an empty queue", || {
+        let start = service.post("/api/v1/runs", &long);
+        let (status, _) = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(start));
+        (status == 202).then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_of_one_target_leaves_the_others_alone() {
     let (data, shop) = (tempfile::tempdir().unwrap(), Shop::open().await);
     let targets = format!("{},second=http://{}", shop.targets(), shop.address);
