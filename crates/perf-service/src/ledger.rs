@@ -233,7 +233,7 @@ pub trait Ledger: Send + Sync {
     async fn read(&self, id: Uuid) -> Result<Option<Run>, LedgerError>;
 
     /// At most `limit` runs entered before `before`, the last entered first, whatever the clock said
-    /// then. Unreadable entries are left out.
+    /// then. Unreadable entries are left out, and those of a newer version are not counted either.
     async fn list(&self, before: Option<Uuid>, limit: usize) -> Result<Stretch, LedgerError>;
 
     /// Keeps a file beside a run's entry, whole or not at all.
@@ -251,7 +251,7 @@ pub trait Ledger: Send + Sync {
     fn folder(&self, id: Uuid) -> PathBuf;
 
     /// Runs that have not reached a last state and whose process is dead, the first entered first.
-    /// A service that asks counts as one more that takes them over.
+    /// A service that asks counts as one more that takes them over. Runs of a newer version are left to it.
     async fn abandoned(&self, by: Origin) -> Result<Vec<Abandoned>, LedgerError>;
 
     /// The right to put load on a target that bears `runs` at a time; `None` while other processes

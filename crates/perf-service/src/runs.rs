@@ -176,12 +176,27 @@ pub enum RunsError {
     /// The service is stopping.
     #[error("the service is stopping")]
     Stopping,
+    /// A newer version entered the run.
+    #[error("the run was made by a newer perf-service (entry version {0}); use that one to read it")]
+    Newer(u32),
+    /// The run could not be entered, so it was not started.
+    #[error(transparent)]
+    NotEntered(LedgerError),
     /// The ledger failed.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Ledger(LedgerError),
     /// The services that share the targets cannot be asked.
     #[error(transparent)]
     Neighbours(#[from] NeighboursError),
+}
+
+impl From<LedgerError> for RunsError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Newer(_, version) => Self::Newer(version),
+            error => Self::Ledger(error),
+        }
+    }
 }
 
 impl RunsError {
@@ -199,7 +214,8 @@ impl RunsError {
             Self::NoArtifact(..) => "no_artifact",
             Self::Full(..) => "too_many_runs",
             Self::Stopping => "stopping",
-            Self::Ledger(error) => error.kind(),
+            Self::Newer(_) => "entry_newer",
+            Self::NotEntered(error) | Self::Ledger(error) => error.kind(),
             Self::Neighbours(error) => error.kind(),
         }
     }
@@ -269,7 +285,8 @@ impl Runs {
         };
         let request = Request { asked, max_p95_ms, origin: shared.parts.policy.origin };
         let place = shared.reserve(&run)?;
-        let lease = shared.parts.ledger.create(&run, &request).await?;
+        let entered = shared.parts.ledger.create(&run, &request).await;
+        let lease = entered.map_err(RunsError::NotEntered)?;
         let order = Order { asked: request.asked, target: Some(target), max_p95_ms };
         let conduct = shared.conduct(&run, Some(order), shared.stop.child_token());
         drop(place);

@@ -8,6 +8,7 @@ use http_server::ProblemResponse;
 use telemetry::Failure;
 
 use crate::comparisons::ComparisonsError;
+use crate::ledger::LedgerError;
 use crate::report::ReportError;
 use crate::runs::RunsError;
 
@@ -129,15 +130,22 @@ fn runs(error: RunsError) -> (Problem, Option<Failure>) {
                     .with_detail("Another perf-service conducts the run; cancel it there, or try again.");
             return (problem, Some(failure));
         }
+        RunsError::Newer(_) => Problem::new(409, "entry_newer", "A newer perf-service made the run"),
+        RunsError::NotEntered(error) => {
+            return ledger_failed(&error, "Nothing was started; the failure was logged under this trace id.");
+        }
         RunsError::Ledger(error) => {
-            // Paths of this machine are for its log.
-            let failure = Failure { kind: error.kind(), detail: error.to_string() };
-            let problem = Problem::new(500, "ledger_failed", "The ledger of runs cannot be used")
-                .with_detail("Nothing was started; the failure was logged under this trace id.");
-            return (problem, Some(failure));
+            return ledger_failed(&error, "The failure was logged under this trace id.");
         }
     };
     (problem.with_detail(detail), None)
+}
+
+/// Paths of this machine are for its log.
+fn ledger_failed(error: &LedgerError, detail: &str) -> (Problem, Option<Failure>) {
+    let failure = Failure { kind: error.kind(), detail: error.to_string() };
+    let problem = Problem::new(500, "ledger_failed", "The ledger of runs cannot be used").with_detail(detail);
+    (problem, Some(failure))
 }
 
 fn comparisons(error: ComparisonsError) -> (Problem, Option<Failure>) {

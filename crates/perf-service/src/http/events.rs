@@ -44,6 +44,7 @@ const LAST: &str = "ended";
     (status = 204, description = "The end was seen already"),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such run", body = Problem),
+    (status = 409, description = "A newer perf-service made it", body = Problem),
 ))]
 pub(crate) async fn events(
     State(api): State<Api>,

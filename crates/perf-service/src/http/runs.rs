@@ -106,6 +106,7 @@ pub(crate) async fn estimate(
     (status = 200, description = "The run as it is now", body = Run),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such run", body = Problem),
+    (status = 409, description = "A newer perf-service made it", body = Problem),
 ))]
 pub(crate) async fn read(State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Json<Run>, ApiError> {
     Ok(Json(api.runs.read(id).await?))
@@ -118,7 +119,7 @@ pub(crate) async fn read(State(api): State<Api>, Path(id): Path<Uuid>) -> Result
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 401, description = "The API token is missing", body = Problem),
     (status = 404, description = "No such run", body = Problem),
-    (status = 409, description = "It has ended, or another process runs it", body = Problem),
+    (status = 409, description = "It has ended, another process runs it, or a newer perf-service made it", body = Problem),
 ))]
 pub(crate) async fn cancel(
     State(api): State<Api>,
@@ -132,6 +133,7 @@ pub(crate) async fn cancel(
     (status = 200, description = "The figures", body = Results),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such run, or it has no figures (yet)", body = Problem),
+    (status = 409, description = "A newer perf-service made it", body = Problem),
 ))]
 pub(crate) async fn summary(State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, ApiError> {
     let results = api.runs.artifact(id, Artifact::Results).await?;
@@ -143,6 +145,7 @@ pub(crate) async fn summary(State(api): State<Api>, Path(id): Path<Uuid>) -> Res
     (status = 200, description = "One self-contained page", body = String, content_type = "text/html"),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such run, or it has no report (yet)", body = Problem),
+    (status = 409, description = "A newer perf-service made it", body = Problem),
 ))]
 pub(crate) async fn report(State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, ApiError> {
     let html = api.runs.artifact(id, Artifact::Report).await?;
@@ -163,6 +166,7 @@ pub(crate) async fn report(State(api): State<Api>, Path(id): Path<Uuid>) -> Resu
     (status = 200, description = "At most the last MiB", body = String, content_type = "text/plain"),
     (status = 400, description = "The id is no UUID", body = Problem),
     (status = 404, description = "No such run, or it has no log (yet)", body = Problem),
+    (status = 409, description = "A newer perf-service made it", body = Problem),
 ))]
 pub(crate) async fn log(State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Response, ApiError> {
     let log = api.runs.artifact(id, Artifact::Log).await?;

@@ -147,7 +147,7 @@ impl SqliteLedger {
         let entry = self.json(run.id, run)?;
         self.lock()
             .execute(
-                "UPDATE runs SET version = ?, entry = ?, ended = ?, finished_at = ? WHERE id = ?",
+                "UPDATE runs SET version = ?1, entry = ?, ended = ?, finished_at = ? WHERE id = ? AND version <= ?1",
                 params![VERSION, entry, ended(run), finished_at(run), run.id.to_string()],
             )
             .map_err(|error| self.failed(error))?;
@@ -171,13 +171,17 @@ impl SqliteLedger {
     fn stretch(&self, before: Option<Uuid>, limit: usize) -> Result<Stretch, LedgerError> {
         let connection = self.lock();
         let read = || -> rusqlite::Result<Stretch> {
-            let total: i64 = connection.query_row("SELECT count(*) FROM runs", [], |row| row.get(0))?;
+            // Those of a newer version cannot be shown here, so they are not counted.
+            let total: i64 =
+                connection
+                    .query_row("SELECT count(*) FROM runs WHERE version <= ?", [VERSION], |row| row.get(0))?;
             // A run that this ledger does not have, as a cursor, comes before none of them.
             let mut rows = connection.prepare_cached(
                 "SELECT id, version, entry FROM runs
-                 WHERE ?1 IS NULL OR seq < (SELECT seq FROM runs WHERE id = ?1) ORDER BY seq DESC",
+                 WHERE version <= ?2 AND (?1 IS NULL OR seq < (SELECT seq FROM runs WHERE id = ?1))
+                 ORDER BY seq DESC",
             )?;
-            let mut rows = rows.query_map([before.map(|id| id.to_string())], Stored::of)?;
+            let mut rows = rows.query_map(params![before.map(|id| id.to_string()), VERSION], Stored::of)?;
             let mut runs = Vec::new();
             while runs.len() < limit
                 && let Some(stored) = rows.next()
@@ -197,9 +201,9 @@ impl SqliteLedger {
             let connection = self.lock();
             let row = connection
                 .query_row(
-                    "UPDATE runs SET takeovers = takeovers + ? WHERE id = ? AND ended = 0
+                    "UPDATE runs SET takeovers = takeovers + ? WHERE id = ? AND ended = 0 AND version <= ?
                      RETURNING id, version, entry, request, takeovers",
-                    params![u8::from(by == Origin::Service), id.to_string()],
+                    params![u8::from(by == Origin::Service), id.to_string(), VERSION],
                     |row| Ok((Stored::of(row)?, row.get("request")?, row.get("takeovers")?)),
                 )
                 .optional()
@@ -218,8 +222,9 @@ impl SqliteLedger {
     fn open_ids(&self) -> Result<Vec<Uuid>, LedgerError> {
         let connection = self.lock();
         let read = || -> rusqlite::Result<Vec<String>> {
-            let mut rows = connection.prepare_cached("SELECT id FROM runs WHERE ended = 0 ORDER BY seq")?;
-            rows.query_map([], |row| row.get(0))?.collect()
+            let mut rows = connection
+                .prepare_cached("SELECT id FROM runs WHERE ended = 0 AND version <= ? ORDER BY seq")?;
+            rows.query_map([VERSION], |row| row.get(0))?.collect()
         };
         let ids = read().map_err(|error| self.failed(error))?;
         Ok(ids.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect())

@@ -177,3 +177,34 @@ async fn a_port_or_folder_that_cannot_be_used_is_told() {
         assert!(code == 1 && err.contains("set DATA_DIR to another"), "{code}: {err}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_newer_version_is_told_as_such_and_left_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let started = || async { Service::start(&mut command(data.path(), "local=http://127.0.0.1:1")).await };
+    let service = started().await;
+    let id = service.start_run(&json!({ "scenario": "smoke" })).await;
+    service.wait_until(&id, &["failed"]).await;
+    service.process.signal(rustix::process::Signal::TERM);
+    service.process.end();
+    let ledger = rusqlite::Connection::open(data.path().join("runs.sqlite")).unwrap();
+    let newer = r#"{"of":"the future"}"#;
+    ledger.execute("UPDATE runs SET version = 2, ended = 0, entry = ? WHERE id = ?", [newer, &id]).unwrap();
+
+    let service = started().await;
+    for part in ["", "/log", "/report", "/summary", "/events"] {
+        let (status, problem) = service.get_json(&format!("/api/v1/runs/{id}{part}")).await;
+        assert_eq!((status, &problem["code"]), (409, &"entry_newer".into()), "{part}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("newer perf-service"), "{problem}");
+    }
+    let (status, problem) = service.post(&format!("/api/v1/runs/{id}/cancel"), &json!({})).await;
+    assert_eq!((status, &problem["code"]), (409, &"entry_newer".into()), "{problem}");
+    let (_, page) = service.get_json("/api/v1/runs").await;
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["total"]), (0, &0.into()), "{page}");
+    let (entry, takeovers): (String, u32) = ledger
+        .query_row("SELECT entry, takeovers FROM runs WHERE id = ?", [&id], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    assert_eq!((entry.as_str(), takeovers), (newer, 0));
+}

@@ -7,7 +7,7 @@ use chrono::Utc;
 use rusqlite::params;
 use uuid::Uuid;
 
-use super::SqliteLedger;
+use super::{SqliteLedger, VERSION};
 use crate::ledger::{LedgerError, Retention, Tidied};
 
 /// The samples were removed.
@@ -69,9 +69,9 @@ impl SqliteLedger {
         let connection = self.lock();
         let read = || -> rusqlite::Result<Vec<(String, Option<i64>)>> {
             let mut rows = connection.prepare_cached(
-                "SELECT id, finished_at FROM runs WHERE ended = 1 AND removed < 2 ORDER BY seq",
+                "SELECT id, finished_at FROM runs WHERE ended = 1 AND removed < 2 AND version <= ? ORDER BY seq",
             )?;
-            rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            rows.query_map([VERSION], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         let rows = read().map_err(|error| self.failed(error))?;
         drop(connection);
