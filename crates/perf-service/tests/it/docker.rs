@@ -141,6 +141,8 @@ async fn real_docker_container_is_hardened_and_a_cancelled_run_leaves_none() {
     assert_eq!(host.security_opt.as_deref(), Some(&["no-new-privileges".to_owned()][..]));
     assert!(host.memory.unwrap() > 0 && host.nano_cpus.unwrap() > 0 && host.pids_limit.unwrap() > 0);
     assert!(host.binds.is_none_or(|binds| binds.is_empty()));
+    let log = host.log_config.unwrap().config.unwrap();
+    assert_eq!((log["max-size"].as_str(), log["max-file"].as_str()), ("1000g", "1"), "{log:?}");
     assert_eq!(details.config.clone().unwrap().user.as_deref(), Some("12345:12345"));
     let volume = volume(&details);
 

@@ -26,16 +26,25 @@ const BATCH: usize = 1024;
 
 /// Hands over a container's output until it has ended, and says how it ended.
 pub(super) async fn follow(docker: &Docker, id: &str, output: &mut dyn Output) -> Result<Exit, EngineError> {
-    let mut failures = 0;
+    let (mut failures, mut missed) = (0, false);
     loop {
         // The stream ends when the container does; or when something broke on the way, and then
         // there may be more.
-        let whole = copy_once(docker, id, output).await?;
+        let (whole, there) = copy_once(docker, id, output).await?;
         match docker.inspect_container(id, None::<InspectContainerOptions>).await {
             Ok(container) => {
                 failures = if whole { 0 } else { failures + 1 };
                 let state = container.state.unwrap_or_default();
                 if state.running != Some(true) && (whole || failures > MOST_FAILURES) {
+                    match nothing_missing(there, output.taken()) {
+                        // Once may be a daemon that was just stopping.
+                        Err(_) if whole && !missed => {
+                            missed = true;
+                            continue;
+                        }
+                        Err(error) if whole => return Err(error),
+                        Ok(()) | Err(_) => {}
+                    }
                     return Ok(exit(state.exit_code.unwrap_or(-1), state.oom_killed == Some(true)));
                 }
             }
@@ -53,8 +62,24 @@ pub(super) async fn follow(docker: &Docker, id: &str, output: &mut dyn Output) -
     }
 }
 
-/// Hands over what there is; whether the stream came to its own end.
-async fn copy_once(docker: &Docker, id: &str, output: &mut dyn Output) -> Result<bool, EngineError> {
+/// The daemon keeps the whole output, so there is at least what was taken of it before. Where there is
+/// less, what came after it is not known to follow.
+fn nothing_missing(there: Extent, taken: Extent) -> Result<(), EngineError> {
+    if there.samples >= taken.samples && there.log >= taken.log {
+        return Ok(());
+    }
+    Err(EngineError::Lost(format!(
+        "Docker threw away a part of the container's output: {} and {} bytes are there, {} and {} were; its json-file logs must not be cut while k6 runs. Start the run again",
+        there.samples, there.log, taken.samples, taken.log
+    )))
+}
+
+/// Hands over what there is; whether the stream came to its own end, and how much there was.
+async fn copy_once(
+    docker: &Docker,
+    id: &str,
+    output: &mut dyn Output,
+) -> Result<(bool, Extent), EngineError> {
     let mut whole = true;
     let mut seen = Extent::default();
     let options = LogsOptionsBuilder::new().follow(true).stdout(true).stderr(true).build();
@@ -71,7 +96,7 @@ async fn copy_once(docker: &Docker, id: &str, output: &mut dyn Output) -> Result
         }
         output.flush().await?;
     }
-    Ok(whole)
+    Ok((whole, seen))
 }
 
 /// Hands over what is new of a piece; `seen` says where in the streams it stands.
@@ -106,7 +131,7 @@ mod tests {
     use bollard::container::LogOutput;
     use bytes::Bytes;
 
-    use super::{exit, push};
+    use super::{exit, nothing_missing, push};
     use crate::engine::containers::{Extent, Output, Stream};
     use crate::engine::{EngineError, Exit};
 
@@ -147,6 +172,20 @@ mod tests {
             .await
             .unwrap();
         assert_eq!((kept.text.as_str(), kept.extent.log), ("first second third!", 1));
+    }
+
+    #[test]
+    fn output_that_was_thrown_away_is_told() {
+        let extent = |samples, log| Extent { samples, log };
+        for (there, taken, told) in [
+            (extent(5, 5), extent(5, 5), false),
+            (extent(4, 5), extent(5, 5), true),
+            (extent(9, 4), extent(5, 5), true),
+        ] {
+            let error = nothing_missing(there, taken).err();
+            assert_eq!(error.is_some(), told);
+            assert!(error.is_none_or(|error| error.to_string().contains("threw away")));
+        }
     }
 
     #[test]

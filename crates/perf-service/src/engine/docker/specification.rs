@@ -26,6 +26,9 @@ const USER: &str = "12345:12345";
 /// How a container reaches its host where it is not in the host's network.
 const HOST_NAME: &str = "host.docker.internal";
 
+/// More than any run writes: an hour of samples is a few gigabytes. There is no word for no limit.
+const MOST_OUTPUT: &str = "1000g";
+
 const NANO: i64 = 1_000_000_000;
 const MEGABYTE: i64 = 1 << 20;
 
@@ -132,10 +135,23 @@ pub(super) fn container(
             // The same again: no swap, which would only make a starved k6 slow instead of dead.
             memory_swap: Some(memory),
             nano_cpus: Some(i64::from(limits.cpus).min(host.processors.max(1)) * NANO),
-            log_config: Some(HostConfigLogConfig { typ: Some("json-file".to_owned()), config: None }),
+            log_config: Some(log_config()),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
+    }
+}
+
+/// All that k6 writes is kept until the container is removed, for output is asked for again from its
+/// beginning. What is not said here is taken from the daemon's own `log-opts`: a `max-size` would throw
+/// the oldest samples away, `mode=non-blocking` whatever does not fit a buffer, and `compress` does not
+/// go with one file (https://docs.docker.com/engine/logging/drivers/json-file/#options,
+/// https://docs.docker.com/engine/logging/configure/#configure-the-delivery-mode-of-log-messages-from-container-to-log-driver).
+fn log_config() -> HostConfigLogConfig {
+    let options = [("max-size", MOST_OUTPUT), ("max-file", "1"), ("compress", "false"), ("mode", "blocking")];
+    HostConfigLogConfig {
+        typ: Some("json-file".to_owned()),
+        config: Some(options.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
     }
 }
 
@@ -218,6 +234,11 @@ mod tests {
         assert_eq!(host.security_opt.as_deref(), Some(&["no-new-privileges".to_owned()][..]));
         assert_eq!((host.nano_cpus, host.pids_limit), (Some(2_000_000_000), Some(256)));
         assert!(host.memory.is_some() && host.memory == host.memory_swap);
+        let log = host.log_config.unwrap();
+        assert_eq!(log.typ.as_deref(), Some("json-file"));
+        // Whatever of these is absent is the daemon's to say.
+        let told: BTreeSet<_> = log.config.unwrap().into_keys().collect();
+        assert_eq!(told, ["compress", "max-file", "max-size", "mode"].map(str::to_owned).into());
         assert_eq!((host.binds, host.mounts, host.cap_add, host.devices), (None, None, None, None));
         assert_eq!((body.image.as_deref(), host.network_mode.as_deref()), (Some("sha256:00"), Some("host")));
         assert_eq!(body.user.as_deref(), Some("12345:12345"));
