@@ -3,10 +3,14 @@
 //! Owns the form of names and URLs. A request names a target and never gives a URL, so that nobody
 //! can aim this service at somebody else's.
 
+use sha2::{Digest, Sha256};
 use url::Url;
 
 /// Longest name.
 const LONGEST_NAME: usize = 40;
+
+/// Bytes of a fingerprint: enough that no two targets share one.
+const FINGERPRINT_BYTES: usize = 16;
 
 /// A configured target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +19,15 @@ pub struct Target {
     pub name: String,
     /// Where it is, without a trailing slash in its path beyond the root.
     pub url: Url,
+}
+
+impl Target {
+    /// Tells targets apart by where they are, whatever they are called, without saying where.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.url.as_str().as_bytes());
+        digest.iter().take(FINGERPRINT_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// Reads `name=URL, …`. The first is the default.

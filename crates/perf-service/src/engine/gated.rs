@@ -17,6 +17,7 @@ use super::{EngineError, Exit, K6, Launch, Say};
 use crate::gate::place::{Place, Reader, Writer};
 use crate::gate::protocol::{self, Answer, Ask, CLIENT_GONE, Frame, Kind, Request, Start};
 use crate::scenarios;
+use crate::targets::Target;
 
 /// Longest silence: the gate says several times in it that it lives.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -177,10 +178,12 @@ impl Containers for GatedContainers {
 
     async fn start(&self, launch: &Launch) -> Result<(), EngineError> {
         let settings = launch.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let target = Target { name: launch.target_name.clone(), url: launch.target.clone() };
         let start = Start {
             run: launch.run,
             scenario: launch.scenario.clone(),
             target: launch.target_name.clone(),
+            target_fingerprint: target.fingerprint(),
             settings: settings.collect(),
             scripts: scenarios::fingerprint(&launch.scripts),
         };

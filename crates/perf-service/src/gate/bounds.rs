@@ -144,6 +144,9 @@ impl Rules {
             let known: Vec<&str> = self.targets.iter().map(|target| target.name.as_str()).collect();
             refusal::unknown_target(&known)
         })?;
+        if start.target_fingerprint != target.fingerprint() {
+            return Err(refusal::other_target(&target.name));
+        }
         let mut errors = Vec::new();
         let mut wrong = |field: &str, code: &str, message: String| {
             errors.push(FieldError { field: field.to_owned(), code: code.to_owned(), message });
@@ -204,6 +207,7 @@ mod tests {
             run: Uuid::now_v7(),
             scenario: "smoke".to_owned(),
             target: "local".to_owned(),
+            target_fingerprint: rules().targets[0].fingerprint(),
             settings: settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
             scripts: scenarios::fingerprint(Scenarios::embedded().files()),
         }
@@ -252,6 +256,16 @@ mod tests {
         }
         for name in ["BASE_URL", "API_TOKEN", "K6_VUS", "duration", "LD_PRELOAD", "", "DURATION\0"] {
             assert_eq!(rules().launch(&start(&[(name, "1")])).unwrap_err().errors[0].code, "unknown");
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_for_another_address_is_refused() {
+        let elsewhere = &targets::parse("local=http://127.0.0.1:7003").unwrap()[0];
+        for fingerprint in [elsewhere.fingerprint(), String::new()] {
+            let other = Start { target_fingerprint: fingerprint, ..start(&[]) };
+            let problem = rules().launch(&other).unwrap_err();
+            assert_eq!((problem.status, problem.code.as_str()), (409, "other_target"));
         }
     }
 

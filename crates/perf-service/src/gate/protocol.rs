@@ -18,7 +18,7 @@ use crate::engine::Exit;
 use crate::engine::containers::{Ending, Standing, Stream};
 
 /// Which protocol this is. Another one is refused, not guessed at.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Longest request.
 pub const LONGEST_REQUEST: usize = 16 << 10;
 /// Longest frame of an answer.
@@ -138,6 +138,9 @@ pub struct Start {
     pub scenario: String,
     /// Name of a target of the gate's own settings.
     pub target: String,
+    /// Which address perf-service knows by that name, [`Target::fingerprint`](crate::targets::Target::fingerprint):
+    /// the gate must know the same.
+    pub target_fingerprint: String,
     /// What the scenario is told, by name.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -327,7 +330,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_told_from_what_only_looks_like_one() {
-        let request = br#"{"protocol":1,"token":"t","ask":{"list":{}}}"#;
+        let request = br#"{"protocol":2,"token":"t","ask":{"list":{}}}"#;
         let mut wire = Vec::new();
         write(&mut wire, &Frame { kind: Kind::Message, payload: request[..].into() }).await.unwrap();
         let Request { ask, token, .. } = hear(&mut &wire[..]).await.unwrap();

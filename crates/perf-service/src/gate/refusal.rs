@@ -57,6 +57,14 @@ pub(super) fn unknown_target(known: &[&str]) -> Refusal {
     )
 }
 
+pub(super) fn other_target(name: &str) -> Refusal {
+    Box::new(
+        Problem::new(409, "other_target", "The gate knows another target by that name").with_detail(format!(
+            "{name} is another address in the gate's TARGETS than in those of perf-service; give both the same."
+        )),
+    )
+}
+
 pub(super) fn invalid(errors: Vec<FieldError>) -> Refusal {
     Box::new(Problem::new(422, "validation_failed", "The request is not valid").with_errors(errors))
 }

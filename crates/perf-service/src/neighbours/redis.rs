@@ -16,7 +16,6 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -411,9 +410,7 @@ fn channel() -> String {
 /// A place's key. By the target's address: what it is called differs from service to service, and
 /// it may hold a password.
 fn place_of(target: &Target, place: u32) -> String {
-    let digest = Sha256::digest(target.url.as_str().as_bytes());
-    let address: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{NAMESPACE}:target:{address}:{place}")
+    format!("{NAMESPACE}:target:{}:{place}", target.fingerprint())
 }
 
 fn late() -> NeighboursError {

@@ -16,7 +16,7 @@ use perf_service::gate::bounds::Rules;
 use perf_service::gate::place::Place;
 use perf_service::gate::protocol::{self, Answer, Frame, Kind};
 use perf_service::scenarios::{self, Scenarios};
-use perf_service::targets;
+use perf_service::targets::{self, Target};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
@@ -104,8 +104,7 @@ impl Guarded {
             Some(text) => Place::parse(text).unwrap(),
             None => Place::Socket(folder.path().join("gate.sock")),
         };
-        let targets = targets::parse("local=http://127.0.0.1:7002").unwrap();
-        let rules = Rules::new(Scenarios::embedded(), targets, Some("canary".to_owned().into()));
+        let rules = Rules::new(Scenarios::embedded(), vec![known()], Some("canary".to_owned().into()));
         let counted = Arc::new(Counted::default());
         let token = http_server::ApiToken::given(TOKEN.to_owned().into());
         let gate = Gate::new(rules, Arc::clone(&counted) as Arc<dyn Containers>, Some(token));
@@ -145,10 +144,16 @@ fn framed(payload: &[u8]) -> Vec<u8> {
     [b"m", &u32::try_from(payload.len()).unwrap().to_be_bytes()[..], payload].concat()
 }
 
+/// The target that the gate knows.
+fn known() -> Target {
+    targets::parse("local=http://127.0.0.1:7002").unwrap().remove(0)
+}
+
 fn start() -> Value {
     json!({
         "run": Uuid::now_v7(), "scenario": "smoke", "target": "local", "settings": {"DURATION": "5s"},
         "scripts": scenarios::fingerprint(Scenarios::embedded().files()),
+        "targetFingerprint": known().fingerprint(),
     })
 }
 
@@ -164,7 +169,7 @@ fn launch() -> Launch {
         scripts: Arc::from(Scenarios::embedded().files()),
         script: "../../etc/passwd".to_owned(),
         target_name: "local".to_owned(),
-        target: "http://203.0.113.1".parse().unwrap(),
+        target: known().url,
         environment: vec![("DURATION", "90s".to_owned())],
         secret: Some("not-the-gates".to_owned().into()),
         remote_write: None,
@@ -309,6 +314,7 @@ async fn five_hundred_hostile_starts_start_nothing() {
     hostile.extend(paths.iter().map(|path| with("scenario", json!(path))));
     hostile.extend(paths.iter().chain(&hosts).map(|text| with("run", json!(text))));
     hostile.extend(paths.iter().chain(&hosts).map(|text| with("scripts", json!(text))));
+    hostile.extend(hosts.iter().map(|host| with("targetFingerprint", json!(host))));
     // What would change the container, were it read.
     for key in [
         "image",
@@ -407,7 +413,9 @@ async fn five_hundred_hostile_starts_start_nothing() {
     }
     hostile
         .extend([json!([]), json!({"DURATION": {"a": 1}}), json!("x")].map(|value| with("settings", value)));
-    hostile.extend(["run", "scenario", "target", "scripts"].map(|key| with(key, Value::Null)));
+    hostile.extend(
+        ["run", "scenario", "target", "targetFingerprint", "scripts"].map(|key| with(key, Value::Null)),
+    );
     hostile
         .push(with("settings", json!((0..1_000).map(|n| (n.to_string(), "1")).collect::<BTreeMap<_, _>>())));
     hostile.push(with("scenario", json!("x".repeat(20_000))));
@@ -436,7 +444,7 @@ async fn nobody_is_let_in_without_the_token_or_with_another_protocol() {
             assert_eq!((problem.status, problem.code.as_str()), (401, "token_required"));
         }
     }
-    let other = json!({ "protocol": 2, "token": TOKEN, "ask": {"hello": {}} });
+    let other = json!({ "protocol": protocol::VERSION + 1, "token": TOKEN, "ask": {"hello": {}} });
     let Some(Answer::Problem(problem)) = guarded.asked(&other).await else { panic!("understood") };
     assert_eq!(problem.code, "unsupported_protocol");
     let refused = guarded.client("another-token-altogether").start(&launch()).await.unwrap_err();
@@ -516,6 +524,15 @@ async fn a_client_that_goes_takes_its_pull_along_and_one_without_a_gate_is_told(
     let error = gone.await;
     assert_eq!(error.kind(), "gate_unreachable");
     assert!(error.to_string().contains("perf-service docker-gate"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_both_sides_know_differently_gets_no_load() {
+    let guarded = Guarded::open(None).await;
+    let elsewhere = Launch { target: "http://127.0.0.1:7003".parse().unwrap(), ..launch() };
+    let refused = guarded.client(TOKEN).start(&elsewhere).await.unwrap_err().to_string();
+    assert!(refused.contains("local is another address in the gate's TARGETS"), "{refused}");
+    assert!(guarded.counted.launches.lock().unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

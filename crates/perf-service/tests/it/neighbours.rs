@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use perf_service::targets;
 use rustix::process::Signal;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::k6;
 use crate::service::{Service, command};
@@ -28,8 +28,7 @@ fn sharing(data: &Path, targets: &str) -> Command {
 
 /// Redis forgets who is at a shop, as if it had been started anew.
 async fn forget_place_at(shop: &Shop) {
-    let digest = Sha256::digest(format!("http://{}/", shop.address).as_bytes());
-    let address: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let address = targets::parse(&shop.targets()).unwrap()[0].fingerprint();
     let mut connection =
         redis::Client::open(redis_url()).unwrap().get_multiplexed_async_connection().await.unwrap();
     let forgotten: u8 = redis::cmd("DEL")
