@@ -17,8 +17,11 @@ help: ## List the targets
 build: ## Build the three binaries
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
 
-env: ## Write random secrets to .env, which compose reads, unless there is one
-	@test -e .env || { (umask 077 && printf 'API_TOKEN=%s\nDOCKER_GID=%s\n' "$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(24))')" "$$(stat -c %g /var/run/docker.sock 2>/dev/null || echo 0)" >.env) && echo "wrote .env"; }
+env: ## Write random secrets and Docker's group to .env, which compose reads, as far as they are not there
+	@umask 077; touch .env; test -z "$$(tail -c 1 .env)" || echo >>.env; \
+	add() { grep -q "^ *$$1=." .env || { printf '%s=%s\n' "$$1" "$$2" >>.env; echo "wrote $$1 to .env"; }; }; \
+	add API_TOKEN "$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(24))')" && \
+	add DOCKER_GID "$$(stat -c %g /var/run/docker.sock 2>/dev/null || echo 0)"
 
 run-services: build ## Start both services (and the simulator unless an Ollama answers) as local processes
 	@$(PYTHON) .make/services.py start

@@ -354,7 +354,7 @@ pub async fn guard_docker(settings: &Settings, stop: CancellationToken) -> Resul
     Ok(())
 }
 
-/// Asks the docker-gate whether it lives.
+/// Asks the docker-gate whether it lives and reaches Docker.
 ///
 /// # Errors
 /// When it does not, or lets nobody in.

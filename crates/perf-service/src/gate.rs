@@ -159,7 +159,7 @@ impl Gate {
         let containers = &self.containers;
         let failed = |error: EngineError| refusal::failed(&error);
         match ask {
-            Ask::Hello {} => Ok(Answer::Done),
+            Ask::Hello {} => containers.hello().await.map(|()| Answer::Done).map_err(failed),
             Ask::Prepare {} => self.prepare(writer, gone).await.map_err(failed),
             Ask::Start(start) => self.start(&start).await,
             Ask::Follow { run, samples, log } => {

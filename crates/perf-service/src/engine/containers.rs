@@ -81,6 +81,9 @@ pub trait Output: Send {
 /// What holds k6's containers, which are known by the run that they are for.
 #[async_trait]
 pub trait Containers: Send + Sync {
+    /// Whether they can be asked, within seconds.
+    async fn hello(&self) -> Result<(), EngineError>;
+
     /// Makes sure that the image is there, and says which it is.
     async fn prepare(&self, say: Say<'_>, cancel: &CancellationToken) -> Result<K6, EngineError>;
 

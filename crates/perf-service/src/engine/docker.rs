@@ -39,6 +39,8 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(2);
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
 /// Longest silence while an image is pulled.
 const PULL_SILENCE: Duration = Duration::from_secs(60);
+/// What the system says of a file that may not be opened.
+const NOT_ALLOWED: &str = "Permission denied";
 /// Where daemons listen by default: Docker itself; below the home folder Docker Desktop, Colima.
 const SOCKET: &str = "/var/run/docker.sock";
 const HOME_SOCKETS: [&str; 2] = [".docker/run/docker.sock", ".colima/default/docker.sock"];
@@ -90,7 +92,7 @@ impl DockerDaemon {
         timeout(HELLO_DEADLINE, docker.negotiate_version())
             .await
             .map_err(|_| unreachable(format!("silent for {} s", HELLO_DEADLINE.as_secs())))?
-            .map_err(|error| unreachable(chain(&error)))
+            .map_err(|error| unreachable(with_remedy(chain(&error))))
     }
 
     async fn pull(
@@ -151,6 +153,10 @@ impl DockerDaemon {
 
 #[async_trait]
 impl Containers for DockerDaemon {
+    async fn hello(&self) -> Result<(), EngineError> {
+        self.connect().await.map(|_| ())
+    }
+
     async fn prepare(&self, say: Say<'_>, cancel: &CancellationToken) -> Result<K6, EngineError> {
         let docker = self.connect().await?;
         let image = &self.settings.image;
@@ -244,6 +250,16 @@ impl Containers for DockerDaemon {
 pub(crate) async fn shares_loopback(docker: &Docker) -> Result<bool, EngineError> {
     let info = docker.info().await.map_err(|error| EngineError::Docker("say what it has", chain(&error)))?;
     Ok(Host::of(&info).shares_loopback())
+}
+
+/// What is said of a socket that only its group may open, with what to do about it.
+fn with_remedy(why: String) -> String {
+    if !why.contains(NOT_ALLOWED) {
+        return why;
+    }
+    format!(
+        "{why}: whoever runs this must be in the group of the socket, which compose takes from DOCKER_GID (`make env` writes it to .env)"
+    )
 }
 
 /// A run's labels, as a filter has them.

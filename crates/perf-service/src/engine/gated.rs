@@ -21,6 +21,8 @@ use crate::targets::Target;
 
 /// Longest silence: the gate says several times in it that it lives.
 const SILENCE: Duration = Duration::from_secs(20);
+/// A gate that lives, and the daemon behind it, answer within it.
+const HELLO_DEADLINE: Duration = Duration::from_secs(4);
 /// Pause before a container's output is asked for again.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Failures in a row after which the gate counts as gone: half a minute.
@@ -61,14 +63,6 @@ impl GatedContainers {
     #[must_use]
     pub const fn new(settings: GateSettings) -> Self {
         Self { settings }
-    }
-
-    /// Asks whether the gate lives.
-    ///
-    /// # Errors
-    /// When it does not, or lets nobody in.
-    pub async fn hello(&self) -> Result<(), EngineError> {
-        self.call(Ask::Hello {}, &|_| {}).await.map(|_| ())
     }
 
     fn unreachable(&self, why: String) -> EngineError {
@@ -162,6 +156,12 @@ fn refused(problem: Problem) -> EngineError {
 
 #[async_trait]
 impl Containers for GatedContainers {
+    async fn hello(&self) -> Result<(), EngineError> {
+        let answer = timeout(HELLO_DEADLINE, self.call(Ask::Hello {}, &|_| {})).await;
+        let silent = |_| self.unreachable(format!("silent for {} s", HELLO_DEADLINE.as_secs()));
+        answer.map_err(silent)?.map(|_| ())
+    }
+
     async fn prepare(&self, say: Say<'_>, cancel: &CancellationToken) -> Result<K6, EngineError> {
         let answer = tokio::select! {
             answer = self.call(Ask::Prepare {}, say) => answer?,

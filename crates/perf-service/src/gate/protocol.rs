@@ -92,7 +92,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Ask {
-    /// Whether the gate lives.
+    /// Whether the gate lives, and what is behind it.
     Hello {},
     /// Make sure that the image is there.
     Prepare {},

@@ -31,12 +31,20 @@ struct Counted {
     launches: Mutex<Vec<Launch>>,
     touched: AtomicUsize,
     cancelled: AtomicUsize,
+    /// Docker does not answer.
+    away: AtomicBool,
     /// Containers do not end.
     endless: AtomicBool,
 }
 
 #[async_trait]
 impl Containers for Counted {
+    async fn hello(&self) -> Result<(), EngineError> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(EngineError::Daemon("unix:///x".to_owned(), "nobody there".to_owned()));
+        }
+        Ok(())
+    }
     async fn prepare(&self, say: Say<'_>, cancel: &CancellationToken) -> Result<K6, EngineError> {
         say("the image".to_owned());
         tokio::select! {
@@ -524,6 +532,15 @@ async fn a_client_that_goes_takes_its_pull_along_and_one_without_a_gate_is_told(
     let error = gone.await;
     assert_eq!(error.kind(), "gate_unreachable");
     assert!(error.to_string().contains("perf-service docker-gate"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_without_docker_is_not_well() {
+    let guarded = Guarded::open(None).await;
+    guarded.client(TOKEN).hello().await.unwrap();
+    guarded.counted.away.store(true, Ordering::Relaxed);
+    let error = guarded.client(TOKEN).hello().await.unwrap_err().to_string();
+    assert!(error.contains("no Docker daemon answers at unix:///x: nobody there"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

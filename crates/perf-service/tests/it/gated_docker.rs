@@ -31,14 +31,18 @@ pub struct Gate {
 
 impl Gate {
     pub fn before(docker: &str, targets: &str) -> Self {
-        let mut gate = Self {
+        let mut gate = Self::closed(docker, targets);
+        gate.open();
+        gate
+    }
+
+    fn closed(docker: &str, targets: &str) -> Self {
+        Self {
             process: None,
             folder: tempfile::tempdir().unwrap(),
             targets: targets.to_owned(),
             docker: docker.to_owned(),
-        };
-        gate.open();
-        gate
+        }
     }
 
     fn command(&self) -> Command {
@@ -191,7 +195,15 @@ async fn real_docker_gate_says_what_is_missing() {
     let (code, out, _) = run(gate.client(data.path()).args(["run", "smoke"]));
     assert!(code == 1 && out.contains("no docker-gate answers at unix://"), "{out}");
     // A gate before no Docker.
-    let gate = Gate::before("unix:///nowhere/docker.sock", "local=http://127.0.0.1:1");
+    let mut gate = Gate::closed("unix:///nowhere/docker.sock", "local=http://127.0.0.1:1");
+    gate.process = Some(Running::start(&mut gate.command()));
+    let socket = gate.folder.path().join("docker-gate.sock");
+    k6::wait_for("the gate's socket", || socket.exists().then_some(()));
+    let (code, out, err) = run(gate.command().arg("--health"));
+    assert!(
+        code == 1 && err.contains("no Docker daemon answers at unix:///nowhere/docker.sock"),
+        "{out}{err}"
+    );
     let (code, out, _) = run(gate.client(data.path()).args(["run", "smoke"]));
     assert!(code == 1 && out.contains("no Docker daemon answers at unix:///nowhere/docker.sock"), "{out}");
     // Targets of which the gate knows nothing.
