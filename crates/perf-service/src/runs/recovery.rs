@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ use crate::run_state;
 
 /// How often a service looks for what is left of runs that have ended.
 const SWEEP_PAUSE: Duration = Duration::from_secs(60);
+/// How often a service removes files that are too old; it does so whenever a run ends, too.
+const TIDY_PAUSE: Duration = Duration::from_secs(3_600);
 /// How often a service looks for runs whose process has died, or let go of them, since it started.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
@@ -107,7 +109,13 @@ impl Shared {
     }
 
     async fn sweep_while(&self, again: bool) {
+        let mut tidied = None::<Instant>;
         loop {
+            // Files grow old though no run ends. A command's own run does end.
+            if again && tidied.is_none_or(|at| at.elapsed() >= TIDY_PAUSE) {
+                tidied = Some(Instant::now());
+                self.tidy().await;
+            }
             if self.parts.engine != EngineChoice::Local {
                 self.sweep(self.parts.engines.docker.as_ref()).await;
             }

@@ -2,8 +2,28 @@
 
 use serde_json::Value;
 
-use crate::service::{command, run};
+use crate::k6;
+use crate::service::{Service, command, run};
 use crate::shop::Shop;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_have_grown_old_go_though_no_run_ends() {
+    let data = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        assert_eq!(run(command(data.path(), "local=http://127.0.0.1:1").args(["run", "smoke"])).0, 1);
+    }
+    let ledger = rusqlite::Connection::open(data.path().join("runs.sqlite")).unwrap();
+    let folder = |order: &str| {
+        let id = format!("SELECT id FROM runs ORDER BY seq {order} LIMIT 1");
+        data.path().join("runs").join(ledger.query_row(&id, [], |row| row.get::<_, String>(0)).unwrap())
+    };
+    let (old, last) = (folder("ASC"), folder("DESC"));
+    assert!(old.is_dir() && last.is_dir());
+    ledger.execute("UPDATE runs SET finished_at = 0", []).unwrap();
+    let _service = Service::start(&mut command(data.path(), "local=http://127.0.0.1:1")).await;
+    k6::wait_for("the removal of old files", || (!old.exists()).then_some(()));
+    assert!(last.is_dir(), "somebody may be about to read it");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn past_runs_are_listed_and_their_reports_found_by_name() {
