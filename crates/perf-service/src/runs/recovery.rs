@@ -143,9 +143,14 @@ impl Shared {
             }
             let known = self.parts.ledger.read(id).await;
             if known.is_ok_and(|run| run.is_some_and(|run| run_state::is_last(run.state))) {
-                tracing::warn!(run = %id, engine = engine.name(), "ending the k6 of a run that has ended");
-                if let Err(error) = engine.reap(id, &self.parts.ledger.folder(id)).await {
-                    tracing::warn!(run = %id, %error, kind = error.kind(), "it cannot be ended");
+                match engine.reap(id, &self.parts.ledger.folder(id)).await {
+                    Ok(true) => {
+                        tracing::warn!(run = %id, engine = engine.name(), "the k6 of a run that has ended was ended");
+                    }
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(run = %id, %error, kind = error.kind(), "the k6 of a run that has ended cannot be ended");
+                    }
                 }
             }
         }

@@ -3,7 +3,9 @@
 //!
 //! Owns telling a run's processes from all others. A number alone would not do, for numbers are
 //! given out again: a process counts as a run's when its command line names the run's scripts,
-//! and a run's id is never used twice.
+//! and a run's id is never used twice. A command line alone would not do either, for somebody may
+//! look into those scripts: the process is also in the group that the run's shell wrote down or,
+//! where nothing was written, at work in the run's folder. Processes of other users are never ours.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,12 +14,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, getpgrp, kill_process_group};
+use rustix::process::{Pid, Signal, getpgrp, kill_process_group, test_kill_process_group};
+use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::SCRIPTS;
+use super::{PROCESS, SCRIPTS};
 use crate::engine::{EngineError, Exit, Process, exit_record};
 
 /// How often to look whether it has ended.
@@ -61,11 +64,20 @@ impl LeftBehind {
 
     /// The process groups of the run.
     async fn groups(&self) -> Result<Vec<Pid>, EngineError> {
-        let processes = processes().await?;
-        let groups: BTreeSet<i32> =
-            processes.into_iter().filter(|(run, _)| *run == self.run).map(|(_, group)| group).collect();
+        let noted = noted_group(&self.folder);
+        let groups: BTreeSet<i32> = processes()
+            .await?
+            .into_iter()
+            .filter(|process| process.run == self.run)
+            .filter(|process| match noted {
+                Some(noted) => process.group == noted,
+                None => process.works_in(&self.folder),
+            })
+            .map(|process| process.group)
+            .collect();
         let own = getpgrp();
-        Ok(groups.into_iter().filter_map(Pid::from_raw).filter(|group| *group != own).collect())
+        let ours = |group: &Pid| *group != own && is_ours(test_kill_process_group(*group));
+        Ok(groups.into_iter().filter_map(Pid::from_raw).filter(ours).collect())
     }
 
     async fn signal(&self, with: Signal) -> Result<(), EngineError> {
@@ -103,20 +115,53 @@ impl Process for LeftBehind {
 
 /// Runs of which processes live on this machine, whoever follows them.
 pub(super) async fn runs() -> Result<Vec<Uuid>, EngineError> {
-    let runs: BTreeSet<Uuid> = processes().await?.into_iter().map(|(run, _)| run).collect();
+    let runs: BTreeSet<Uuid> = processes().await?.into_iter().map(|process| process.run).collect();
     Ok(runs.into_iter().collect())
+}
+
+/// A living process whose command line names a run's scripts.
+struct Named {
+    run: Uuid,
+    group: i32,
+    /// Where there is a `/proc`.
+    pid: Option<String>,
+}
+
+impl Named {
+    /// Whether that is its working folder, which only its own user may ask.
+    fn works_in(&self, folder: &Path) -> bool {
+        let at =
+            self.pid.as_ref().and_then(|pid| fs::read_link(Path::new("/proc").join(pid).join("cwd")).ok());
+        at.is_some_and(|at| folder.canonicalize().is_ok_and(|folder| at == folder))
+    }
+}
+
+/// The process group that a run's shell wrote down; `None` where it did not, or not wholly.
+fn noted_group(folder: &Path) -> Option<i32> {
+    #[derive(Deserialize)]
+    struct Noted {
+        pid: i32,
+    }
+    let noted: Noted = serde_json::from_slice(&fs::read(folder.join(PROCESS)).ok()?).ok()?;
+    Some(noted.pid)
+}
+
+/// What is another user's cannot be signalled, and is nothing that was started here.
+const fn is_ours(signalled: Result<(), Errno>) -> bool {
+    !matches!(signalled, Err(Errno::PERM))
 }
 
 fn signal(group: Pid, signal: Signal) -> Result<(), EngineError> {
     match kill_process_group(group, signal) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        // Gone, or somebody else's by now.
+        Ok(()) | Err(Errno::SRCH | Errno::PERM) => Ok(()),
         Err(error) => Err(EngineError::Lost(format!("process group {group} cannot be ended: {error}"))),
     }
 }
 
-/// Every living process that was started with a run's scripts: the run, and the process's group. A
-/// dead one that nobody has waited for has no command line.
-async fn processes() -> Result<Vec<(Uuid, i32)>, EngineError> {
+/// Every living process whose command line names a run's scripts. A dead one that nobody has waited
+/// for has no command line.
+async fn processes() -> Result<Vec<Named>, EngineError> {
     if cfg!(target_os = "linux") {
         let listed = tokio::task::spawn_blocking(in_proc).await;
         return listed
@@ -133,20 +178,21 @@ async fn processes() -> Result<Vec<(Uuid, i32)>, EngineError> {
     let text = String::from_utf8_lossy(&output.stdout);
     let line = |line: &str| {
         let (group, arguments) = line.trim_start().split_once(' ')?;
-        Some((run_of(arguments)?, group.parse().ok()?))
+        Some(Named { run: run_of(arguments)?, group: group.parse().ok()?, pid: None })
     };
     Ok(text.lines().filter_map(line).collect())
 }
 
-fn in_proc() -> std::io::Result<Vec<(Uuid, i32)>> {
+fn in_proc() -> std::io::Result<Vec<Named>> {
     let process = |entry: std::io::Result<fs::DirEntry>| {
-        let path = entry.ok()?.path();
+        let entry = entry.ok()?;
+        let path = entry.path();
         let line = fs::read(path.join("cmdline")).ok()?;
         let run = run_of(&String::from_utf8_lossy(&line))?;
         // "PID (NAME) STATE PARENT GROUP …", and a name may hold anything.
         let stat = fs::read_to_string(path.join("stat")).ok()?;
         let group = stat.rsplit(')').next()?.split_whitespace().nth(2)?.parse().ok()?;
-        Some((run, group))
+        Some(Named { run, group, pid: entry.file_name().into_string().ok() })
     };
     Ok(fs::read_dir("/proc")?.filter_map(process).collect())
 }
@@ -165,7 +211,9 @@ mod tests {
 
     use uuid::Uuid;
 
-    use super::{LeftBehind, run_of, runs};
+    use rustix::io::Errno;
+
+    use super::{LeftBehind, is_ours, run_of, runs};
     use crate::engine::{Exit, Process, exit_record};
 
     #[test]
@@ -190,9 +238,55 @@ mod tests {
 
     /// A child that names a run, in a group of its own, and what it leaves when it ends.
     fn child(folder: &std::path::Path, run: Uuid, does: &str) -> std::process::Child {
+        let child = elsewhere(folder, run, does);
+        std::fs::write(folder.join("process.json"), format!("{{\"pid\":{}}}", child.id())).unwrap();
+        child
+    }
+
+    /// The same, and nothing is written down of it.
+    fn elsewhere(folder: &std::path::Path, run: Uuid, does: &str) -> std::process::Child {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", does, &format!("/data/runs/{run}/scripts/x.js")]);
         command.current_dir(folder).stdin(Stdio::null()).process_group(0).spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_only_looks_into_a_runs_scripts_is_left_alone() {
+        let (folder, run) = (tempfile::tempdir().unwrap(), Uuid::now_v7());
+        let mut reader = elsewhere(std::path::Path::new("/"), run, "sleep 60; sleep 60");
+        let mut left = LeftBehind::of(run, folder.path());
+        assert!(!left.end().await.unwrap(), "nothing is written down");
+        // Not even its reader in the run's own folder.
+        let mut k6 = child(folder.path(), run, "sleep 60; sleep 60");
+        let mut beside = elsewhere(folder.path(), run, "sleep 60; sleep 60");
+        assert!(left.end().await.unwrap());
+        k6.wait().unwrap();
+        assert_eq!(left.ended().await.unwrap(), Exit::Unseen);
+        for reader in [&mut reader, &mut beside] {
+            assert!(reader.try_wait().unwrap().is_none(), "somebody else's process was killed");
+            rustix::process::kill_process_group(
+                rustix::process::Pid::from_child(reader),
+                super::Signal::KILL,
+            )
+            .unwrap();
+            reader.wait().unwrap();
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn one_that_could_write_nothing_down_is_known_by_its_folder() {
+        let (folder, run) = (tempfile::tempdir().unwrap(), Uuid::now_v7());
+        let mut k6 = elsewhere(folder.path(), run, "sleep 60; sleep 60");
+        std::fs::write(folder.path().join("process.json"), "").unwrap();
+        assert!(LeftBehind::of(run, folder.path()).end().await.unwrap());
+        k6.wait().unwrap();
+    }
+
+    #[test]
+    fn what_is_another_users_is_not_ours() {
+        assert!(!is_ours(Err(Errno::PERM)));
+        assert!(is_ours(Ok(())) && is_ours(Err(Errno::SRCH)));
     }
 
     #[tokio::test]
