@@ -8,6 +8,7 @@ mod binary;
 mod image;
 mod workspace;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,22 +53,24 @@ const OWN: [&str; 3] = ["BIND_ADDRESS", "HTTP_PORT", "DATA_DIR"];
 /// Begins the name of an image on the command line.
 const IMAGE: &str = "image:";
 
-/// A variable that a build is told, `NAME=VALUE`, or `NAME` for what this process has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A variable that a build is told.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Variable {
     /// Its name.
     pub name: String,
-    /// Its value; `None` takes this process's own, which is never told to anybody else.
+    /// Its value; `None` where this process does not have it.
     pub value: Option<String>,
+    /// Whether the value may be told to others: it was written and not taken from the environment.
+    pub told: bool,
 }
 
 impl Variable {
-    /// What was written, or why it cannot be.
+    /// What was written, `NAME=VALUE`, or `NAME` for what `own` has; or why it cannot be.
     ///
     /// # Errors
     /// In words, when it is none, or one that a comparison sets or withholds itself.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let (name, value) = match text.split_once('=') {
+    pub fn parse(text: &str, own: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let (name, written) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
         };
@@ -80,13 +83,23 @@ impl Variable {
                 "another variable: {name} is kept from builds or set for each, so that they start alike"
             ));
         }
-        Ok(Self { name: name.to_owned(), value })
+        let told = written.is_some();
+        Ok(Self { name: name.to_owned(), value: written.or_else(|| own(name)), told })
     }
 
     /// As far as others may see it: a secret is given by its name alone.
     #[must_use]
     pub fn shown(&self) -> String {
-        self.value.as_ref().map_or_else(|| self.name.clone(), |value| format!("{}={value}", self.name))
+        match &self.value {
+            Some(value) if self.told => format!("{}={value}", self.name),
+            _ => self.name.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Variable {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(&self.shown())
     }
 }
 
@@ -163,12 +176,8 @@ impl Build {
     }
 
     /// What it is told beside what each kind inherits.
-    #[expect(clippy::disallowed_methods, reason = "a variable named alone is this process's own")]
     fn told(&self) -> impl Iterator<Item = (String, String)> {
-        self.variables.iter().filter_map(|Variable { name, value }| {
-            let value = value.clone().or_else(|| std::env::var(name).ok())?;
-            Some((name.clone(), value))
-        })
+        self.variables.iter().filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?)))
     }
 
     async fn start(&self) -> Result<Running, String> {
@@ -293,12 +302,15 @@ mod tests {
 
     #[test]
     fn variables_are_read_and_secrets_are_not_shown() {
-        let one = Variable::parse("CACHE_TTL_SECONDS=5=6").unwrap();
+        let own = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-secret".to_owned());
+        let one = Variable::parse("CACHE_TTL_SECONDS=5=6", own).unwrap();
         assert_eq!((one.name.as_str(), one.value.as_deref()), ("CACHE_TTL_SECONDS", Some("5=6")));
         assert_eq!(one.shown(), "CACHE_TTL_SECONDS=5=6");
-        assert_eq!(Variable::parse("OPENAI_API_KEY").unwrap().shown(), "OPENAI_API_KEY");
+        let key = Variable::parse("OPENAI_API_KEY", own).unwrap();
+        assert_eq!(key.value.as_deref(), Some("sk-secret"));
+        assert_eq!((key.shown(), format!("{key:?}")), ("OPENAI_API_KEY".into(), "OPENAI_API_KEY".into()));
         for wrong in ["", "=x", "A B=1", "A-B=1", "DATA_DIR=/", "MONGODB_URI", "X=\0"] {
-            assert!(Variable::parse(wrong).is_err(), "{wrong:?}");
+            assert!(Variable::parse(wrong, own).is_err(), "{wrong:?}");
         }
     }
 }

@@ -498,6 +498,12 @@ struct Check {
     mistakes: Vec<String>,
 }
 
+/// A variable of this process's environment.
+#[expect(clippy::disallowed_methods, reason = "settings.rs is where the environment is read")]
+fn of_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 impl Check {
     fn wrong(&mut self, name: &str, text: &str, wanted: &str) {
         self.mistakes.push(format!("{name} is {text:?}: give {wanted}"));

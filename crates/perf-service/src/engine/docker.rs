@@ -5,6 +5,7 @@
 
 mod image;
 mod output;
+mod serving;
 mod specification;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::image::Image;
+pub(crate) use self::serving::{Serving, ServingContainer};
 use self::specification::Host;
 pub use self::specification::{Limits, Network};
 use super::containers::{Containers, Ending, Output, Standing};
@@ -83,7 +85,7 @@ impl DockerDaemon {
     }
 
     /// A connection to a daemon that has answered.
-    pub(crate) async fn connect(&self) -> Result<Docker, EngineError> {
+    async fn connect(&self) -> Result<Docker, EngineError> {
         let host = self.host();
         let unreachable = |why: String| EngineError::Daemon(host.clone(), why);
         let docker = Docker::connect_with_host(&host)
@@ -130,7 +132,7 @@ impl DockerDaemon {
     }
 
     /// What a container of the image is made from: its digest or id, not a tag that may be moved.
-    pub(crate) async fn pinned(&self, docker: &Docker) -> Result<String, EngineError> {
+    async fn pinned(&self, docker: &Docker) -> Result<String, EngineError> {
         let image = self.image(docker).await?.ok_or_else(|| {
             EngineError::Image(self.settings.image.clone(), "it was removed just now".to_owned())
         })?;
@@ -246,12 +248,6 @@ impl Containers for DockerDaemon {
     }
 }
 
-/// Whether a container in the host's network has this machine's loopback.
-pub(crate) async fn shares_loopback(docker: &Docker) -> Result<bool, EngineError> {
-    let info = docker.info().await.map_err(|error| EngineError::Docker("say what it has", chain(&error)))?;
-    Ok(Host::of(&info).shares_loopback())
-}
-
 /// What is said of a socket that only its group may open, with what to do about it.
 fn with_remedy(why: String) -> String {
     if !why.contains(NOT_ALLOWED) {
@@ -297,7 +293,7 @@ async fn fill_and_start(docker: &Docker, id: &str, launch: &Launch) -> Result<()
 }
 
 /// Removes a container and its volume, whatever state it is in.
-pub(crate) async fn remove(docker: &Docker, id: &str) {
+async fn remove(docker: &Docker, id: &str) {
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     match docker.remove_container(id, Some(options)).await {
         Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
@@ -308,7 +304,7 @@ pub(crate) async fn remove(docker: &Docker, id: &str) {
 }
 
 /// An error with what caused it: the client's own words are often only "client error".
-pub(crate) fn chain(error: &Error) -> String {
+fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

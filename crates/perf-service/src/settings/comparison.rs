@@ -171,7 +171,7 @@ impl Check {
         for (option, text) in
             both.iter().map(|text| ("--env", text)).chain(of_side.iter().map(|text| (own, text)))
         {
-            match Variable::parse(text) {
+            match Variable::parse(text, super::of_environment) {
                 Ok(variable) => {
                     variables.retain(|earlier| earlier.name != variable.name);
                     variables.push(variable);
