@@ -93,7 +93,7 @@ pub(super) const fn is_gone(problem: &Problem) -> bool {
 pub(super) fn closing() -> Refusal {
     Box::new(
         Problem::new(503, "stopping", "The gate is stopping")
-            .with_detail("Containers go on; ask again once it is open."),
+            .with_detail("The gate is stopping and containers go on; try again once it is open."),
     )
 }
 
