@@ -23,8 +23,7 @@ pub(super) async fn end(process: &mut dyn Process) -> Result<Exit, EngineError> 
     let begin = Instant::now();
     loop {
         let told = tell("interrupt", process.interrupt()).await;
-        let left = GRACE.saturating_sub(begin.elapsed());
-        let wait = if told { left } else { left.min(ASK_AGAIN) };
+        let wait = if told { GRACE } else { GRACE.saturating_sub(begin.elapsed()).min(ASK_AGAIN) };
         if let Ok(exit) = timeout(wait, process.ended()).await {
             return exit;
         }
