@@ -325,8 +325,10 @@ impl Shared {
                     why_lost(held).map(str::to_owned)
                 }
                 Err(error) => {
+                    if pause == RENEWED {
+                        tracing::warn!(%run, %error, kind = error.kind(), "a target's place could not be renewed; it is tried on");
+                    }
                     pause = RENEW_AGAIN;
-                    tracing::warn!(%run, %error, kind = error.kind(), "a target's place could not be renewed");
                     (renewed.elapsed() >= LASTS).then(|| error.to_string())
                 }
             };
