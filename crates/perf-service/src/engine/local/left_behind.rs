@@ -247,7 +247,14 @@ mod tests {
     fn elsewhere(folder: &std::path::Path, run: Uuid, does: &str) -> std::process::Child {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", does, &format!("/data/runs/{run}/scripts/x.js")]);
-        command.current_dir(folder).stdin(Stdio::null()).process_group(0).spawn().unwrap()
+        let child = command.current_dir(folder).stdin(Stdio::null()).process_group(0).spawn().unwrap();
+        // For a moment a process that has just begun has no command line.
+        let pid = Some(child.id().to_string());
+        let shows = || super::in_proc().is_ok_and(|all| all.iter().any(|process| process.pid == pid));
+        while cfg!(target_os = "linux") && !shows() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        child
     }
 
     #[tokio::test]
