@@ -135,12 +135,13 @@ mod tests {
     fn what_a_killed_process_left_is_ended_and_removed_and_what_lives_stays() {
         let data = tempfile::tempdir().unwrap();
         let living = Workspace::open(data.path()).unwrap();
-        let mut dead = Workspace::open(data.path()).unwrap();
+        let dead = Workspace::open(data.path()).unwrap();
         let folder = dead.folder().to_owned();
         let mut child =
             Command::new("sleep").arg("60").current_dir(&folder).stdin(Stdio::null()).spawn().unwrap();
-        // As a kill would: the lock is gone, the folder is not.
-        dead._lease = std::fs::File::open(folder.join("lease")).unwrap();
+        // As a kill would: the lock is gone, the folder is not. (Closing the file would not do while a child that
+        // another test is starting still has it.)
+        dead._lease.unlock().unwrap();
         Workspace::sweep(data.path());
         let new = Workspace::open(data.path()).unwrap();
         assert!(living.folder().exists() && new.folder().exists() && !folder.exists());
@@ -152,9 +153,9 @@ mod tests {
     #[test]
     fn a_folder_with_containers_waits_for_somebody_with_docker() {
         let data = tempfile::tempdir().unwrap();
-        let mut dead = Workspace::open(data.path()).unwrap();
+        let dead = Workspace::open(data.path()).unwrap();
         dead.will_have_containers().unwrap();
-        dead._lease = std::fs::File::open(dead.folder().join("lease")).unwrap();
+        dead._lease.unlock().unwrap();
         Workspace::sweep(data.path());
         assert!(dead.folder().exists());
         let new = Workspace::open(data.path()).unwrap();
