@@ -210,8 +210,10 @@ fn someone(id: &str) -> Value {
     json!({ "id": id, "name": "Someone", "version": 1 })
 }
 
-async fn providers(State(shelves): State<Arc<Shelves>>) -> Json<Value> {
+async fn providers(State(shelves): State<Arc<Shelves>>) -> Result<Json<Value>, StatusCode> {
+    let refuses = shelves.squeamish.load(Ordering::Relaxed);
     let provider = match *shelves.price.lock().unwrap() {
+        None if refuses => return Err(StatusCode::NOT_FOUND),
         None => json!({"name": "simulated", "configured": true, "default": true, "simulated": true}),
         Some(price) => {
             let price = price.to_string();
@@ -220,7 +222,7 @@ async fn providers(State(shelves): State<Arc<Shelves>>) -> Json<Value> {
             json!({"name": "openai", "configured": true, "default": true, "price": prices})
         }
     };
-    Json(json!({ "items": [provider] }))
+    Ok(Json(json!({ "items": [provider] })))
 }
 
 async fn summary(
