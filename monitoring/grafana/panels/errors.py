@@ -1,7 +1,7 @@
 """What goes wrong, and who is at fault: caller, service, store, cache or provider."""
 
 from .panel import Bad, Panel, Query
-from .promql import API, JOB, MODEL, PROVIDER, SERVER, SIMULATOR, highest, share, total_rate, zero
+from .promql import API, ASKED, JOB, MODEL, PROVIDER, SERVER, SIMULATOR, highest, share, total_rate, zero
 
 COUNT = f"{SERVER}_count"
 FAILED = 'http_response_status_code=~"5.."'
@@ -16,11 +16,11 @@ ERROR_TRACES = '{ resource.service.name = "${__field.labels.job}" && status = er
 PANELS = (
     Panel(
         title="Server error ratio",
-        shows="Share of requests that ended with 5xx, by service. Answers of a provider that failed (502, 503, 504) are among them.",
+        shows="Share of requests that ended with 5xx, by service, probes and scrapes left out. Answers of a provider that failed (502, 503, 504) are among them.",
         bad="Above 0.1 %, which is what the objective of availability allows; above 1 % the budget of a month is gone in three days.",
         do="See beside which route and which type of error it is, then whether store, cache or a provider is down (Dependencies).",
         unit="percentunit", kind="stat", thresholds=Bad(0.001, 0.01), traces=ERROR_TRACES, width=6,
-        queries=(Query(share(total_rate(COUNT, JOB, FAILED, by="job"), total_rate(COUNT, JOB, by="job")), "{{job}}"),),
+        queries=(Query(share(total_rate(COUNT, JOB, ASKED, FAILED, by="job"), total_rate(COUNT, JOB, ASKED, by="job")), "{{job}}"),),
     ),
     Panel(
         title="Server errors by route",

@@ -36,7 +36,7 @@ PANELS = (
     ),
     Panel(
         title="Request duration by service",
-        shows="p50, p95 and p99 of requests without LLM, to the end of the answer's body.",
+        shows="p50, p95 and p99 of requests without LLM, probes and streams of events, to the end of the answer's body.",
         bad="p95 above 1 s breaks the objective of latency. A p99 far above p95: a few requests wait for something, mostly a lock or a pool.",
         do="See which route it is, then the store's and the cache's p95 (Dependencies), then the workers (Threading).",
         unit="s", thresholds=Bad(0.5, 1), traces=SLOW_OF_JOB,

@@ -15,8 +15,14 @@ MODEL = 'model=~"$model"'
 GEN_AI = 'gen_ai_provider_name=~"${provider:pipe}",gen_ai_request_model=~"$model"'
 SCENARIO = 'scenario=~"$scenario"'
 RUN = 'scenario=~"$scenario",run=~"$run"'
-WITH_LLM = 'http_route=~".*/generate-summary"'
-WITHOUT_LLM = 'http_route!~".*/generate-summary"'
+# As the objectives in monitoring/prometheus/ count: routes where an LLM may take part, probes and scrapes,
+# and what lasts as long as its client wants.
+LLM_ROUTES = ".*/generate-summary|.*/llm/providers"
+PROBES = "/health.*|/metrics"
+OPEN_ENDED = ".*/events|.*/log|.*/books/import"
+WITH_LLM = f'http_route=~"{LLM_ROUTES}"'
+WITHOUT_LLM = f'http_route!~"{PROBES}|{LLM_ROUTES}|{OPEN_ENDED}"'
+ASKED = f'http_route!~"{PROBES}"'
 SERVER = "http_server_request_duration_seconds"
 WINDOW = "$__rate_interval"
 

@@ -2,9 +2,11 @@
 
 `slo:*:…_ratio_rate<window>` are shares of bad events over a window, `slo:objective` what is promised, and
 `slo:error_budget_remaining:ratio` what is left of 30 days. A burn rate of 1 spends the budget in just 30 days.
+The promises are those of bookstore-api; the series of perf-service are not shown.
 """
 
 from .panel import Bad, Panel, Query
+from .promql import API
 
 # Objective, its series, what it promises.
 OBJECTIVES = (
@@ -22,13 +24,13 @@ NEXT = {
     "summaries": "Summaries not delivered (Errors & Diagnostics) says the kind of failure and whose it is.",
 }
 WORST_BURN = " or ".join(
-    f'label_replace(max({series}_rate6h) / on() group_left() (1 - slo:objective{{slo="{name}"}}), "slo", "{name}", "", "")'
+    f'label_replace({series}_rate6h{{{API}}} / on() group_left() (1 - slo:objective{{slo="{name}"}}), "slo", "{name}", "", "")'
     for name, series, _ in OBJECTIVES
 )
 
 
 def burn(series, name, window):
-    return f'max by (job) ({series}_rate{window}) / on() group_left() (1 - slo:objective{{slo="{name}"}})'
+    return f'{series}_rate{window}{{{API}}} / on() group_left() (1 - slo:objective{{slo="{name}"}})'
 
 
 def burn_panel(name, series, promise):
@@ -38,7 +40,7 @@ def burn_panel(name, series, promise):
         bad="14.4 over an hour (2 % of the month's budget) or 6 over six hours (5 %): an alert pages. Above 1 for days: the promise is broken.",
         do=NEXT[name],
         unit="short", thresholds=Bad(1, 6), width=6,
-        queries=tuple(Query(burn(series, name, window), f"{window} {{{{job}}}}") for window in WINDOWS),
+        queries=tuple(Query(burn(series, name, window), f"over {window}") for window in WINDOWS),
     )
 
 
@@ -68,7 +70,7 @@ PANELS = (
         unit="percentunit", kind="table", decimals=3, thresholds=Bad(0.5, 0.25, below=True), width=12,
         queries=(
             Query("max by (slo) (slo:objective)", instant=True, column="promised", unit="percentunit"),
-            Query(" or ".join(f'label_replace(1 - max({series}_rate30d), "slo", "{name}", "", "")' for name, series, _ in OBJECTIVES),
+            Query(" or ".join(f'label_replace(1 - max({series}_rate30d{{{API}}}), "slo", "{name}", "", "")' for name, series, _ in OBJECTIVES),
                   instant=True, column="kept over 30 days", unit="percentunit"),
             Query("min by (slo) (slo:error_budget_remaining:ratio)", instant=True, column="budget left", unit="percentunit"),
         ),

@@ -1,7 +1,7 @@
 """The whole at a glance: is it up, does anything fire, and the four golden signals of each service."""
 
 from .panel import Bad, Panel, Query
-from .promql import JOB, SERVER, WITHOUT_LLM, quantile, share, total_rate
+from .promql import ASKED, JOB, SERVER, WITHOUT_LLM, quantile, share, total_rate
 
 COUNT = f"{SERVER}_count"
 
@@ -39,7 +39,7 @@ PANELS = (
         do="Errors & Diagnostics, first its routes, then its types; a click asks for failed traces.",
         unit="percentunit", thresholds=Bad(0.001, 0.01),
         traces='{ resource.service.name = "${__field.labels.job}" && status = error }',
-        queries=(Query(share(total_rate(COUNT, JOB, 'http_response_status_code=~"5.."', by="job"), total_rate(COUNT, JOB, by="job")), "{{job}}"),),
+        queries=(Query(share(total_rate(COUNT, JOB, ASKED, 'http_response_status_code=~"5.."', by="job"), total_rate(COUNT, JOB, ASKED, by="job")), "{{job}}"),),
     ),
     Panel(
         title="Latency by service",
