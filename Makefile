@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service perf-compare verdict-campaign
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service perf-compare verdict-campaign dashboards dashboards-check grafana-mega grafana-dashboards aspire-dashboard
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -65,6 +65,26 @@ perf-compare: build ## Two builds by path, image:NAME or target: BASELINE=… CA
 k6: ## Find or fetch a local k6 and print its path
 	@$(PYTHON) .make/k6.py
 
+##@ Dashboards
+dashboards: ## Generate the ten Grafana dashboards anew (monitoring/grafana/panels/)
+	@$(PYTHON) .make/dashboards.py
+
+dashboards-check: ## They are what is generated, and each query can be read (PROMETHEUS_BIN or PROMETHEUS_URL)
+	@$(PYTHON) .make/dashboards.py --check
+	@$(PYTHON) .make/panel_queries.py --parse
+
+# Opens a page where there is a browser, and says its address anyway.
+OPEN = @show() { echo "$$1"; { xdg-open "$$1" || open "$$1"; } >/dev/null 2>&1 || true; }; show
+
+grafana-mega: ## Open the dashboard that has everything
+	$(OPEN) http://127.0.0.1:3000/d/bookstore-mega
+
+grafana-dashboards: ## Open the list of all ten
+	$(OPEN) "http://127.0.0.1:3000/dashboards?tag=bookstore"
+
+aspire-dashboard: ## Open the Aspire dashboard: traces and logs
+	$(OPEN) http://127.0.0.1:15888
+
 ##@ Quality
 test: ## All tests that need nothing from outside: embedded stores, the simulator, a local k6
 	$(LOCAL_K6) && export K6_BIN && $(CARGO) test --workspace
@@ -84,7 +104,7 @@ soak-history: ## 100,000 reads and writes over two instances that share Redis: n
 lint: ## rustfmt, clippy without warnings, the k6 scripts and their types, the Python scripts
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
-	$(PYTHON) -m compileall -q .make
+	$(PYTHON) -m compileall -q .make monitoring/grafana
 	@$(PYTHON) .make/k6_types.py
 	@$(LOCAL_K6) && for script in k6/scenarios/*.js; do "$$K6_BIN" inspect "$$script" >/dev/null || exit 1; done
 

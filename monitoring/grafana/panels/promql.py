@@ -1,0 +1,74 @@
+"""Pieces of PromQL that the panels are written in.
+
+Rates are taken over `$__rate_interval`, which Grafana makes wide enough for the scrape interval. A zero
+stands only where nothing counted means zero: `zero` draws it while the service answers its scrapes, so that
+one that is down shows a gap and not a healthy line.
+"""
+
+JOB = 'job=~"$job"'
+API = 'job="bookstore-api"'
+PERF = 'job="perf-service"'
+SIMULATOR = 'job="llm-simulator"'
+# A provider's own name and that of the GenAI conventions differ; the variable holds both as `a|b`.
+PROVIDER = 'provider=~"${provider:pipe}"'
+MODEL = 'model=~"$model"'
+GEN_AI = 'gen_ai_provider_name=~"${provider:pipe}",gen_ai_request_model=~"$model"'
+SCENARIO = 'scenario=~"$scenario"'
+RUN = 'scenario=~"$scenario",run=~"$run"'
+# As the objectives in monitoring/prometheus/ count: routes where an LLM may take part, probes and scrapes,
+# and what lasts as long as its client wants.
+LLM_ROUTES = ".*/generate-summary|.*/llm/providers"
+PROBES = "/health.*|/metrics"
+OPEN_ENDED = ".*/events|.*/log|.*/books/import"
+WITH_LLM = f'http_route=~"{LLM_ROUTES}"'
+WITHOUT_LLM = f'http_route!~"{PROBES}|{LLM_ROUTES}|{OPEN_ENDED}"'
+ASKED = f'http_route!~"{PROBES}"'
+SERVER = "http_server_request_duration_seconds"
+WINDOW = "$__rate_interval"
+
+
+def select(metric, *matchers):
+    return f"{metric}{{{','.join(matchers)}}}" if matchers else metric
+
+
+def rate(metric, *matchers, window=WINDOW):
+    return f"rate({select(metric, *matchers)}[{window}])"
+
+
+def increase(metric, *matchers):
+    """Over the whole time shown."""
+    return f"increase({select(metric, *matchers)}[$__range])"
+
+
+def total(inner, by=""):
+    return f"sum by ({by}) ({inner})" if by else f"sum({inner})"
+
+
+def total_rate(metric, *matchers, by=""):
+    return total(rate(metric, *matchers), by)
+
+
+def quantile(share, histogram, *matchers, by="", window=WINDOW):
+    groups = f"le, {by}" if by else "le"
+    return f"histogram_quantile({share}, sum by ({groups}) ({rate(f'{histogram}_bucket', *matchers, window=window)}))"
+
+
+def mean(histogram, *matchers, by=""):
+    return f"{total_rate(f'{histogram}_sum', *matchers, by=by)} / {total_rate(f'{histogram}_count', *matchers, by=by)}"
+
+
+def zero(expr, label="", presence=API, value="none"):
+    """`expr`, and where it has no series at all a zero while the services of `presence` answer; its `label` says `value`."""
+    nothing = f"0 * max({select('up', presence)} == 1)"
+    if label:
+        nothing = f'label_replace({nothing}, "{label}", "{value}", "", "")'
+    return f"({expr}) or on() {nothing}"
+
+
+def share(part, whole):
+    """`part` of `whole`, zero where there is a whole and no part. Both are grouped alike."""
+    return f"(({part}) or 0 * ({whole})) / ({whole})"
+
+
+def highest(count, expr):
+    return f"topk({count}, {expr})"
