@@ -339,6 +339,10 @@ class World:
     def faults(self, *rules):
         told(f"{self.simulator.url}/admin/faults", "PUT", {"rules": list(rules)})
 
+    def crash(self):
+        self.api.process.kill()
+        self.api.process.wait()
+
     def revive(self):
         self.api = Service("bookstore-api", self.folder, self.settings, port=self.api.port)
 
@@ -365,7 +369,7 @@ class Fault:
 FAULTS = {
     "provider": Fault(
         lambda world: world.faults({"kind": "server_error"}), lambda world: world.faults(),
-        "ProviderFails", "bookstore-page", ("5m", "2m", "10s"), ("5m", "5m"), fixed=60,  # a breaker's longest pause
+        "ProviderFails", "bookstore-page", ("5m", "2m", "10s"), ("5m", "6m", "5m"), fixed=60,  # a breaker's longest pause
         never=("ProviderFailuresHigh", "StoreDown", "CacheDown", "ServiceDown", "LatencyP95High"),
     ),
     "latency": Fault(
@@ -384,7 +388,7 @@ FAULTS = {
         held=("ErrorRateHigh", "ErrorRateVeryHigh"), never=("ServiceDown", "CacheDown", "NoTraffic"),
     ),
     "service": Fault(
-        lambda world: world.api.process.kill(), lambda world: world.revive(),
+        lambda world: world.crash(), lambda world: world.revive(),
         "ServiceDown", "platform-page", ("1m", "10s"), ("6m", "5m"),
         never=("NoTraffic", "ErrorRateHigh", "ErrorRateVeryHigh", "StoreDown", "CacheDown", "LatencyP95High"),
     ),
