@@ -47,6 +47,11 @@ BUDGET_SPENT = (
     '(max by (job, scope) (bookstore_llm_budget_usd{scope="global"}) > 0)'
 )
 OPEN_FILES = f"process_open_fds{{{OURS}}}\n  /\nprocess_max_fds{{{OURS}}}"
+# Each by itself: their labels are the same, and a rate over several names would not tell them apart.
+LOST = "\n  or\n".join(
+    f"sum by (job, exporter) (rate(otelcol_exporter_{step}_failed_{what}{suffix}[5m])) > 0"
+    for suffix in ("_total", "") for step in ("send", "enqueue") for what in ("spans", "log_records")
+)
 
 SERVICE_ALERTS = (
     Alert(
@@ -516,8 +521,7 @@ TELEMETRY_ALERTS = (
     ),
     Alert(
         name="CollectorLosesData", group="telemetry", family="collector-loss", severity="warning", team="platform",
-        expr='sum by (job, exporter) (rate({__name__=~"otelcol_exporter_(send|enqueue)_failed_(spans|log_records)'
-             '(_total)?"}[5m])) > 0',
+        expr=LOST,
         wait="5m",
         summary="The collector loses traces or logs",
         description="{{ $value | humanize }} spans and log lines a second do not get through {{ $labels.exporter }}.",
