@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service perf-compare verdict-campaign dashboards dashboards-check grafana-mega grafana-dashboards aspire-dashboard
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service perf-compare verdict-campaign dashboards dashboards-check grafana-mega grafana-dashboards aspire-dashboard rules rules-check alerts-check soak-alerts
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -104,7 +104,7 @@ soak-history: ## 100,000 reads and writes over two instances that share Redis: n
 lint: ## rustfmt, clippy without warnings, the k6 scripts and their types, the Python scripts
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
-	$(PYTHON) -m compileall -q .make monitoring/grafana
+	$(PYTHON) -m compileall -q .make monitoring
 	@$(PYTHON) .make/k6_types.py
 	@$(LOCAL_K6) && for script in k6/scenarios/*.js; do "$$K6_BIN" inspect "$$script" >/dev/null || exit 1; done
 
@@ -146,6 +146,19 @@ reconcile: build ## Tokens of 100 calls with faults, retries, fallbacks and drop
 soak-llm: build ## The same with 1,000 calls; 2,000 requests at once on a budget for 100, in one process and over two with Redis
 	@$(PYTHON) .make/reconcile.py --calls 1000
 	@$(PYTHON) .make/integration.py --only redis $(CARGO) test -p bookstore-api --features bookstore-api/soak --test it -- --nocapture a_crowd
+
+rules: ## Write the rules of Prometheus and their tests anew, from the tables in monitoring/prometheus
+	$(PYTHON) monitoring/prometheus/generate_rules.py
+	$(PYTHON) monitoring/prometheus/tests/generate_tests.py
+
+rules-check: ## Are they what is committed?
+	@$(PYTHON) .make/check_alerts.py --rules-only
+
+alerts-check: ## Rules, every alert below and above its threshold, routing, pipelines: by promtool and amtool
+	@$(PYTHON) .make/check_alerts.py
+
+soak-alerts: build ## Six faults under real Prometheus and Alertmanager: who is told, in time, and who is not (ALERTS="--only store")
+	@$(PYTHON) .make/prove_alerts.py $(ALERTS)
 
 bench: ## The figures of this version: added time of a summary, memory at rest, time to ready
 	$(CARGO) build --workspace --bins --profile release

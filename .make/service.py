@@ -34,8 +34,8 @@ def free_port():
 class Service:
     """A process of ours, its log in a file."""
 
-    def __init__(self, name, folder, environment, arguments=()):
-        self.name, self.port = name, free_port()
+    def __init__(self, name, folder, environment, arguments=(), port=None):
+        self.name, self.port = name, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"{name}-{self.port}.log"
         neutral = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "TMPDIR")}
