@@ -65,7 +65,7 @@ pub fn asked_for(question: &Question, (least, _): (usize, usize), pairs: &[Pair]
 }
 
 /// Runs that a comparison makes at most, those of pairs that count for nothing included: `conduct` gives up
-/// once more than half as many as count do not, or more than [`FEW_LEFT_OUT`].
+/// once more than half as many as count do not, and more than [`FEW_LEFT_OUT`].
 #[must_use]
 pub const fn most_runs(most: usize) -> usize {
     let half = most / 2;

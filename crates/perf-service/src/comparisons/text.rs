@@ -82,7 +82,7 @@ pub fn plain(comparison: &Comparison) -> String {
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "  {name:24}{baseline:>12}{candidate:>12}{change:>11}  {interval:22}{verdict}"
+                "  {name:24}{baseline:>12}{candidate:>12}{change:>14}  {interval:22}{verdict}"
             );
         }
         let _ = writeln!(text, "\n{}\n", footing(comparison));

@@ -30,7 +30,9 @@ pub fn last_errors(tail: &[u8], folders: &[&str]) -> Vec<String> {
             Err(_) => strays.push(line.to_owned()),
         }
     }
-    let told = if errors.is_empty() { strays } else { errors };
+    let mut told = if errors.is_empty() { strays } else { errors };
+    // What is said again and again is told once.
+    told.dedup();
     let first = told.len().saturating_sub(MOST);
     told.into_iter().skip(first).map(|text| readable(&text, folders)).collect()
 }
@@ -65,6 +67,8 @@ cut off at the beg"#;
         let log =
             "{\"level\":\"info\",\"msg\":\"x\"}\npanic: boom\n\ngoroutine 1 [running]:\nmain.main()\nexit\n";
         assert_eq!(last_errors(log.as_bytes(), &[]), ["goroutine 1 [running]:", "main.main()", "exit"]);
+        let again = "{\"level\":\"error\",\"msg\":\"no room\"}\n".repeat(5);
+        assert_eq!(last_errors(again.as_bytes(), &[]), ["no room"]);
         assert!(last_errors(b"", &[]).is_empty());
         assert_eq!(last_errors(&[b'x'; 5_000], &[])[0].len(), 400);
         assert_eq!(last_errors(b"\xff\xfe", &[]).len(), 1);

@@ -142,7 +142,9 @@ fn result(code: i32, figures: &Aggregate, crossed: &[&str]) -> Verdict {
 }
 
 fn with_errors(why: &str, errors: &[String]) -> String {
-    if errors.is_empty() { why.to_owned() } else { format!("{why}. k6 says: {}", errors.join(" | ")) }
+    // Some of what went wrong is asked.
+    let end = if why.ends_with('?') { "" } else { "." };
+    if errors.is_empty() { why.to_owned() } else { format!("{why}{end} k6 says: {}", errors.join(" | ")) }
 }
 
 #[cfg(test)]

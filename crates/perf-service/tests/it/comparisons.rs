@@ -66,8 +66,10 @@ async fn too_few_pairs_are_not_enough() {
     let arguments = ["main", "branch", "--duration", "1s", "--pairs", "2"];
     let (code, out, err) = compare(data.path(), &targets, &arguments);
     assert_eq!(code, 3, "{out}{err}");
+    // How many pairs it would take depends on the noise that was met: a number, or more than can be made.
     assert!(
-        out.contains("NOT ENOUGH EVIDENCE: p95Ms changed by") && out.contains("would be enough"),
+        out.contains("NOT ENOUGH EVIDENCE: p95Ms changed by")
+            && (out.contains("would be enough") || out.contains("would be needed")),
         "{out}"
     );
 }
