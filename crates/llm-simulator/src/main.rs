@@ -48,6 +48,9 @@ async fn serve(settings: &Settings, role: Role) -> ExitCode {
         log_filter: settings.log_filter.clone(),
         otlp_endpoint: settings.otlp_endpoint.clone(),
         otlp_protocol: settings.otlp_protocol,
+        logs_exporter: settings.logs_exporter,
+        sampling: settings.sampling,
+        traceloop: None,
         // It asks no model.
         gen_ai: GenAiSettings::default(),
     }) {

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use common_models::StartRun;
 use http_server::{ListenSettings, TlsOptions, TlsSettings};
 use secrecy::SecretString;
-use telemetry::{GenAiSettings, LogFormat, OtlpProtocol, TelemetrySettings};
+use telemetry::{GenAiSettings, LogFormat, LogsExporter, OtlpProtocol, Sampling, TelemetrySettings};
 use url::Url;
 
 use crate::engine::EngineChoice;
@@ -230,12 +230,21 @@ struct Written {
     /// Which log lines pass, such as info or warn,perf_service=debug [default: info; warn for run]
     #[arg(long, env = "LOG_FILTER", global = true, hide_env_values = true)]
     log_filter: Option<String>,
-    /// Where traces go by OTLP; nowhere when absent
+    /// Where traces and log lines go by OTLP; nowhere when absent
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true, hide_env_values = true)]
     otel_exporter_otlp_endpoint: Option<String>,
-    /// How traces travel: http/protobuf or grpc [default: http/protobuf]
+    /// How they travel: http/protobuf or grpc [default: http/protobuf]
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", global = true, hide_env_values = true)]
     otel_exporter_otlp_protocol: Option<String>,
+    /// otlp, or none where what is there takes traces only [default: otlp]
+    #[arg(long, env = "OTEL_LOGS_EXPORTER", global = true, hide_env_values = true)]
+    otel_logs_exporter: Option<String>,
+    /// Which traces are recorded: a standard name such as parentbased_traceidratio [default: parentbased_always_on]
+    #[arg(long, env = "OTEL_TRACES_SAMPLER", global = true, hide_env_values = true)]
+    otel_traces_sampler: Option<String>,
+    /// What part of them, for samplers by ratio, 0 to 1 [default: 1]
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", global = true, hide_env_values = true)]
+    otel_traces_sampler_arg: Option<String>,
 }
 
 /// What the environment says without an option.
@@ -475,6 +484,14 @@ impl Settings {
                     &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
                     OtlpProtocol::HttpProtobuf,
                 ),
+                logs_exporter: check.choice(
+                    "OTEL_LOGS_EXPORTER",
+                    &written.otel_logs_exporter,
+                    &[("otlp", LogsExporter::Otlp), ("none", LogsExporter::None)],
+                    LogsExporter::Otlp,
+                ),
+                sampling: check.sampling(&written.otel_traces_sampler, &written.otel_traces_sampler_arg),
+                traceloop: None,
                 // It asks no model.
                 gen_ai: GenAiSettings::default(),
             },
@@ -775,6 +792,14 @@ impl Check {
         Some(text.to_owned())
     }
 
+    fn sampling(&mut self, name: &Option<String>, argument: &Option<String>) -> Sampling {
+        let (name, argument) = (given(name).unwrap_or_default(), given(argument).unwrap_or_default());
+        Sampling::parse(name, argument).unwrap_or_else(|mistake| {
+            self.mistakes.push(mistake);
+            Sampling::default()
+        })
+    }
+
     fn endpoint(&mut self, text: &Option<String>) -> Option<String> {
         let text = given(text)?;
         let sound =
@@ -905,6 +930,10 @@ mod tests {
             "localhost",
             "--otel-exporter-otlp-protocol",
             "x",
+            "--otel-logs-exporter",
+            "x",
+            "--otel-traces-sampler",
+            "x",
         ];
         let mistakes = check(&line, Some("canary")).unwrap_err().mistakes;
         for name in [
@@ -930,6 +959,8 @@ mod tests {
             "LOG_FORMAT",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "OTEL_LOGS_EXPORTER",
+            "OTEL_TRACES_SAMPLER",
             "API_TOKEN",
         ] {
             assert_eq!(
@@ -938,7 +969,7 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 23);
+        assert_eq!(mistakes.len(), 25);
         assert!(!mistakes.concat().contains("canary"));
         let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
