@@ -12,8 +12,17 @@ use telemetry::{GenAiSettings, Metrics, TelemetrySettings};
 /// Exit code of wrong usage.
 const USAGE: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+#[global_allocator]
+static ALLOCATOR: telemetry::Allocator = telemetry::Allocator;
+
+fn main() -> ExitCode {
+    match telemetry::runtime::build() {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => failed(&error, ExitCode::FAILURE),
+    }
+}
+
+async fn run() -> ExitCode {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
@@ -57,12 +66,12 @@ async fn serve(settings: &Settings, role: Role) -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return failed(&error, ExitCode::from(USAGE)),
     };
-    let code = run(settings, role, telemetry.metrics()).await;
+    let code = work(settings, role, telemetry.metrics()).await;
     telemetry.shutdown().await;
     code
 }
 
-async fn run(settings: &Settings, role: Role, metrics: Metrics) -> ExitCode {
+async fn work(settings: &Settings, role: Role, metrics: Metrics) -> ExitCode {
     match App::start(settings, role, metrics, http_server::cancel_on_signal()).await {
         Ok(app) => told(app.run().await),
         Err(error) => failed(&error, ExitCode::FAILURE),
