@@ -356,7 +356,7 @@ pub(crate) fn histogram(meter: &Meter, metric: &Metric) -> Histogram<f64> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use opentelemetry_sdk::Resource;
@@ -366,6 +366,8 @@ mod tests {
     use crate::gen_ai::{GenAiCall, GenAiOutcome, GenAiRequest, GenAiSettings, GenAiUsage};
     use crate::server::Scheme;
     use crate::simulator_metrics::SimulatedAnswer;
+    use crate::table::listing::of_service;
+    use crate::table::scrape::contradictions;
     use crate::table::{self, Metric};
 
     /// Records everything once.
@@ -435,53 +437,14 @@ mod tests {
         metrics
     }
 
-    /// Everything that this build can show.
-    fn shown() -> String {
-        let runtime = crate::runtime::build().unwrap();
-        runtime.block_on(async { recorded().render() })
-    }
-
     #[test]
     fn what_is_shown_is_in_the_table_and_the_other_way_round() {
-        let text = shown();
-        let shown: BTreeMap<&str, &str> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
-            .filter(|(name, _)| *name != "target_info")
-            .collect();
-        let of_here = |row: &&Metric| {
-            let names = |rows: &[Metric]| rows.iter().any(|other| other.name == row.name);
-            let elsewhere = !cfg!(target_os = "linux") && names(table::PROCESS);
-            let untold = names(table::RUNTIME) && !names(&crate::runtime::shown());
-            !elsewhere && !untold
-        };
-        let exported: Vec<(String, &str)> =
-            table::all().filter(of_here).map(|row| (row.exported(), row.kind.exported())).collect();
-        let listed: BTreeMap<&str, &str> = exported.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
-        assert_eq!(shown, listed);
-        assert_eq!(exported.len(), listed.len(), "a name is in the table twice");
-    }
-
-    #[test]
-    fn what_is_shown_has_the_help_and_the_labels_of_its_row() {
-        let text = shown();
-        for line in text.lines() {
-            if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
-                assert!(name == "target_info" || table::find(name).unwrap().help == help, "{line}");
-            }
-            let Some((series, labels)) = line.split_once('{').filter(|_| !line.starts_with('#')) else {
-                continue;
-            };
-            let plain = ["_bucket", "_sum", "_count"].into_iter().find_map(|part| series.strip_suffix(part));
-            let Some(row) = table::find(series).or_else(|| table::find(plain?)) else {
-                assert_eq!(series, "target_info");
-                continue;
-            };
-            let allowed: Vec<String> = row.exported_labels().chain(["le".to_owned()]).collect();
-            for label in labels.split("\",").filter_map(|label| label.split('=').next()) {
-                assert!(allowed.iter().any(|allowed| allowed == label), "{label} of {line}");
-            }
-        }
+        let runtime = crate::runtime::build().unwrap();
+        let text = runtime.block_on(async { recorded().render() });
+        let everything = ["bookstore-api", "perf-service", "llm-simulator"].into_iter().flat_map(of_service);
+        assert_eq!(contradictions(&text, everything), Vec::<String>::new());
+        let names: BTreeSet<String> = table::all().map(Metric::exported).collect();
+        assert_eq!(names.len(), table::all().count(), "a name is in the table twice");
     }
 
     #[test]

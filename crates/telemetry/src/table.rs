@@ -8,6 +8,7 @@
 mod collected;
 mod gen_ai;
 pub mod listing;
+pub mod scrape;
 
 pub use collected::*;
 pub use gen_ai::*;

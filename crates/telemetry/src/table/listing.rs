@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::{ALLOCATOR, Metric, PROCESS, all};
+use super::{Metric, PROCESS, RUNTIME, all};
 
 /// The families: a name's beginning, and which service shows it.
 const FAMILIES: &[(&str, &str, &str)] = &[
@@ -55,25 +55,26 @@ fn row(metric: &Metric) -> String {
     )
 }
 
-/// The families that `service` shows whatever happens to it: beginnings of names.
-#[must_use]
-pub fn families_of(service: &str) -> Vec<&'static str> {
-    FAMILIES
+/// What `service` can show on this machine and in this build: some of it only after something happened.
+pub fn of_service(service: &str) -> impl Iterator<Item = Metric> {
+    let families = FAMILIES
         .iter()
-        .filter(|(_, _, shown_by)| shown_by.starts_with("every") || shown_by.starts_with(service))
-        .map(|(beginning, ..)| *beginning)
-        .collect()
-}
-
-/// The metrics that are read at a scrape and that this machine and build can tell.
-pub fn collected_here() -> impl Iterator<Item = Metric> {
-    let process = if cfg!(target_os = "linux") { PROCESS } else { &[] };
-    process.iter().copied().chain(crate::runtime::shown()).chain(ALLOCATOR.iter().copied())
+        .filter(move |(_, _, shown_by)| shown_by.starts_with("every") || shown_by.starts_with(service));
+    let untold = |metric: &Metric| {
+        let among = |rows: &[Metric]| rows.iter().any(|row| row.name == metric.name);
+        let elsewhere = !cfg!(target_os = "linux") && among(PROCESS);
+        elsewhere || among(RUNTIME) && !among(&crate::runtime::shown())
+    };
+    families
+        .flat_map(|(beginning, ..)| all().filter(move |metric| metric.name.starts_with(beginning)))
+        .copied()
+        .filter(move |metric| !untold(metric))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ALLOCATOR, FAMILIES, PROCESS, RUNTIME, all, markdown};
+    use super::{FAMILIES, all, markdown};
+    use crate::table::{ALLOCATOR, COLLECTED, PROCESS, RUNTIME};
 
     #[test]
     fn the_listing_is_up_to_date() {
@@ -87,6 +88,6 @@ mod tests {
             let families = FAMILIES.iter().filter(|(beginning, ..)| metric.name.starts_with(beginning));
             assert_eq!(families.count(), 1, "{}", metric.name);
         }
-        assert_eq!(PROCESS.len() + RUNTIME.len() + ALLOCATOR.len(), super::super::COLLECTED.len());
+        assert_eq!(PROCESS.len() + RUNTIME.len() + ALLOCATOR.len(), COLLECTED.len());
     }
 }
