@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ::telemetry::TelemetrySettings;
 use clap::{Args, Parser, Subcommand};
 use http_server::{Limits, ListenSettings, Origin, TlsOptions, TlsSettings};
 use secrecy::SecretString;
-use ::telemetry::TelemetrySettings;
 
 pub use self::llm::{HostedSettings, LlmSettings};
 use self::llm::{LlmOptions, LlmSecrets};

@@ -92,9 +92,8 @@ impl Standing {
             return;
         }
         let states = self.spend.left(&[], true).await.unwrap_or_default();
-        let daily = states
-            .iter()
-            .find(|state| state.scope == Scope::Global && state.kind == LimitKind::DailyBudget);
+        let daily =
+            states.iter().find(|state| state.scope == Scope::Global && state.kind == LimitKind::DailyBudget);
         if let Some(state) = daily {
             let dollars = |nanos: u64| Usd::from_nanos(nanos).dollars();
             self.metrics.budget(dollars(state.limit), dollars(state.limit.saturating_sub(state.left)));

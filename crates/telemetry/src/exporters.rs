@@ -116,7 +116,12 @@ pub(crate) fn tracer_provider(
         return None;
     }
     let builder = SdkTracerProvider::builder().with_resource(resource).with_sampler(sampling.sampler());
-    Some(exporters.into_iter().fold(builder, |builder, exporter| builder.with_batch_exporter(exporter)).build())
+    Some(
+        exporters
+            .into_iter()
+            .fold(builder, |builder, exporter| builder.with_batch_exporter(exporter))
+            .build(),
+    )
 }
 
 /// What takes log lines.

@@ -130,9 +130,7 @@ mod tests {
         let place = r#"server_address="127.0.0.1",server_port="7006""#;
         for labels in [
             format!(r#"http_request_method="POST",http_response_status_code="200",{place}"#),
-            format!(
-                r#"error_type="529",http_request_method="POST",http_response_status_code="529",{place}"#
-            ),
+            format!(r#"error_type="529",http_request_method="POST",http_response_status_code="529",{place}"#),
             format!(r#"error_type="unreachable",http_request_method="GET",{place}"#),
             format!(r#"error_type="cancelled",http_request_method="GET",{place}"#),
         ] {

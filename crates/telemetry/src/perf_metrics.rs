@@ -61,11 +61,7 @@ impl Drop for RunUnderWay {
 
 impl Metrics {
     /// Makes the series of perf-service exist at zero: of these scenarios and engines.
-    pub fn start_perf_series<'a>(
-        &self,
-        scenarios: impl Iterator<Item = &'a str>,
-        engines: &[&'static str],
-    ) {
+    pub fn start_perf_series<'a>(&self, scenarios: impl Iterator<Item = &'a str>, engines: &[&'static str]) {
         let metrics = self.perf();
         for scenario in scenarios {
             for outcome in ["passed", "failed", "inconclusive", "broken", "cancelled"] {

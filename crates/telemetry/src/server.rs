@@ -455,7 +455,8 @@ mod tests {
     async fn an_answer_names_the_trace_that_it_belongs_to() {
         let subscriber = tracing_subscriber::registry().with(crate::trace_ids::TraceIds);
         let _heard = tracing::subscriber::set_default(subscriber);
-        let service = ServerLayer::new(Metrics::unregistered(), Scheme::Http).layer(tower::service_fn(answer));
+        let service =
+            ServerLayer::new(Metrics::unregistered(), Scheme::Http).layer(tower::service_fn(answer));
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let request = Request::builder().header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
         let told = service.clone().oneshot(request.body(()).unwrap()).await.unwrap();

@@ -123,10 +123,8 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
         .with_service_name(settings.service_name)
         .with_attribute(KeyValue::new("service.version", settings.service_version))
         .build();
-    let endpoint = settings
-        .otlp_endpoint
-        .as_deref()
-        .map(|url| Endpoint { url, protocol: settings.otlp_protocol });
+    let endpoint =
+        settings.otlp_endpoint.as_deref().map(|url| Endpoint { url, protocol: settings.otlp_protocol });
     let mut span_exporters = Vec::new();
     if let Some(endpoint) = &endpoint {
         span_exporters.push(endpoint.spans()?);
@@ -139,8 +137,7 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
     let gen_ai = GenAiSettings { capture_content, ..settings.gen_ai };
     let metrics = Metrics::of_process(resource.clone(), gen_ai)?;
     let number_of_exporters = if span_exporters.len() > 1 { 2 } else { 1 };
-    let tracer_provider =
-        exporters::tracer_provider(span_exporters, settings.sampling, resource.clone());
+    let tracer_provider = exporters::tracer_provider(span_exporters, settings.sampling, resource.clone());
     let logger_provider = endpoint
         .filter(|_| settings.logs_exporter == LogsExporter::Otlp)
         .map(|endpoint| exporters::logger_provider(endpoint, resource))

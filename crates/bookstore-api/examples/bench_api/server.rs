@@ -19,7 +19,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use telemetry::{GenAiSettings, LogFormat, LogsExporter, Metrics, OtlpProtocol, RouteSlot, Sampling, Scheme, ServerLayer, TelemetrySettings};
+use telemetry::{
+    GenAiSettings, LogFormat, LogsExporter, Metrics, OtlpProtocol, RouteSlot, Sampling, Scheme, ServerLayer,
+    TelemetrySettings,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{
     AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, CheckReport, Claim, ClaimOutcome,
-    ClaimStore, Claimed, Counts, Created, Expected, JobStore, Kept, Listing, Record, RecordKind, Records, Restored,
-    Settled, StoreError, StoredSummary, SummaryStore, Tally, TallyStore, Upkeep, Written,
+    ClaimStore, Claimed, Counts, Created, Expected, JobStore, Kept, Listing, Record, RecordKind, Records,
+    Restored, Settled, StoreError, StoredSummary, SummaryStore, Tally, TallyStore, Upkeep, Written,
 };
 use crate::book::{Author, AuthorDraft, Book, BookDraft};
 use crate::import::{ImportDraft, ImportOutcome};

@@ -45,7 +45,8 @@ async fn what_is_shown_is_in_the_table_and_the_other_way_round() {
     let listening = service.request(Method::POST, &path).header("accept", "text/event-stream");
     assert_eq!(service.send(listening).await.status, 200);
     let text = as_soon_as(&service, "bookstore_books_with_summary", 2.0).await;
-    let expected = of_service("bookstore-api").filter(|row| OTHERWISE.iter().all(|(name, _)| *name != row.name));
+    let expected =
+        of_service("bookstore-api").filter(|row| OTHERWISE.iter().all(|(name, _)| *name != row.name));
     assert_eq!(contradictions(&text, expected), Vec::<String>::new(), "{text}");
     let place = ollama.url();
     let port = format!("server_port=\"{}\"", place.rsplit(':').next().unwrap());

@@ -1,4 +1,5 @@
-//! Traces and log lines leave by OTLP when an endpoint is set, traces to Traceloop besides, and their absence or failure touches no request.
+//! Traces and log lines leave by OTLP when an endpoint is set, traces to Traceloop besides, and their absence
+//! or failure touches no request.
 
 use std::time::{Duration, Instant};
 
@@ -86,9 +87,10 @@ async fn a_span_reaches_two_exporters_and_its_log_line_the_first() {
     };
     let (first, second) =
         (collector.received_requests().await.unwrap(), traceloop.received_requests().await.unwrap());
-    for (spans, key) in
-        [(of(&first, "/v1/traces"), "Bearer collectors-canary"), (of(&second, "/v1/traces"), "Bearer traceloops-canary")]
-    {
+    for (spans, key) in [
+        (of(&first, "/v1/traces"), "Bearer collectors-canary"),
+        (of(&second, "/v1/traces"), "Bearer traceloops-canary"),
+    ] {
         let sent: Vec<u8> = spans.iter().flat_map(|request| request.body.clone()).collect();
         assert!(contains(&sent, &TRACE_BYTES) && contains(&sent, b"GET /api/v1/books/{id}"), "{key}");
         assert!(spans.iter().all(|request| request.headers["authorization"] == key), "{key}");
@@ -96,7 +98,11 @@ async fn a_span_reaches_two_exporters_and_its_log_line_the_first() {
     assert!(second.iter().all(|request| !request.headers.contains_key("x-scope")), "another's header");
     assert_eq!(of(&second, "/v1/logs").len(), 0);
     let lines: Vec<u8> = of(&first, "/v1/logs").iter().flat_map(|request| request.body.clone()).collect();
-    assert!(contains(&lines, &TRACE_BYTES) && contains(&lines, b"/api/v1/books/nonsense"), "{} bytes", lines.len());
+    assert!(
+        contains(&lines, &TRACE_BYTES) && contains(&lines, b"/api/v1/books/nonsense"),
+        "{} bytes",
+        lines.len()
+    );
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use axum::Router;
 use axum::routing::get;
 use http_server::{Limits, ListenError, ListenSettings};
 use serde_json::Value;
-use telemetry::{GenAiSettings, LogFormat, LogsExporter, Metrics, OtlpProtocol, Sampling, Telemetry, TelemetrySettings};
+use telemetry::{
+    GenAiSettings, LogFormat, LogsExporter, Metrics, OtlpProtocol, Sampling, Telemetry, TelemetrySettings,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;

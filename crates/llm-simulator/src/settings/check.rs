@@ -40,7 +40,8 @@ pub(super) struct Check {
 
 impl Check {
     fn wrong(&mut self, name: &str, text: &str, wanted: &str) {
-        let option = name.trim_start_matches("SIM_").trim_start_matches("OTEL_EXPORTER_").trim_start_matches("OTEL_");
+        let option =
+            name.trim_start_matches("SIM_").trim_start_matches("OTEL_EXPORTER_").trim_start_matches("OTEL_");
         let option = option.to_ascii_lowercase().replace('_', "-");
         self.mistakes.push(format!("{name} (--{option}) is {text:?}: give {wanted}"));
     }

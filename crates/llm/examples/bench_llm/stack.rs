@@ -8,7 +8,9 @@ use llm::{
     Backoff, Chunk, Claude, Delivery, LlmError, LlmProvider, Ollama, OpenAi, Prices, Prompt, Request,
     Resilient, Simulated, Trail,
 };
-use telemetry::{GenAiSettings, LogFormat, LogsExporter, Metrics, OtlpProtocol, Sampling, Telemetry, TelemetrySettings};
+use telemetry::{
+    GenAiSettings, LogFormat, LogsExporter, Metrics, OtlpProtocol, Sampling, Telemetry, TelemetrySettings,
+};
 
 use super::wire::{Model, SYSTEM, USER, Wire};
 use super::{Fallible, setting};

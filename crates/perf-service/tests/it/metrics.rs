@@ -28,10 +28,14 @@ async fn what_is_shown_is_in_the_table_and_the_other_way_round() {
     let (_, text) = service.get("/metrics").await;
     assert_eq!(contradictions(&text, of_service("perf-service")), Vec::<String>::new(), "{text}");
     let value = |name: &str| -> f64 {
-        let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+        let line =
+            text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
         line.and_then(|line| line.rsplit(' ').next()).unwrap().parse().unwrap()
     };
     assert!(value("perf_samples_total") > 10.0, "{text}");
     assert!(text.contains(r#"perf_runs_under_way{state="running"} 0"#), "{text}");
-    assert!(text.contains(r#"perf_run_duration_seconds_count{outcome="passed",scenario="smoke"} 1"#), "{text}");
+    assert!(
+        text.contains(r#"perf_run_duration_seconds_count{outcome="passed",scenario="smoke"} 1"#),
+        "{text}"
+    );
 }

@@ -79,7 +79,10 @@ mod tests {
     #[test]
     fn the_listing_is_up_to_date() {
         let kept = include_str!("../../../../monitoring/metrics.md");
-        assert!(kept == markdown(), "monitoring/metrics.md is not what the table says; run make metrics-listing");
+        assert!(
+            kept == markdown(),
+            "monitoring/metrics.md is not what the table says; run make metrics-listing"
+        );
     }
 
     #[test]

@@ -69,7 +69,8 @@ mod tests {
         metrics.books_written("create", 1);
         let text = metrics.render();
         assert_eq!(contradictions(&text, [BOOKS_WRITTEN].into_iter()), Vec::<String>::new());
-        let odd = text.replace("operation=", "book=") + "# TYPE bookstore_books counter\n# TYPE shop_doors gauge\n";
+        let odd =
+            text.replace("operation=", "book=") + "# TYPE bookstore_books counter\n# TYPE shop_doors gauge\n";
         assert_eq!(
             contradictions(&odd, [BOOKS, SUMMARIES].into_iter()),
             [

@@ -43,8 +43,7 @@ impl Upkeep for EmbeddedStore {
         self.read(|connection| {
             let count = |query: &str, values: &[&str]| -> Result<u64, StoreError> {
                 let mut statement = connection.prepare_cached(query)?;
-                let count: i64 =
-                    statement.query_row(rusqlite::params_from_iter(values), |row| row.get(0))?;
+                let count: i64 = statement.query_row(rusqlite::params_from_iter(values), |row| row.get(0))?;
                 Ok(count.unsigned_abs())
             };
             Ok(Counts {
