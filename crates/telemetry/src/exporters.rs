@@ -161,7 +161,7 @@ impl OwnHeaders {
     fn new(key: Option<&SecretString>) -> Result<Self, ExporterBuildError> {
         let unusable = |reason: &str| ExporterBuildError::InvalidConfiguration(reason.to_owned());
         let authorization = key
-            .map(|key| {
+            .map(|key| -> Result<HeaderValue, ExporterBuildError> {
                 let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
                     .map_err(|_| unusable("its key has characters that no header can carry"))?;
                 value.set_sensitive(true);

@@ -133,7 +133,8 @@ fn polled(runtime: &RuntimeMetrics) -> Option<MetricFamily> {
     };
     // The last bucket has no end.
     let last = runtime.poll_time_histogram_num_buckets().checked_sub(1)?;
-    let bound = |bucket| runtime.poll_time_histogram_bucket_range(bucket).end.as_secs_f64();
+    // In one division: the bounds are labels, and are to be the same numbers as in the table.
+    let bound = |bucket| runtime.poll_time_histogram_bucket_range(bucket).end.as_nanos() as f64 / 1e9;
     let buckets: Vec<(f64, u64)> = (0..last).map(|bucket| (bound(bucket), fallen(bucket))).collect();
     // The runtime keeps no sum of its polls; what its workers do beside them is little.
     let busy: Duration = workers().map(|worker| runtime.worker_total_busy_duration(worker)).sum();
