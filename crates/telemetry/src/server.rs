@@ -423,10 +423,10 @@ mod tests {
     use http::{Request, Response};
     use http_body_util::{BodyExt, Full};
     use tower::{Layer, ServiceExt};
-    use tracing_subscriber::layer::SubscriberExt;
 
     use super::{RouteSlot, Scheme, ServerLayer};
-    use crate::Metrics;
+    use crate::recorder::Recorder;
+    use crate::{GenAiSettings, Metrics};
 
     async fn answer(request: Request<()>) -> Result<Response<Full<&'static [u8]>>, Infallible> {
         if let Some(slot) = request.extensions().get::<RouteSlot>() {
@@ -453,8 +453,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_names_the_trace_that_it_belongs_to() {
-        let subscriber = tracing_subscriber::registry().with(crate::trace_ids::TraceIds);
-        let _heard = tracing::subscriber::set_default(subscriber);
+        let recorder = Recorder::new(GenAiSettings::default());
+        let _heard = recorder.listen();
         let service =
             ServerLayer::new(Metrics::unregistered(), Scheme::Http).layer(tower::service_fn(answer));
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
