@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service perf-compare verdict-campaign dashboards dashboards-check grafana-mega grafana-dashboards aspire-dashboard rules rules-check alerts-check soak-alerts
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service perf-compare verdict-campaign dashboards dashboards-check grafana-mega grafana-dashboards aspire-dashboard rules rules-check alerts-check soak-alerts metrics-listing check-metrics
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -110,6 +110,12 @@ lint: ## rustfmt, clippy without warnings, the k6 scripts and their types, the P
 
 fmt: ## Format the Rust code
 	$(CARGO) fmt --all
+
+metrics-listing: ## Write monitoring/metrics.md from the metric table
+	@listing=$$($(CARGO) run --quiet -p telemetry --example metrics_listing) && printf '%s\n' "$$listing" >monitoring/metrics.md
+
+check-metrics: build ## promtool check metrics on what the three services really show (PROMTOOL_BIN, else promtool)
+	@$(PYTHON) .make/check_metrics.py
 
 deny: ## Licences, bans, sources and advisories of all dependencies
 	@$(PYTHON) .make/deny.py

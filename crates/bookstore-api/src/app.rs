@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::cache::memory::MemoryCache;
+use crate::cache::observed::{Backend, ObservedCache};
 use crate::cache::redis::RedisCache;
 use crate::cache_aside::CacheAside;
 use crate::catalog::Catalog;
@@ -31,6 +32,7 @@ use crate::redis_link::{LinkError, RedisLink};
 use crate::seed;
 use crate::settings::Settings;
 use crate::spend::{Counters, Policy, Spend};
+use crate::standing::Standing;
 use crate::store::embedded::{EmbeddedStore, OpenError};
 use crate::store::mongo::{self, MongoStore};
 use crate::store::observed::ObservedStore;
@@ -123,6 +125,7 @@ pub struct App {
     pub importer: Importer,
     /// The store, for the command line.
     pub store: Arc<dyn Store>,
+    standing: Standing,
     cache: CacheAside,
     writes: TaskTracker,
     spend: Spend,
@@ -141,7 +144,7 @@ impl App {
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let store = open_store(settings, metrics.clone()).await?;
-        let Shared { cache, leases, counters } = shared(settings)?;
+        let Shared { cache, leases, counters } = shared(settings, &metrics)?;
         // The first request finds a connection; or the log says now, once, that there is none.
         let _ = cache.ping().await;
         let cache = CacheAside::new(cache, metrics.clone(), settings.cache_time_to_live);
@@ -191,19 +194,19 @@ impl App {
         writes.spawn(tend(store.clone(), stop.clone()));
         let imports = ImportJobs::new(&importer, store.clone(), writes.clone(), stop.clone());
         let require_if_match = settings.require_if_match;
+        let standing = Standing::new(store.clone(), cache.clone(), spend.clone(), metrics.clone());
         let parts = Parts {
             catalog,
             summaries,
             probes,
             imports,
             spend: spend.clone(),
-            store: store.clone(),
-            cache: cache.clone(),
+            standing: standing.clone(),
             require_if_match,
             stop,
         };
         let router = http::router(Api::from(parts), metrics, token(settings)?);
-        Ok(Self { router, importer, store, cache, writes, spend, outcomes })
+        Ok(Self { router, importer, store, standing, cache, writes, spend, outcomes })
     }
 
     /// Waits until answers that were paid for are kept.
@@ -229,19 +232,27 @@ struct Shared {
 }
 
 /// Redis for all of them where it is set, which need not be up yet; else this process.
-fn shared(settings: &Settings) -> Result<Shared, LinkError> {
+fn shared(settings: &Settings, metrics: &Metrics) -> Result<Shared, LinkError> {
     let offline: Arc<dyn Limits> = Arc::<MemoryLimits>::default();
     Ok(match &settings.redis_url {
         Some(url) => {
             let link = RedisLink::new(url)?;
             Shared {
-                cache: Arc::new(RedisCache::new(link.clone(), NAMESPACE)),
+                cache: Arc::new(ObservedCache::new(
+                    RedisCache::new(link.clone(), NAMESPACE),
+                    Backend::Redis,
+                    metrics.clone(),
+                )),
                 leases: Arc::new(RedisLeases::new(link.clone(), NAMESPACE)),
                 counters: Counters { shared: Arc::new(RedisLimits::new(link, NAMESPACE)), offline },
             }
         }
         None => Shared {
-            cache: Arc::new(MemoryCache::new(settings.cache_bytes)),
+            cache: Arc::new(ObservedCache::new(
+                MemoryCache::new(settings.cache_bytes),
+                Backend::Process,
+                metrics.clone(),
+            )),
             leases: Arc::<LocalLeases>::default(),
             counters: Counters { shared: Arc::clone(&offline), offline },
         },
@@ -273,7 +284,8 @@ fn policy(settings: &Settings, models: &[(&'static str, &str)]) -> Result<Policy
 /// When it cannot be opened.
 pub async fn open_store(settings: &Settings, metrics: Metrics) -> Result<Arc<dyn Store>, AppError> {
     if let Some(uri) = &settings.mongodb_uri {
-        let store = MongoStore::open(uri.expose_secret()).await?;
+        let pool = metrics.connection_pool("mongodb");
+        let store = MongoStore::open_counted(uri.expose_secret(), pool).await?;
         return Ok(Arc::new(ObservedStore::new(store, "mongodb", metrics)));
     }
     let folder = settings.data_dir.clone();
@@ -325,6 +337,7 @@ pub async fn serve(settings: &Settings, metrics: Metrics) -> Result<(), AppError
     // The port first: a second instance must not touch the store of the one that has it.
     let listener = http_server::bind(&settings.listen).await?;
     let app = App::start(settings, metrics.clone(), stop.clone()).await?;
+    app.writes.spawn(app.standing.clone().watch(stop.clone()));
     let address = listener.local_addr();
     tracing::info!(%address, start_ms = crate::summaries::milliseconds(started.elapsed()), "ready");
     http_server::serve(listener, app.router.clone(), metrics, stop).await?;

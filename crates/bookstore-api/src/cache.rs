@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub mod memory;
+pub mod observed;
 pub mod redis;
 
 /// How long a ticket is good for at most: a load that takes longer is not remembered. An entry that

@@ -16,12 +16,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::tenants::Door;
-use crate::cache_aside::CacheAside;
 use crate::catalog::Catalog;
 use crate::import_jobs::ImportJobs;
 use crate::probes::Probes;
 use crate::spend::Spend;
-use crate::store::Store;
+use crate::standing::Standing;
 use crate::summaries::Summaries;
 
 mod authors;
@@ -73,10 +72,8 @@ pub struct Parts {
     pub imports: ImportJobs,
     /// What was spent.
     pub spend: Spend,
-    /// The store, for readiness.
-    pub store: Arc<dyn Store>,
-    /// The cache, for readiness.
-    pub cache: CacheAside,
+    /// How the service stands.
+    pub standing: Standing,
     /// Whether a write to something that is there has to say which version it expects.
     pub require_if_match: bool,
     /// Cancelled when the service is stopping.

@@ -27,6 +27,7 @@ pub mod search;
 pub mod seed;
 pub mod settings;
 pub mod spend;
+pub mod standing;
 pub mod store;
 pub mod summaries;
 pub mod tenants;

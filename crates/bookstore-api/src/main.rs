@@ -7,11 +7,14 @@ use bookstore_api::settings::{Command, CommandLine, Settings};
 use bookstore_api::{app, import_command, tenants, upkeep_command};
 use clap::Parser;
 
+#[global_allocator]
+static ALLOCATOR: telemetry::Allocator = telemetry::Allocator;
+
 /// Longest wait at the very end for threads that block: a name that nobody resolves, a disk that hangs.
 const BLOCKED_DEADLINE: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match telemetry::runtime::build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };

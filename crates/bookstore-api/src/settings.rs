@@ -9,16 +9,18 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ::telemetry::TelemetrySettings;
 use clap::{Args, Parser, Subcommand};
 use http_server::{Limits, ListenSettings, Origin, TlsOptions, TlsSettings};
 use secrecy::SecretString;
-use telemetry::{GenAiSettings, LogFormat, OtlpProtocol, TelemetrySettings};
 
 pub use self::llm::{HostedSettings, LlmSettings};
 use self::llm::{LlmOptions, LlmSecrets};
+use self::telemetry::TelemetryOptions;
 use crate::tenants::Tenant;
 
 mod llm;
+mod telemetry;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -161,47 +163,11 @@ pub struct Options {
     /// Size of the in-process cache in MiB.
     #[arg(long, global = true, env = "CACHE_MIB", default_value = "16", hide_env_values = true)]
     cache_mib: String,
-    /// How log lines look: json or console.
-    #[arg(long, global = true, env = "LOG_FORMAT", default_value = "json", hide_env_values = true)]
-    log_format: String,
-    /// Which log lines pass, such as `info` or `warn,bookstore_api=debug`.
-    #[arg(long, global = true, env = "LOG_FILTER", default_value = "info", hide_env_values = true)]
-    log_filter: String,
     /// Log one in so many requests that succeeded within a second; all others always.
     #[arg(long, global = true, env = "LOG_ACCESS_EVERY", default_value = "1", hide_env_values = true)]
     log_access_every: String,
-    /// Where traces go by OTLP; nowhere when left out.
-    #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
-    otel_exporter_otlp_endpoint: Option<String>,
-    /// How traces travel: http/protobuf or grpc.
-    #[arg(
-        long,
-        global = true,
-        env = "OTEL_EXPORTER_OTLP_PROTOCOL",
-        default_value = "http/protobuf",
-        hide_env_values = true
-    )]
-    otel_exporter_otlp_protocol: String,
-    /// Names that LLM calls are recorded under: gen_ai_latest_experimental for the newest conventions in
-    /// place of v1.41, gen_ai/dup for both. A list that others may share.
-    #[arg(
-        long,
-        global = true,
-        env = "OTEL_SEMCONV_STABILITY_OPT_IN",
-        default_value = "",
-        hide_env_values = true
-    )]
-    otel_semconv_stability_opt_in: String,
-    /// true writes prompts and answers on the spans of LLM calls, where traces go anywhere. They hold
-    /// what users wrote.
-    #[arg(
-        long,
-        global = true,
-        env = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
-        default_value = "false",
-        hide_env_values = true
-    )]
-    otel_instrumentation_genai_capture_message_content: String,
+    #[command(flatten)]
+    telemetry: TelemetryOptions,
     #[command(flatten)]
     llm: LlmOptions,
 }
@@ -237,6 +203,7 @@ pub struct Settings {
 #[derive(Default)]
 struct Secrets {
     api_token: Option<String>,
+    traceloop: Option<String>,
     llm: LlmSecrets,
 }
 
@@ -264,6 +231,7 @@ impl Settings {
         let secret = |name: &str| std::env::var(name).ok();
         let secrets = Secrets {
             api_token: secret("API_TOKEN"),
+            traceloop: secret("TRACELOOP_API_KEY"),
             llm: LlmSecrets {
                 anthropic_api_key: secret("ANTHROPIC_API_KEY"),
                 openai_api_key: secret("OPENAI_API_KEY"),
@@ -361,29 +329,7 @@ impl Settings {
             )),
             cache_bytes: checked.number("CACHE_MIB", &options.cache_mib, 1, 65_536) << 20,
             llm,
-            telemetry: TelemetrySettings {
-                service_name: "bookstore-api",
-                service_version: env!("CARGO_PKG_VERSION"),
-                log_format: checked.choice(
-                    "LOG_FORMAT",
-                    &options.log_format,
-                    &[("json", LogFormat::Json), ("console", LogFormat::Console)],
-                ),
-                log_filter: options.log_filter,
-                otlp_endpoint: options
-                    .otel_exporter_otlp_endpoint
-                    .filter(|url| !url.is_empty())
-                    .map(|url| checked.base_url("OTEL_EXPORTER_OTLP_ENDPOINT", url)),
-                otlp_protocol: checked.choice(
-                    "OTEL_EXPORTER_OTLP_PROTOCOL",
-                    &options.otel_exporter_otlp_protocol,
-                    &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
-                ),
-                gen_ai: GenAiSettings::asked_for(
-                    &options.otel_semconv_stability_opt_in,
-                    &options.otel_instrumentation_genai_capture_message_content,
-                ),
-            },
+            telemetry: telemetry::check(&mut checked, options.telemetry, secrets.traceloop),
         };
         if checked.0.0.is_empty() { Ok(settings) } else { Err(checked.0) }
     }
@@ -511,6 +457,9 @@ mod tests {
                 "--max-concurrent-requests=0",
                 "--cors-allowed-origins=https://shop.example,*",
                 "--log-access-every=0",
+                "--otel-traces-sampler=sometimes",
+                "--otel-logs-exporter=file",
+                "--traceloop-base-url=http://user:canary-password@x",
             ],
             Some("short"),
         )
@@ -532,6 +481,9 @@ mod tests {
             "MAX_CONCURRENT_REQUESTS",
             "CORS_ALLOWED_ORIGINS",
             "LOG_ACCESS_EVERY",
+            "OTEL_TRACES_SAMPLER",
+            "OTEL_LOGS_EXPORTER",
+            "TRACELOOP_BASE_URL",
         ] {
             assert_eq!(
                 mistakes.iter().filter(|text| text.starts_with(name)).count(),
@@ -539,7 +491,7 @@ mod tests {
                 "{name}: {mistakes:?}"
             );
         }
-        assert_eq!(mistakes.len(), 16);
+        assert_eq!(mistakes.len(), 19);
         for secret in ["short", "canary"] {
             assert!(!mistakes.concat().contains(secret), "a secret is in {mistakes:?}");
         }

@@ -179,6 +179,12 @@ impl Spend {
         &self.0.policy.tenants
     }
 
+    /// Whether a daily budget binds all tenants together.
+    #[must_use]
+    pub fn has_global_budget(&self) -> bool {
+        self.0.policy.global.daily_nanos.is_some()
+    }
+
     /// The day it is.
     #[must_use]
     pub fn today(&self) -> NaiveDate {

@@ -600,6 +600,17 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
 }
 
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Books.
+    pub books: u64,
+    /// Those of them that have a summary that fits them as they are.
+    pub books_with_summary: u64,
+    /// Authors.
+    pub authors: u64,
+}
+
 /// What keeps a store sound and its content portable. Tallies are no part of its content: they are what
 /// these processes spent here, and would be spent a second time in another store's budgets.
 #[async_trait]
@@ -616,6 +627,8 @@ pub trait Upkeep: Send + Sync {
     async fn restore(&self, records: Vec<Record>) -> Result<Vec<Restored>, StoreError>;
     /// Looks for contradictions: counts, references, indexes, derived fields.
     async fn check(&self) -> Result<CheckReport, StoreError>;
+    /// How much there is, about: what is being written at the moment may be missing.
+    async fn counts(&self) -> Result<Counts, StoreError>;
     /// Deletes what has expired, tallies too, and completes what a writer that died has left half done. Called at
     /// the start and every minute.
     async fn tend(&self) -> Result<(), StoreError>;

@@ -72,7 +72,7 @@ pub(crate) fn layer(origins: &[Origin]) -> Option<CorsLayer> {
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("traceparent"),
         ])
-        .expose_headers([ETAG, LOCATION, LINK, RETRY_AFTER])
+        .expose_headers([ETAG, LOCATION, LINK, RETRY_AFTER, HeaderName::from_static("x-trace-id")])
         .max_age(REMEMBERED);
     Some(layer)
 }

@@ -192,6 +192,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let patience = Duration::from_secs(arguments.timeout.max(1));
         let upstream = Upstream::new(&arguments.upstream, patience, settings.aws_keys.clone())?;
+        let upstream = upstream.counted_in(&metrics);
         // Some providers take a key in the path, and whatever a client asks for is handed on.
         let listening = ListenSettings { hides_paths: true, ..listening(settings) };
         if upstream.signs() && !listening.is_private() {

@@ -12,8 +12,17 @@ use telemetry::{GenAiSettings, Metrics, TelemetrySettings};
 /// Exit code of wrong usage.
 const USAGE: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+#[global_allocator]
+static ALLOCATOR: telemetry::Allocator = telemetry::Allocator;
+
+fn main() -> ExitCode {
+    match telemetry::runtime::build() {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => failed(&error, ExitCode::FAILURE),
+    }
+}
+
+async fn run() -> ExitCode {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
@@ -48,18 +57,21 @@ async fn serve(settings: &Settings, role: Role) -> ExitCode {
         log_filter: settings.log_filter.clone(),
         otlp_endpoint: settings.otlp_endpoint.clone(),
         otlp_protocol: settings.otlp_protocol,
+        logs_exporter: settings.logs_exporter,
+        sampling: settings.sampling,
+        traceloop: None,
         // It asks no model.
         gen_ai: GenAiSettings::default(),
     }) {
         Ok(telemetry) => telemetry,
         Err(error) => return failed(&error, ExitCode::from(USAGE)),
     };
-    let code = run(settings, role, telemetry.metrics()).await;
+    let code = work(settings, role, telemetry.metrics()).await;
     telemetry.shutdown().await;
     code
 }
 
-async fn run(settings: &Settings, role: Role, metrics: Metrics) -> ExitCode {
+async fn work(settings: &Settings, role: Role, metrics: Metrics) -> ExitCode {
     match App::start(settings, role, metrics, http_server::cancel_on_signal()).await {
         Ok(app) => told(app.run().await),
         Err(error) => failed(&error, ExitCode::FAILURE),

@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 
 use clap::{Args, Parser};
 use secrecy::SecretString;
-use telemetry::{LogFormat, OtlpProtocol};
+use telemetry::{LogFormat, LogsExporter, OtlpProtocol, Sampling};
 
 use self::check::Check;
 use crate::faults::Faults;
@@ -111,12 +111,21 @@ pub struct Written {
     /// Which log lines pass, such as info or info,llm_simulator=debug [default: info]
     #[arg(long, env = "LOG_FILTER", global = true)]
     log_filter: Option<String>,
-    /// Where traces go by OTLP; nowhere when absent
+    /// Where traces and log lines go by OTLP; nowhere when absent
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true)]
     otlp_endpoint: Option<String>,
-    /// How traces travel: http/protobuf or grpc [default: http/protobuf]
+    /// How they travel: http/protobuf or grpc [default: http/protobuf]
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", global = true)]
     otlp_protocol: Option<String>,
+    /// otlp, or none where what is there takes traces only [default: otlp]
+    #[arg(long, env = "OTEL_LOGS_EXPORTER", global = true)]
+    logs_exporter: Option<String>,
+    /// Which traces are recorded: a standard name such as parentbased_traceidratio [default: parentbased_always_on]
+    #[arg(long, env = "OTEL_TRACES_SAMPLER", global = true)]
+    traces_sampler: Option<String>,
+    /// What part of them, for samplers by ratio, 0 to 1 [default: 1]
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", global = true)]
+    traces_sampler_arg: Option<String>,
 }
 
 /// Checked settings.
@@ -154,10 +163,14 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Which log lines pass.
     pub log_filter: String,
-    /// Where traces go.
+    /// Where traces and log lines go.
     pub otlp_endpoint: Option<String>,
-    /// How traces travel.
+    /// How they travel.
     pub otlp_protocol: OtlpProtocol,
+    /// Whether log lines do.
+    pub logs_exporter: LogsExporter,
+    /// Which traces are recorded.
+    pub sampling: Sampling,
 }
 
 /// A pair of keys of AWS.
@@ -253,6 +266,12 @@ impl Settings {
             &written.otlp_protocol,
             &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
         );
+        let logs_exporter = check.choice(
+            "OTEL_LOGS_EXPORTER",
+            &written.logs_exporter,
+            &[("otlp", LogsExporter::Otlp), ("none", LogsExporter::None)],
+        );
+        let sampling = check.sampling(&written.traces_sampler, &written.traces_sampler_arg);
         match (profiles, faults) {
             (Some(profiles), Some(faults)) if check.mistakes.is_empty() => Ok(Self {
                 bind_address,
@@ -272,6 +291,8 @@ impl Settings {
                 log_filter: given(&written.log_filter).unwrap_or("info").to_owned(),
                 otlp_endpoint,
                 otlp_protocol,
+                logs_exporter,
+                sampling,
             }),
             _ => Err(SettingsError { mistakes: check.mistakes }),
         }
@@ -366,6 +387,10 @@ mod tests {
             "collector:4317",
             "--otlp-protocol",
             "udp",
+            "--logs-exporter",
+            "file",
+            "--traces-sampler",
+            "sometimes",
         ])
         .unwrap_err();
         let names = [
@@ -380,6 +405,8 @@ mod tests {
             "LOG_FORMAT (--log-format)",
             "OTEL_EXPORTER_OTLP_ENDPOINT (--otlp-endpoint)",
             "OTEL_EXPORTER_OTLP_PROTOCOL (--otlp-protocol)",
+            "OTEL_LOGS_EXPORTER (--logs-exporter)",
+            "OTEL_TRACES_SAMPLER: ",
         ];
         assert_eq!(error.mistakes.len(), names.len(), "{error}");
         for (mistake, name) in error.mistakes.iter().zip(names) {

@@ -17,6 +17,7 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
 use reqwest::{Body, Client, Request, Response, redirect};
 use secrecy::ExposeSecret;
+use telemetry::Metrics;
 use tokio::time::timeout;
 use url::Url;
 
@@ -118,6 +119,8 @@ pub struct Upstream {
     client: Client,
     patience: Duration,
     keys: Option<AwsKeys>,
+    /// Where requests are counted, if anywhere.
+    counted: Option<telemetry::Upstream>,
 }
 
 impl Upstream {
@@ -143,7 +146,16 @@ impl Upstream {
             .tcp_nodelay(true)
             .build()
             .map_err(UpstreamError::Client)?;
-        Ok(Self { base, client, patience, keys })
+        Ok(Self { base, client, patience, keys, counted: None })
+    }
+
+    /// The same, with its requests counted there.
+    #[must_use]
+    pub fn counted_in(self, metrics: &Metrics) -> Self {
+        let host = self.base.host_str().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let counted = metrics.upstream(host, self.base.port_or_known_default().unwrap_or_default());
+        Self { counted: Some(counted), ..self }
     }
 
     /// Its host and port.
@@ -248,11 +260,19 @@ impl Upstream {
     /// When none comes.
     pub async fn send(&self, request: Request) -> Result<Response, Unanswered> {
         let host = self.host();
-        match timeout(self.patience, self.client.execute(request)).await {
+        let sent = self.counted.as_ref().map(|counted| counted.begin(request.method()));
+        let answer = match timeout(self.patience, self.client.execute(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(Unanswered::Unreachable { host, reason: reason(error) }),
             Err(_) => Err(Unanswered::TimedOut { host, waited: self.patience }),
+        };
+        if let Some(sent) = sent {
+            match &answer {
+                Ok(response) => sent.answered(response.status().as_u16()),
+                Err(error) => sent.failed(error.kind()),
+            }
         }
+        answer
     }
 }
 

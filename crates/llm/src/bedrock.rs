@@ -27,6 +27,7 @@ use aws_sdk_bedrockruntime::types::{
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use secrecy::{ExposeSecret, SecretString};
+use telemetry::Metrics;
 
 use self::exchange::Exchange;
 use self::keys::Keys;
@@ -53,6 +54,8 @@ const REGION: &str = "us-east-1";
 pub struct Bedrock {
     client: Client,
     model: Arc<str>,
+    /// Where requests are counted, if anywhere.
+    metrics: Option<Metrics>,
 }
 
 impl Bedrock {
@@ -101,7 +104,13 @@ impl Bedrock {
     /// Another model over the same connections, with the same credentials.
     #[must_use]
     pub fn asking(&self, model: &str) -> Self {
-        Self { client: self.client.clone(), model: Arc::from(model) }
+        Self { model: Arc::from(model), ..self.clone() }
+    }
+
+    /// The same, with its requests counted there.
+    #[must_use]
+    pub fn counted_in(self, metrics: &Metrics) -> Self {
+        Self { metrics: Some(metrics.clone()), ..self }
     }
 
     /// One request a call; and silence is measured here, where a model may think for as long as other
@@ -112,7 +121,7 @@ impl Bedrock {
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
-        Self { client: Client::from_conf(config), model: Arc::from(model) }
+        Self { client: Client::from_conf(config), model: Arc::from(model), metrics: None }
     }
 
     /// Sends one request and waits for its head, or for all of a whole answer.
@@ -165,8 +174,11 @@ impl LlmProvider for Bedrock {
     }
 
     async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError> {
-        let exchange = Exchange::new(request.prompt.max_output_tokens);
+        let exchange = Exchange::new(request.prompt.max_output_tokens).counted_in(self.metrics.as_ref());
         let asked = self.ask(request, &exchange).await;
+        if let Err(error) = &asked {
+            exchange.unanswered(error.kind());
+        }
         let seen = exchange.seen();
         let frames = match asked {
             Ok(frames) => frames,

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use telemetry::Metrics;
 
 use crate::answer::answer;
 use crate::endpoint::{Endpoint, kind_of};
@@ -113,6 +114,13 @@ impl Claude {
         let has_key = api_key.is_some();
         let endpoint = Endpoint::new(ProviderName::Claude, WHO, "ANTHROPIC_BASE_URL", base_url, api_key)?;
         Ok(Self { endpoint: Arc::new(endpoint), headers, has_key, model: model.to_owned() })
+    }
+
+    /// The same, with its requests counted there.
+    #[must_use]
+    pub fn counted_in(self, metrics: &Metrics) -> Self {
+        self.endpoint.count_in(metrics);
+        self
     }
 
     async fn refused(&self, response: reqwest::Response) -> LlmError {

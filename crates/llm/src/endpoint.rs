@@ -3,14 +3,16 @@
 //!
 //! Owns what the adapters on HTTP share. Must not know a provider's JSON.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Method, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
+use telemetry::{Metrics, Upstream};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{Beginning, ErrorKind, LlmError, ProviderName};
@@ -58,6 +60,13 @@ pub(crate) fn client(base_url: &str, setting: &str) -> Result<(Client, Url), Llm
         LlmError::new(ErrorKind::Unavailable, format!("no HTTP client: {}", cause(&error)))
     })?;
     Ok((client, url))
+}
+
+/// Where requests to this address are counted.
+pub(crate) fn upstream(metrics: &Metrics, url: &Url) -> Upstream {
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    metrics.upstream(host, url.port_or_known_default().unwrap_or_default())
 }
 
 /// Whether an address is this machine's own.
@@ -142,6 +151,8 @@ pub(crate) struct Endpoint {
     base: String,
     provider: ProviderName,
     key: Option<SecretString>,
+    /// Where requests are counted, if anywhere.
+    upstream: OnceLock<Upstream>,
     /// The provider, as people call it.
     pub(crate) who: &'static str,
     /// The setting that has the address.
@@ -169,7 +180,15 @@ impl Endpoint {
         key: Option<SecretString>,
     ) -> Result<Self, LlmError> {
         let (client, _) = client(base_url, setting)?;
-        Ok(Self { client, base: base_url.trim_end_matches('/').to_owned(), provider, key, who, setting })
+        let (base, upstream) = (base_url.trim_end_matches('/').to_owned(), OnceLock::new());
+        Ok(Self { client, base, provider, key, upstream, who, setting })
+    }
+
+    /// From now on requests are counted there.
+    pub(crate) fn count_in(&self, metrics: &Metrics) {
+        if let Ok(url) = Url::parse(&self.base) {
+            self.upstream.get_or_init(|| upstream(metrics, &url));
+        }
     }
 
     /// The address, without a password that stands in it.
@@ -200,7 +219,22 @@ impl Endpoint {
     ) -> Result<Response, LlmError> {
         telemetry::inject_trace_context(&mut headers);
         let request = self.client.post(self.url(path)).headers(headers).json(body);
-        request.send().await.map_err(|error| self.unreachable(&error))
+        let sent = self.upstream.get().map(|upstream| upstream.begin(&Method::POST));
+        match request.send().await {
+            Ok(response) => {
+                if let Some(sent) = sent {
+                    sent.answered(response.status().as_u16());
+                }
+                Ok(response)
+            }
+            Err(error) => {
+                let error = self.unreachable(&error);
+                if let Some(sent) = sent {
+                    sent.failed(error.kind());
+                }
+                Err(error)
+            }
+        }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> LlmError {

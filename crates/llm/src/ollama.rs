@@ -11,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
+use telemetry::Metrics;
 
 use crate::answer::{self, answer, count, malformed};
 use crate::endpoint::{Endpoint, kind_of};
@@ -121,6 +122,13 @@ impl Ollama {
     pub fn new(base_url: &str, model: &str) -> Result<Self, LlmError> {
         let endpoint = Endpoint::new(ProviderName::Ollama, WHO, "OLLAMA_BASE_URL", base_url, None)?;
         Ok(Self { endpoint: Arc::new(endpoint), model: model.to_owned() })
+    }
+
+    /// The same, with its requests counted there.
+    #[must_use]
+    pub fn counted_in(self, metrics: &Metrics) -> Self {
+        self.endpoint.count_in(metrics);
+        self
     }
 
     async fn refused(&self, response: reqwest::Response) -> LlmError {

@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
+use telemetry::Metrics;
 
 use crate::answer::answer;
 use crate::endpoint::Endpoint;
@@ -113,6 +114,13 @@ impl OpenAi {
         let bound = Bound::of(url.as_ref().and_then(Url::host_str).unwrap_or_default(), model);
         let place = Place { endpoint, has_key, model: model.to_owned() };
         Ok(Self { place: Arc::new(place), path, headers, bound })
+    }
+
+    /// The same, with its requests counted there.
+    #[must_use]
+    pub fn counted_in(self, metrics: &Metrics) -> Self {
+        self.place.endpoint.count_in(metrics);
+        self
     }
 
     fn asked(&self, prompt: &Prompt, delivery: Delivery) -> CreateChatCompletionRequest {

@@ -82,6 +82,9 @@ pub struct Standing {
     pub users: u64,
     /// Seconds of measured load so far; absent during warm-up.
     pub measured_seconds: Option<f64>,
+    /// Samples that were read, whatever they are of.
+    #[serde(default)]
+    pub samples: u64,
 }
 
 /// The figures of a run as they grow.
@@ -109,6 +112,7 @@ pub struct Aggregate {
     unfinished_visits: i64,
     failed_calls: u64,
     thresholds: Option<Vec<ThresholdResult>>,
+    samples: u64,
     broken_lines: u64,
 }
 
@@ -132,7 +136,10 @@ impl Aggregate {
     /// Takes one line of k6's output, without its line break. A broken one is counted.
     pub fn push(&mut self, line: &[u8]) {
         match read(line) {
-            Ok(Line::Sample(sample)) => self.add(&sample),
+            Ok(Line::Sample(sample)) => {
+                self.samples += 1;
+                self.add(&sample);
+            }
             Ok(Line::Summary(thresholds)) => self.thresholds = Some(thresholds),
             Ok(Line::Selectors(metric, selectors)) => self.worst.watch(metric, selectors),
             Ok(Line::Other) => {}
@@ -253,6 +260,7 @@ impl Aggregate {
             p95_ms: durations.quantile(0.95),
             users: self.timeline.latest_users(),
             measured_seconds: self.measured_us.map(|(first, last)| seconds_between(first, last)),
+            samples: self.samples,
         }
     }
 

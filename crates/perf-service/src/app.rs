@@ -41,6 +41,8 @@ use crate::settings::{RunRequest, Settings};
 /// Exit codes of a run, as the wire contract lists them.
 const THRESHOLDS: u8 = 99;
 const INCONCLUSIVE: u8 = 3;
+/// The engines there are, as they name themselves.
+const ENGINES: [&str; 2] = ["docker", "local"];
 /// Exit code of wrong usage.
 const USAGE: u8 = 2;
 
@@ -151,7 +153,7 @@ impl App {
         let runs = runs_on(open(settings).await?, settings, metrics.clone(), Origin::Service)?;
         // Before the first request: what is taken over has its target first.
         runs.recover().await?;
-        metrics.start_perf_series(Scenarios::embedded().names().into_iter());
+        metrics.start_perf_series(Scenarios::embedded().names().into_iter(), &ENGINES);
         let comparisons = Comparisons::new(runs.clone(), comparison::store(settings).await?);
         let api = Api { runs: runs.clone(), comparisons: comparisons.clone(), stop: stop.clone() };
         let router = http::router(api, metrics.clone(), token(settings)?);
@@ -310,6 +312,7 @@ fn runs_on(
 ) -> Result<Runs, AppError> {
     let neighbours = settings.redis_url.as_ref().map(RedisNeighbours::new).transpose()?;
     let neighbours = neighbours.map(|neighbours| Arc::new(neighbours) as Arc<dyn Neighbours>);
+    let prices = Arc::new(BookstorePrices::new(metrics.clone()));
     Ok(Runs::new(RunsParts {
         ledger,
         engines: Engines {
@@ -330,7 +333,7 @@ fn runs_on(
         neighbours,
         traces: settings.trace_ui_url.as_deref().and_then(|url| TraceLinks::parse(url).ok()),
         remote_write: settings.remote_write.clone(),
-        prices: Arc::new(BookstorePrices),
+        prices,
     }))
 }
 

@@ -21,7 +21,7 @@ const CHUNK: usize = 1 << 18;
 const LONGEST_LINE: usize = 8 << 20;
 
 /// Reads `path` to its end, and on as it grows, until `ended` is cancelled and all is read. Calls
-/// `standing` whenever something new was read. Blocks: call it where that is allowed.
+/// `standing` whenever something new was read, and at the end. Blocks: call it where that is allowed.
 ///
 /// # Errors
 /// When the file cannot be opened or read.
@@ -46,6 +46,7 @@ pub fn follow(path: &Path, ended: &CancellationToken, standing: impl Fn(Standing
         }
         if last {
             lines.finish(|line| aggregate.push(line));
+            standing(aggregate.standing());
             return Ok(aggregate);
         }
         if read_some {

@@ -11,8 +11,17 @@ use telemetry::Metrics;
 /// Exit code of wrong usage.
 const USAGE: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+#[global_allocator]
+static ALLOCATOR: telemetry::Allocator = telemetry::Allocator;
+
+fn main() -> ExitCode {
+    match telemetry::runtime::build() {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => failed(&error, ExitCode::FAILURE),
+    }
+}
+
+async fn run() -> ExitCode {
     let (command, settings) = match Settings::read(CommandLine::parse()) {
         Ok(read) => read,
         Err(error) => return failed(&error, ExitCode::from(USAGE)),

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use common_models::StartRun;
 use http_server::{ListenSettings, TlsOptions, TlsSettings};
 use secrecy::SecretString;
-use telemetry::{GenAiSettings, LogFormat, OtlpProtocol, TelemetrySettings};
+use telemetry::{GenAiSettings, LogFormat, LogsExporter, OtlpProtocol, Sampling, TelemetrySettings};
 use url::Url;
 
 use crate::engine::EngineChoice;
@@ -230,12 +230,21 @@ struct Written {
     /// Which log lines pass, such as info or warn,perf_service=debug [default: info; warn for run]
     #[arg(long, env = "LOG_FILTER", global = true, hide_env_values = true)]
     log_filter: Option<String>,
-    /// Where traces go by OTLP; nowhere when absent
+    /// Where traces and log lines go by OTLP; nowhere when absent
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", global = true, hide_env_values = true)]
     otel_exporter_otlp_endpoint: Option<String>,
-    /// How traces travel: http/protobuf or grpc [default: http/protobuf]
+    /// How they travel: http/protobuf or grpc [default: http/protobuf]
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", global = true, hide_env_values = true)]
     otel_exporter_otlp_protocol: Option<String>,
+    /// otlp, or none where what is there takes traces only [default: otlp]
+    #[arg(long, env = "OTEL_LOGS_EXPORTER", global = true, hide_env_values = true)]
+    otel_logs_exporter: Option<String>,
+    /// Which traces are recorded: a standard name such as parentbased_traceidratio [default: parentbased_always_on]
+    #[arg(long, env = "OTEL_TRACES_SAMPLER", global = true, hide_env_values = true)]
+    otel_traces_sampler: Option<String>,
+    /// What part of them, for samplers by ratio, 0 to 1 [default: 1]
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", global = true, hide_env_values = true)]
+    otel_traces_sampler_arg: Option<String>,
 }
 
 /// What the environment says without an option.
@@ -475,6 +484,14 @@ impl Settings {
                     &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
                     OtlpProtocol::HttpProtobuf,
                 ),
+                logs_exporter: check.choice(
+                    "OTEL_LOGS_EXPORTER",
+                    &written.otel_logs_exporter,
+                    &[("otlp", LogsExporter::Otlp), ("none", LogsExporter::None)],
+                    LogsExporter::Otlp,
+                ),
+                sampling: check.sampling(&written.otel_traces_sampler, &written.otel_traces_sampler_arg),
+                traceloop: None,
                 // It asks no model.
                 gen_ai: GenAiSettings::default(),
             },
@@ -773,6 +790,14 @@ impl Check {
             return None;
         }
         Some(text.to_owned())
+    }
+
+    fn sampling(&mut self, name: &Option<String>, argument: &Option<String>) -> Sampling {
+        let (name, argument) = (given(name).unwrap_or_default(), given(argument).unwrap_or_default());
+        Sampling::parse(name, argument).unwrap_or_else(|mistake| {
+            self.mistakes.push(mistake);
+            Sampling::default()
+        })
     }
 
     fn endpoint(&mut self, text: &Option<String>) -> Option<String> {

@@ -13,6 +13,10 @@ pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
 pub const HTTP_ROUTE: &str = "http.route";
 /// `http` or `https`.
 pub const URL_SCHEME: &str = "url.scheme";
+/// Host that a request is sent to, by configuration.
+pub const SERVER_ADDRESS: &str = "server.address";
+/// Its port.
+pub const SERVER_PORT: &str = "server.port";
 /// Kind of failure, bounded.
 pub const ERROR_TYPE: &str = "error.type";
 

@@ -7,17 +7,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{BoundCounter, Counter, Histogram, Meter, MeterProvider, UpDownCounter};
+use opentelemetry::metrics::{BoundCounter, Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
 
+use crate::bookstore_metrics::BookstoreMetrics;
 use crate::gen_ai::{GenAiMetrics, GenAiSettings};
 use crate::handles::Handles;
 use crate::http_metrics::HttpMetrics;
 use crate::llm_metrics::LlmMetrics;
+use crate::outgoing::HttpClientMetrics;
+use crate::perf_metrics::PerfMetrics;
 use crate::simulator_metrics::SimulatorMetrics;
 use crate::table::{self, Metric};
+use crate::{allocator, process, runtime};
+
+/// Why there are no metrics.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// OpenTelemetry's reader.
+    #[error(transparent)]
+    Reader(#[from] OTelSdkError),
+    /// What is read at a scrape.
+    #[error(transparent)]
+    Collector(#[from] prometheus::Error),
+}
 
 /// The metrics of one process. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +43,7 @@ struct Instruments {
     registry: Registry,
     provider: SdkMeterProvider,
     http: HttpMetrics,
+    http_client: HttpClientMetrics,
     gen_ai_settings: GenAiSettings,
     gen_ai: GenAiMetrics,
     llm_breaker_state: UpDownCounter<i64>,
@@ -41,16 +58,14 @@ struct Instruments {
     store_duration: Histogram<f64>,
     summaries: Counter<u64>,
     books_written: Counter<u64>,
-    perf_runs: Counter<u64>,
+    bookstore: BookstoreMetrics,
+    perf: PerfMetrics,
     simulator: SimulatorMetrics,
 }
 
 impl Metrics {
     /// The metrics of a process, labelled with its service name and version in `target_info`.
-    pub(crate) fn new(
-        resource: Resource,
-        gen_ai: GenAiSettings,
-    ) -> Result<Self, opentelemetry_sdk::error::OTelSdkError> {
+    pub(crate) fn new(resource: Resource, gen_ai: GenAiSettings) -> Result<Self, OTelSdkError> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -58,6 +73,17 @@ impl Metrics {
             .build()?;
         let provider = SdkMeterProvider::builder().with_reader(exporter).with_resource(resource).build();
         Ok(Self(Arc::new(Instruments::new(registry, provider, gen_ai))))
+    }
+
+    /// The same, with those of the process itself, its allocator and the runtime that calls this: what is
+    /// read at a scrape.
+    pub(crate) fn of_process(resource: Resource, gen_ai: GenAiSettings) -> Result<Self, SetUpError> {
+        let metrics = Self::new(resource, gen_ai)?;
+        let registry = &metrics.0.registry;
+        process::register(registry)?;
+        allocator::register(registry)?;
+        runtime::register(registry)?;
+        Ok(metrics)
     }
 
     /// Metrics of their own, for tests and tools that serve none.
@@ -94,6 +120,21 @@ impl Metrics {
     /// What the simulator records into.
     pub(crate) fn simulator(&self) -> &SimulatorMetrics {
         &self.0.simulator
+    }
+
+    /// What bookstore-api records into.
+    pub(crate) fn bookstore(&self) -> &BookstoreMetrics {
+        &self.0.bookstore
+    }
+
+    /// What perf-service records into.
+    pub(crate) fn perf(&self) -> &PerfMetrics {
+        &self.0.perf
+    }
+
+    /// What outgoing requests record into.
+    pub(crate) fn http_client(&self) -> &HttpClientMetrics {
+        &self.0.http_client
     }
 
     /// What calls to LLMs record into.
@@ -195,13 +236,6 @@ impl Metrics {
         self.0.books_written.add(books, &[KeyValue::new("operation", operation)]);
     }
 
-    /// A load run ended: `passed`, `failed`, `inconclusive`, `broken` or `cancelled`.
-    pub fn perf_run_finished(&self, scenario: &str, outcome: &'static str) {
-        self.0
-            .perf_runs
-            .add(1, &[KeyValue::new("scenario", scenario.to_owned()), KeyValue::new("outcome", outcome)]);
-    }
-
     /// Makes the series of bookstore-api exist at zero, so that a rate over them is a rate from the
     /// first event on. `providers` are those configured, with their models.
     pub fn start_bookstore_series(&self, providers: &[(&'static str, &str)]) {
@@ -231,17 +265,6 @@ impl Metrics {
         self.start_llm_series(providers);
     }
 
-    /// Makes the series of perf-service exist at zero.
-    pub fn start_perf_series<'a>(&self, scenarios: impl Iterator<Item = &'a str>) {
-        for scenario in scenarios {
-            for outcome in ["passed", "failed", "inconclusive", "broken", "cancelled"] {
-                let labels =
-                    [KeyValue::new("scenario", scenario.to_owned()), KeyValue::new("outcome", outcome)];
-                self.0.perf_runs.add(0, &labels);
-            }
-        }
-    }
-
     fn add(
         &self,
         counter: &Counter<u64>,
@@ -259,6 +282,7 @@ impl Instruments {
         let meter = provider.meter("bookstore");
         Self {
             http: HttpMetrics::new(&meter),
+            http_client: HttpClientMetrics::new(&meter),
             gen_ai_settings,
             gen_ai: GenAiMetrics::new(&meter, gen_ai_settings.version),
             llm_breaker_state: up_down_counter(&meter, &table::LLM_BREAKER_STATE),
@@ -273,7 +297,8 @@ impl Instruments {
             store_duration: histogram(&meter, &table::STORE_OPERATION_DURATION),
             summaries: counter(&meter, &table::SUMMARIES),
             books_written: counter(&meter, &table::BOOKS_WRITTEN),
-            perf_runs: counter(&meter, &table::PERF_RUNS),
+            bookstore: BookstoreMetrics::new(&meter),
+            perf: PerfMetrics::new(&meter),
             simulator: SimulatorMetrics::new(&meter),
             registry,
             provider,
@@ -302,6 +327,15 @@ pub(crate) fn up_down_counter(meter: &Meter, metric: &Metric) -> UpDownCounter<i
     meter.i64_up_down_counter(metric.name).with_description(metric.help).with_unit(metric.unit).build()
 }
 
+pub(crate) fn gauge(meter: &Meter, metric: &Metric) -> Gauge<u64> {
+    meter.u64_gauge(metric.name).with_description(metric.help).with_unit(metric.unit).build()
+}
+
+/// A gauge of dollars.
+pub(crate) fn dollars_now(meter: &Meter, metric: &Metric) -> Gauge<f64> {
+    meter.f64_gauge(metric.name).with_description(metric.help).with_unit(metric.unit).build()
+}
+
 pub(crate) fn token_histogram(meter: &Meter, metric: &Metric) -> Histogram<u64> {
     meter
         .u64_histogram(metric.name)
@@ -325,17 +359,21 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
+    use opentelemetry_sdk::Resource;
+
     use super::Metrics;
     use crate::conventions::gen_ai::Version;
     use crate::gen_ai::{GenAiCall, GenAiOutcome, GenAiRequest, GenAiSettings, GenAiUsage};
     use crate::server::Scheme;
     use crate::simulator_metrics::SimulatedAnswer;
-    use crate::table::{self, Kind};
+    use crate::table::listing::of_service;
+    use crate::table::scrape::contradictions;
+    use crate::table::{self, Metric};
 
     /// Records everything once.
     fn recorded() -> Metrics {
         let gen_ai = GenAiSettings { version: Version::Both, capture_content: false };
-        let metrics = Metrics::unregistered_with(gen_ai);
+        let metrics = Metrics::of_process(Resource::builder_empty().build(), gen_ai).unwrap();
         let route = metrics.http().route("/api/v1/books/{id}");
         metrics.http().begun("GET", Scheme::Http);
         metrics.http().done("GET", Scheme::Http, &route, Some(500), Some("500"), Duration::from_secs(1));
@@ -374,7 +412,16 @@ mod tests {
         metrics.store_operation("sqlite", "book", "ok", Duration::from_millis(1));
         metrics.summary("ollama", "generated");
         metrics.books_written("create", 1);
-        metrics.perf_run_finished("smoke", "passed");
+        metrics.cache_operation("redis", "get", "ok", Duration::from_micros(300));
+        metrics.dependency("store", true);
+        metrics.connection_pool("mongodb").connections(1, 1);
+        metrics.catalogue(10, 1, 5);
+        metrics.budget(25.0, 0.5);
+        metrics.upstream("127.0.0.1", 11_434).begin(&http::Method::POST).answered(200);
+        metrics.perf_run_finished("smoke", "passed", Some(Duration::from_secs(60)));
+        drop(metrics.perf_run_under_way(Some("queued")));
+        metrics.k6_started("local", "ok");
+        metrics.perf_samples(1);
         metrics.simulator_under_way("ollama", 1);
         metrics.simulator_fault("ollama", "stall", 1);
         metrics.simulator_answer(&SimulatedAnswer {
@@ -392,25 +439,12 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_in_the_table_and_the_other_way_round() {
-        let text = recorded().render();
-        let shown: BTreeSet<String> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# TYPE "))
-            .filter_map(|line| line.split(' ').next().map(str::to_owned))
-            .filter(|name| name != "target_info")
-            .collect();
-        let listed: BTreeSet<String> = table::ALL
-            .iter()
-            .map(|metric| {
-                let base = metric.name.replace('.', "_");
-                match (metric.unit, metric.kind) {
-                    ("s", _) => format!("{base}_seconds"),
-                    (_, Kind::Counter) => format!("{base}_total"),
-                    _ => base,
-                }
-            })
-            .collect();
-        assert_eq!(shown, listed);
+        let runtime = crate::runtime::build().unwrap();
+        let text = runtime.block_on(async { recorded().render() });
+        let everything = ["bookstore-api", "perf-service", "llm-simulator"].into_iter().flat_map(of_service);
+        assert_eq!(contradictions(&text, everything), Vec::<String>::new());
+        let names: BTreeSet<String> = table::all().map(Metric::exported).collect();
+        assert_eq!(names.len(), table::all().count(), "a name is in the table twice");
     }
 
     #[test]
@@ -434,7 +468,7 @@ mod tests {
     fn series_that_matter_start_at_zero() {
         let metrics = Metrics::unregistered();
         metrics.start_bookstore_series(&[("ollama", "llama3.2")]);
-        metrics.start_perf_series(["smoke"].into_iter());
+        metrics.start_perf_series(["smoke"].into_iter(), &["local"]);
         metrics.start_simulator_series(&["ollama"], &["llama3.2"], &["cut"]);
         let text = metrics.render();
         for line in [

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::{Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use opentelemetry::trace::TraceContextExt;
 use pin_project_lite::pin_project;
@@ -24,6 +24,8 @@ use crate::conventions::method_label;
 use crate::http_metrics::Route;
 use crate::{Metrics, trace_ids};
 
+/// The trace of a request, on its answer.
+const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 /// A request that took longer is always in the log.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -33,6 +35,13 @@ static SPANS_ARE_READ: AtomicBool = AtomicBool::new(true);
 /// Says whether spans are exported or shown.
 pub(crate) fn read_spans(are_read: bool) {
     SPANS_ARE_READ.store(are_read, Ordering::Relaxed);
+}
+
+/// Whether anybody reads more of spans than their ids: where nobody does, a span that nothing is logged
+/// in or sent from need not be made.
+#[must_use]
+pub fn spans_are_read() -> bool {
+    SPANS_ARE_READ.load(Ordering::Relaxed)
 }
 
 /// How a request came.
@@ -208,6 +217,15 @@ fn open(method: &'static str, scheme: Scheme, uri: Option<&Uri>) -> Span {
     )
 }
 
+/// Says on an answer which trace it belongs to. One that was passed on may have another's already.
+fn name_trace(span: &Span, headers: &mut HeaderMap) {
+    if let Some(ids) = trace_ids::of_span(span)
+        && let Ok(value) = HeaderValue::try_from(ids.trace_id().to_string())
+    {
+        headers.entry(TRACE_ID).or_insert(value);
+    }
+}
+
 /// What is recorded when a request is done, or when it is dropped.
 struct Exchange {
     span: Span,
@@ -334,7 +352,9 @@ where
             }
         };
         let mut exchange = this.exchange.take();
+        let mut response = response;
         if let Some(exchange) = &mut exchange {
+            name_trace(&exchange.span, response.headers_mut());
             exchange.status = Some(response.status().as_u16());
             exchange.failure = response.extensions().get::<Failure>().cloned();
         }
@@ -405,7 +425,8 @@ mod tests {
     use tower::{Layer, ServiceExt};
 
     use super::{RouteSlot, Scheme, ServerLayer};
-    use crate::Metrics;
+    use crate::recorder::Recorder;
+    use crate::{GenAiSettings, Metrics};
 
     async fn answer(request: Request<()>) -> Result<Response<Full<&'static [u8]>>, Infallible> {
         if let Some(slot) = request.extensions().get::<RouteSlot>() {
@@ -428,6 +449,21 @@ mod tests {
         assert!(
             text.contains(r#"http_server_active_requests{http_request_method="GET",url_scheme="http"} 0"#)
         );
+    }
+
+    #[tokio::test]
+    async fn an_answer_names_the_trace_that_it_belongs_to() {
+        let recorder = Recorder::new(GenAiSettings::default());
+        let _heard = recorder.listen();
+        let service =
+            ServerLayer::new(Metrics::unregistered(), Scheme::Http).layer(tower::service_fn(answer));
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let request = Request::builder().header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+        let told = service.clone().oneshot(request.body(()).unwrap()).await.unwrap();
+        assert_eq!(told.headers()["x-trace-id"], trace);
+        let own = service.oneshot(Request::new(())).await.unwrap();
+        let own = own.headers()["x-trace-id"].to_str().unwrap();
+        assert!(own.len() == 32 && own != trace, "{own}");
     }
 
     #[tokio::test]

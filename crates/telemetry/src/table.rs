@@ -1,17 +1,41 @@
 //! The metric table: every metric of every binary with its name, unit, kind, labels and help.
 //!
 //! A metric that is not here does not exist: instruments are built from these entries only. In
-//! Prometheus' text a dot becomes `_`, a duration gains `_seconds`, a counter gains `_total`.
+//! Prometheus' text a dot becomes `_`, a duration gains `_seconds`, a size `_bytes`, a counter
+//! `_total`. What is read at a scrape, and not recorded when it happens, stands in
+//! [`COLLECTED`]. `monitoring/metrics.md` is generated from here (`table/listing.rs`).
+
+mod collected;
+mod gen_ai;
+pub mod listing;
+pub mod scrape;
+
+pub use collected::*;
+pub use gen_ai::*;
 
 /// What kind of instrument a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Only grows.
     Counter,
-    /// Grows and shrinks.
+    /// Grows and shrinks by what happens.
     UpDownCounter,
+    /// Is what was found last.
+    Gauge,
     /// Observations in buckets.
     Histogram,
+}
+
+impl Kind {
+    /// The type that Prometheus knows it by.
+    #[must_use]
+    pub const fn exported(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::UpDownCounter | Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
 }
 
 /// A row of the table.
@@ -31,29 +55,51 @@ pub struct Metric {
     pub buckets: &'static [f64],
 }
 
+impl Metric {
+    /// Its name in Prometheus' text: a histogram's without `_bucket`, `_sum` and `_count`.
+    #[must_use]
+    pub fn exported(&self) -> String {
+        let base = self.name.replace('.', "_");
+        let unit = match self.unit {
+            "s" => "_seconds",
+            "By" => "_bytes",
+            _ => "",
+        };
+        let suffix = if self.kind == Kind::Counter { "_total" } else { "" };
+        format!("{base}{unit}{suffix}")
+    }
+
+    /// Its labels in Prometheus' text.
+    pub fn exported_labels(&self) -> impl Iterator<Item = String> {
+        self.labels.iter().map(|label| label.replace('.', "_"))
+    }
+}
+
+/// Every metric: what is recorded, and what is read at a scrape.
+pub fn all() -> impl Iterator<Item = &'static Metric> {
+    ALL.iter().chain(COLLECTED)
+}
+
+/// The metric of this name in Prometheus' text.
+#[must_use]
+pub fn find(exported: &str) -> Option<&'static Metric> {
+    all().find(|metric| metric.exported() == exported)
+}
+
 /// Seconds, as the HTTP conventions advise, and on to 120 for routes on which an LLM answers.
 const HTTP_SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 120.0];
 /// Seconds, as the GenAI conventions advise: 0.01 · 2ⁿ.
 const GEN_AI_SECONDS: &[f64] =
     &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
-/// Tokens, as the GenAI conventions advise: 4ⁿ.
-const GEN_AI_TOKENS: &[f64] = &[
-    1.0,
-    4.0,
-    16.0,
-    64.0,
-    256.0,
-    1_024.0,
-    4_096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    16_777_216.0,
-    67_108_864.0,
+/// Seconds of cache operations: from those in process, which take microseconds, to a second.
+const CACHE_SECONDS: &[f64] = &[
+    0.000_001, 0.000_005, 0.000_01, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 0.5, 1.0,
 ];
+/// Seconds of load runs, to an hour.
+const RUN_SECONDS: &[f64] =
+    &[5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_200.0, 1_800.0, 2_700.0, 3_600.0, 7_200.0];
 
 /// Duration of HTTP requests served, to the end of the answer's body.
 pub const HTTP_SERVER_REQUEST_DURATION: Metric = Metric {
@@ -73,211 +119,20 @@ pub const HTTP_SERVER_ACTIVE_REQUESTS: Metric = Metric {
     help: "HTTP requests being served now",
     buckets: &[],
 };
-/// Duration of LLM calls, by v1.41.
-pub const GEN_AI_DURATION: Metric = Metric {
-    name: "gen_ai.client.operation.duration",
+/// Duration of HTTP requests sent, to the head of the answer.
+pub const HTTP_CLIENT_REQUEST_DURATION: Metric = Metric {
+    name: "http.client.request.duration",
     unit: "s",
     kind: Kind::Histogram,
     labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
+        "http.request.method",
+        "server.address",
+        "server.port",
+        "http.response.status_code",
         "error.type",
-        "simulated",
     ],
-    help: "Duration of calls to LLM providers",
-    buckets: GEN_AI_SECONDS,
-};
-/// Time to the first piece of an LLM's streamed answer, by v1.41.
-pub const GEN_AI_FIRST_CHUNK: Metric = Metric {
-    name: "gen_ai.client.operation.time_to_first_chunk",
-    unit: "s",
-    kind: Kind::Histogram,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "simulated",
-    ],
-    help: "Time from sending a request to an LLM provider to the first piece of its streamed answer",
-    buckets: GEN_AI_SECONDS,
-};
-/// Time from each piece of an LLM's streamed answer to the next, by v1.41.
-pub const GEN_AI_PER_CHUNK: Metric = Metric {
-    name: "gen_ai.client.operation.time_per_output_chunk",
-    unit: "s",
-    kind: Kind::Histogram,
-    labels: &["gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "simulated"],
-    help: "Time from each piece of a streamed answer to the next",
-    buckets: GEN_AI_SECONDS,
-};
-/// Tokens as the provider reported them, by v1.41.
-pub const GEN_AI_TOKEN_USAGE: Metric = Metric {
-    name: "gen_ai.client.token.usage",
-    unit: "{token}",
-    kind: Kind::Histogram,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "gen_ai.token.type",
-        "simulated",
-    ],
-    help: "Tokens of calls to LLM providers, as the provider reported them",
-    buckets: GEN_AI_TOKENS,
-};
-/// Duration of LLM calls, by the latest conventions.
-pub const GEN_AI_DURATION_LATEST: Metric = Metric {
-    name: "gen_ai.client.inference.duration",
-    unit: "s",
-    kind: Kind::Histogram,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "error.type",
-        "simulated",
-    ],
-    help: "Duration of calls to LLM providers",
-    buckets: GEN_AI_SECONDS,
-};
-/// Time to the first piece of an LLM's streamed answer, by the latest conventions.
-pub const GEN_AI_FIRST_CHUNK_LATEST: Metric = Metric {
-    name: "gen_ai.client.inference.time_to_first_chunk",
-    unit: "s",
-    kind: Kind::Histogram,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "simulated",
-    ],
-    help: "Time from sending a request to an LLM provider to the first piece of its streamed answer",
-    buckets: GEN_AI_SECONDS,
-};
-/// Time from each piece of an LLM's streamed answer to the next, by the latest conventions.
-pub const GEN_AI_PER_CHUNK_LATEST: Metric = Metric {
-    name: "gen_ai.client.inference.time_per_output_chunk",
-    unit: "s",
-    kind: Kind::Histogram,
-    labels: &["gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "simulated"],
-    help: "Time from each piece of a streamed answer to the next",
-    buckets: GEN_AI_SECONDS,
-};
-/// Tokens of a call's prompt, as reported, by the latest conventions.
-pub const GEN_AI_OPERATION_INPUT_TOKENS: Metric = Metric {
-    name: "gen_ai.client.inference.operation.input_tokens",
-    unit: "{token}",
-    kind: Kind::Histogram,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "simulated",
-    ],
-    help: "Tokens of a call's prompt, as the provider reported them",
-    buckets: GEN_AI_TOKENS,
-};
-/// Tokens of a call's answer, as reported, by the latest conventions.
-pub const GEN_AI_OPERATION_OUTPUT_TOKENS: Metric = Metric {
-    name: "gen_ai.client.inference.operation.output_tokens",
-    unit: "{token}",
-    kind: Kind::Histogram,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "simulated",
-    ],
-    help: "Tokens of a call's answer, as the provider reported them",
-    buckets: GEN_AI_TOKENS,
-};
-/// Tokens of prompts, as reported, by the latest conventions.
-pub const GEN_AI_INPUT_TOKENS: Metric = Metric {
-    name: "gen_ai.client.inference.usage.input_tokens",
-    unit: "{token}",
-    kind: Kind::Counter,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "gen_ai.token.modality",
-        "simulated",
-    ],
-    help: "Tokens of prompts, as the provider reported them",
-    buckets: &[],
-};
-/// Tokens of answers, as reported, by the latest conventions.
-pub const GEN_AI_OUTPUT_TOKENS: Metric = Metric {
-    name: "gen_ai.client.inference.usage.output_tokens",
-    unit: "{token}",
-    kind: Kind::Counter,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "gen_ai.token.modality",
-        "simulated",
-    ],
-    help: "Tokens of answers, as the provider reported them",
-    buckets: &[],
-};
-/// Tokens of prompts that came from providers' caches, as reported, by the latest conventions.
-pub const GEN_AI_CACHE_READ_TOKENS: Metric = Metric {
-    name: "gen_ai.client.inference.usage.cache_read.input_tokens",
-    unit: "{token}",
-    kind: Kind::Counter,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "gen_ai.token.modality",
-        "simulated",
-    ],
-    help: "Tokens of prompts that came from providers' caches, as the provider reported them",
-    buckets: &[],
-};
-/// Tokens of prompts that went into providers' caches, as reported, by the latest conventions.
-pub const GEN_AI_CACHE_WRITE_TOKENS: Metric = Metric {
-    name: "gen_ai.client.inference.usage.cache_write.input_tokens",
-    unit: "{token}",
-    kind: Kind::Counter,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "gen_ai.token.modality",
-        "simulated",
-    ],
-    help: "Tokens of prompts that went into providers' caches, as the provider reported them",
-    buckets: &[],
-};
-/// Tokens of answers that were thought, as reported, by the latest conventions.
-pub const GEN_AI_REASONING_TOKENS: Metric = Metric {
-    name: "gen_ai.client.inference.usage.reasoning.output_tokens",
-    unit: "{token}",
-    kind: Kind::Counter,
-    labels: &[
-        "gen_ai.operation.name",
-        "gen_ai.provider.name",
-        "gen_ai.request.model",
-        "gen_ai.response.model",
-        "gen_ai.token.modality",
-        "simulated",
-    ],
-    help: "Tokens of answers that were thought, as the provider reported them",
-    buckets: &[],
+    help: "Duration of HTTP requests to other services and LLM providers, to the head of the answer",
+    buckets: HTTP_SECONDS,
 };
 /// Dollars, billed and by list price.
 pub const LLM_COST: Metric = Metric {
@@ -349,6 +204,24 @@ pub const LLM_LIMIT_REFUSALS: Metric = Metric {
     kind: Kind::Counter,
     labels: &["limit"],
     help: "LLM calls that a budget or a limit did not let in, by limit",
+    buckets: &[],
+};
+/// What may be spent today.
+pub const LLM_BUDGET: Metric = Metric {
+    name: "bookstore.llm.budget_usd",
+    unit: "",
+    kind: Kind::Gauge,
+    labels: &["scope"],
+    help: "Dollars that may be spent on LLM calls in a day, by UTC; absent where there is no budget",
+    buckets: &[],
+};
+/// What was spent today.
+pub const LLM_BUDGET_SPENT: Metric = Metric {
+    name: "bookstore.llm.budget_spent_usd",
+    unit: "",
+    kind: Kind::Gauge,
+    labels: &["scope"],
+    help: "Dollars of the day's budget that are spent or set aside for calls under way; absent where there is no budget",
     buckets: &[],
 };
 /// Answers that were not let through.
@@ -441,6 +314,42 @@ pub const STORE_OPERATION_DURATION: Metric = Metric {
     help: "Duration of store operations by outcome: ok or the kind of error",
     buckets: HTTP_SECONDS,
 };
+/// Duration of cache operations.
+pub const CACHE_OPERATION_DURATION: Metric = Metric {
+    name: "bookstore.cache.operation.duration",
+    unit: "s",
+    kind: Kind::Histogram,
+    labels: &["backend", "operation", "outcome"],
+    help: "Duration of cache operations by backend (redis, process) and outcome: ok or the kind of error",
+    buckets: CACHE_SECONDS,
+};
+/// Whether dependencies answer.
+pub const DEPENDENCY_UP: Metric = Metric {
+    name: "bookstore.dependency_up",
+    unit: "",
+    kind: Kind::Gauge,
+    labels: &["dependency"],
+    help: "1 while the store or the cache answers, 0 while it does not, as /health/ready sees it",
+    buckets: &[],
+};
+/// Connections of the database's pool.
+pub const DB_CONNECTIONS: Metric = Metric {
+    name: "db.client.connection.count",
+    unit: "{connection}",
+    kind: Kind::Gauge,
+    labels: &["db.client.connection.pool.name", "db.client.connection.state"],
+    help: "Connections of the database's pool that are idle or used; absent with the embedded store",
+    buckets: &[],
+};
+/// Operations that wait for a connection.
+pub const DB_PENDING_REQUESTS: Metric = Metric {
+    name: "db.client.connection.pending_requests",
+    unit: "{request}",
+    kind: Kind::Gauge,
+    labels: &["db.client.connection.pool.name"],
+    help: "Operations that wait for a connection of the database's pool; absent with the embedded store",
+    buckets: &[],
+};
 /// Summaries answered.
 pub const SUMMARIES: Metric = Metric {
     name: "bookstore.summaries",
@@ -459,6 +368,33 @@ pub const BOOKS_WRITTEN: Metric = Metric {
     help: "Books created, replaced, deleted or imported",
     buckets: &[],
 };
+/// Books there are.
+pub const BOOKS: Metric = Metric {
+    name: "bookstore.books",
+    unit: "",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Books in the store, counted every few seconds",
+    buckets: &[],
+};
+/// Books that have a summary.
+pub const BOOKS_WITH_SUMMARY: Metric = Metric {
+    name: "bookstore.books_with_summary",
+    unit: "",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Books in the store that have a summary, counted every few seconds",
+    buckets: &[],
+};
+/// Authors there are.
+pub const AUTHORS: Metric = Metric {
+    name: "bookstore.authors",
+    unit: "",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Authors in the store, counted every few seconds",
+    buckets: &[],
+};
 /// Load runs that ended.
 pub const PERF_RUNS: Metric = Metric {
     name: "perf.runs",
@@ -466,6 +402,42 @@ pub const PERF_RUNS: Metric = Metric {
     kind: Kind::Counter,
     labels: &["scenario", "outcome"],
     help: "Load runs that ended by outcome: passed, failed, inconclusive, broken, cancelled",
+    buckets: &[],
+};
+/// Load runs that have not ended.
+pub const PERF_RUNS_UNDER_WAY: Metric = Metric {
+    name: "perf.runs_under_way",
+    unit: "",
+    kind: Kind::UpDownCounter,
+    labels: &["state"],
+    help: "Load runs of this process that have not ended, by state: queued, starting, running, stopping",
+    buckets: &[],
+};
+/// How long load runs took.
+pub const PERF_RUN_DURATION: Metric = Metric {
+    name: "perf.run.duration",
+    unit: "s",
+    kind: Kind::Histogram,
+    labels: &["scenario", "outcome"],
+    help: "From the start of a load run's k6 to the run's end, by outcome as in perf_runs_total",
+    buckets: RUN_SECONDS,
+};
+/// Attempts to start k6.
+pub const PERF_K6_STARTS: Metric = Metric {
+    name: "perf.k6_starts",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &["engine", "outcome"],
+    help: "Attempts to start k6 by engine (docker, local) and outcome: ok or the kind of error",
+    buckets: &[],
+};
+/// Samples of k6.
+pub const PERF_SAMPLES: Metric = Metric {
+    name: "perf.samples",
+    unit: "",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Samples of k6 that were read from its output",
     buckets: &[],
 };
 /// Answers of the simulator.
@@ -532,10 +504,11 @@ pub const SIMULATOR_UNDER_WAY: Metric = Metric {
     buckets: &[],
 };
 
-/// Every metric there is.
+/// Every metric that is recorded as things happen.
 pub const ALL: &[Metric] = &[
     HTTP_SERVER_REQUEST_DURATION,
     HTTP_SERVER_ACTIVE_REQUESTS,
+    HTTP_CLIENT_REQUEST_DURATION,
     GEN_AI_DURATION,
     GEN_AI_FIRST_CHUNK,
     GEN_AI_PER_CHUNK,
@@ -558,6 +531,8 @@ pub const ALL: &[Metric] = &[
     LLM_RETRIES,
     LLM_FALLBACKS,
     LLM_LIMIT_REFUSALS,
+    LLM_BUDGET,
+    LLM_BUDGET_SPENT,
     ANSWERS_REFUSED,
     EXPERIMENT_REQUESTS,
     EXPERIMENT_DURATION,
@@ -568,9 +543,20 @@ pub const ALL: &[Metric] = &[
     CACHE_INVALIDATIONS_PENDING,
     LEASES,
     STORE_OPERATION_DURATION,
+    CACHE_OPERATION_DURATION,
+    DEPENDENCY_UP,
+    DB_CONNECTIONS,
+    DB_PENDING_REQUESTS,
     SUMMARIES,
     BOOKS_WRITTEN,
+    BOOKS,
+    BOOKS_WITH_SUMMARY,
+    AUTHORS,
     PERF_RUNS,
+    PERF_RUNS_UNDER_WAY,
+    PERF_RUN_DURATION,
+    PERF_K6_STARTS,
+    PERF_SAMPLES,
     SIMULATOR_ANSWERS,
     SIMULATOR_TOKENS,
     SIMULATOR_FAULTS,

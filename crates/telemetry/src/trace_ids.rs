@@ -69,6 +69,11 @@ pub(crate) fn current_in(dispatch: &Dispatch) -> Option<SpanContext> {
     of(dispatch.current_span().id()?, dispatch)
 }
 
+/// The ids of this span.
+pub(crate) fn of_span(span: &Span) -> Option<SpanContext> {
+    span.with_subscriber(|(id, dispatch)| of(id, dispatch)).flatten()
+}
+
 fn of(id: &Id, dispatch: &Dispatch) -> Option<SpanContext> {
     let registry = dispatch.downcast_ref::<Registry>()?;
     let kept = registry.span(id)?.extensions().get::<Ids>().map(|ids| ids.0.clone());

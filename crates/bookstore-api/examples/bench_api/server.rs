@@ -20,7 +20,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use telemetry::{
-    GenAiSettings, LogFormat, Metrics, OtlpProtocol, RouteSlot, Scheme, ServerLayer, TelemetrySettings,
+    GenAiSettings, LogFormat, LogsExporter, Metrics, OtlpProtocol, RouteSlot, Sampling, Scheme, ServerLayer,
+    TelemetrySettings,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -46,6 +47,9 @@ pub(crate) fn run(layer: &str, port: u16, answer: &Path) -> Fallible<()> {
                 log_filter: filter.to_owned(),
                 otlp_endpoint: None,
                 otlp_protocol: OtlpProtocol::HttpProtobuf,
+                logs_exporter: LogsExporter::default(),
+                sampling: Sampling::default(),
+                traceloop: None,
                 gen_ai: GenAiSettings::default(),
             })?;
             Ok(telemetry.metrics())

@@ -18,7 +18,7 @@ use crate::settings::{HostedSettings, LlmSettings};
 /// When an adapter cannot be set up, or one that is to answer has no settings.
 pub(super) async fn assemble(settings: &LlmSettings, metrics: &Metrics) -> Result<Providers, LlmError> {
     let bedrock = match &settings.bedrock_model {
-        Some(model) => Some(Bedrock::from_environment(model).await),
+        Some(model) => Some(Bedrock::from_environment(model).await.counted_in(metrics)),
         None => None,
     };
     let assembly = Assembly { settings, metrics, prices: Arc::new(settings.prices.clone()), bedrock };
@@ -65,14 +65,18 @@ impl Assembly<'_> {
         Ok(match name {
             ProviderName::Ollama => {
                 let model = model.unwrap_or(&settings.ollama_model);
-                Some(self.wrapped(Ollama::new(&settings.ollama_base_url, model)?))
+                Some(self.wrapped(Ollama::new(&settings.ollama_base_url, model)?.counted_in(self.metrics)))
             }
             ProviderName::Claude => match settings.claude.as_ref().map(hosted) {
-                Some((url, key, model)) => Some(self.wrapped(Claude::new(&url, key, &model)?)),
+                Some((url, key, model)) => {
+                    Some(self.wrapped(Claude::new(&url, key, &model)?.counted_in(self.metrics)))
+                }
                 None => None,
             },
             ProviderName::OpenAi => match settings.openai.as_ref().map(hosted) {
-                Some((url, key, model)) => Some(self.wrapped(OpenAi::new(&url, key, &model)?)),
+                Some((url, key, model)) => {
+                    Some(self.wrapped(OpenAi::new(&url, key, &model)?.counted_in(self.metrics)))
+                }
                 None => None,
             },
             ProviderName::Bedrock => {

@@ -25,10 +25,10 @@ pub(crate) async fn ready(State(api): State<Api>) -> Result<Json<Value>, ApiErro
     if api.stop.is_cancelled() {
         return Err(ApiError::Stopping);
     }
-    let (store, cache) = tokio::join!(api.store.ping(), api.cache.ping());
+    let dependencies = api.standing.dependencies().await;
     // Without its cache the service is slower, and works.
-    let cache = if cache.is_ok() { "up" } else { "down" };
-    match store {
+    let cache = if dependencies.cache.is_ok() { "up" } else { "down" };
+    match dependencies.store {
         Ok(()) => Ok(Json(json!({ "status": "ready", "dependencies": { "store": "up", "cache": cache } }))),
         Err(error) => Err(ApiError::NotReady { dependency: "store", detail: error.to_string() }),
     }

@@ -12,6 +12,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::error::{ErrorKind, WriteFailure};
 use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection, Database};
+use telemetry::ConnectionPool;
 
 use super::StoreError;
 use documents::{AuthorDocument, BookDocument, ClaimDocument, SummaryDocument};
@@ -24,6 +25,7 @@ mod documents;
 mod imports;
 mod indexes;
 mod lists;
+mod pool;
 mod references;
 mod restore;
 mod summaries;
@@ -125,6 +127,18 @@ impl MongoStore {
     /// When the URI is none, the server is not there in time or refuses, or a newer program wrote the
     /// database.
     pub async fn open(uri: &str) -> Result<Self, OpenError> {
+        Self::open_with(uri, None).await
+    }
+
+    /// The same, with its connections counted in `pool`.
+    ///
+    /// # Errors
+    /// As [`MongoStore::open`].
+    pub async fn open_counted(uri: &str, pool: ConnectionPool) -> Result<Self, OpenError> {
+        Self::open_with(uri, Some(pool)).await
+    }
+
+    async fn open_with(uri: &str, pool: Option<ConnectionPool>) -> Result<Self, OpenError> {
         let parsed = tokio::time::timeout(SELECTION, ClientOptions::parse(uri)).await;
         let mut options = match parsed {
             Ok(Ok(options)) => options,
@@ -134,6 +148,7 @@ impl MongoStore {
         let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
         let hosts = hosts.join(", ");
         adjust(&mut options);
+        options.cmap_event_handler = pool.map(pool::counted_in);
         let name = options.default_database.clone().unwrap_or_else(|| DATABASE.to_owned());
         let client =
             Client::with_options(options).map_err(|error| OpenError::Uri(without_secrets(&error, uri)))?;

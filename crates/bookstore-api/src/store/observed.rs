@@ -5,16 +5,19 @@ use std::time::Instant;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use telemetry::Metrics;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::{
     AuthorQuery, AuthorStore, BookQuery, BookStore, BooksOfDeleted, CheckReport, Claim, ClaimOutcome,
-    ClaimStore, Claimed, Created, Expected, JobStore, Kept, Listing, Record, RecordKind, Records, Restored,
-    Settled, StoreError, StoredSummary, SummaryStore, Tally, TallyStore, Upkeep, Written,
+    ClaimStore, Claimed, Counts, Created, Expected, JobStore, Kept, Listing, Record, RecordKind, Records,
+    Restored, Settled, StoreError, StoredSummary, SummaryStore, Tally, TallyStore, Upkeep, Written,
 };
 use crate::book::{Author, AuthorDraft, Book, BookDraft};
 use crate::import::{ImportDraft, ImportOutcome};
+
+/// Operations that the service carries out by itself all the time.
+const BACKGROUND: [&str; 2] = ["ping", "counts"];
 
 /// Observes `S`.
 #[derive(Clone)]
@@ -30,19 +33,27 @@ impl<S> ObservedStore<S> {
         Self { inner, technology, metrics }
     }
 
-    async fn observe<T>(
-        &self,
-        operation: &'static str,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let span = tracing::info_span!(
+    fn span(&self, operation: &'static str) -> Span {
+        // What is looked at every few seconds, and for no request, is no trace of its own.
+        if BACKGROUND.contains(&operation) && Span::current().is_none() {
+            return Span::none();
+        }
+        tracing::info_span!(
             "store",
             otel.name = operation,
             otel.kind = "client",
             db.system.name = self.technology,
             db.operation.name = operation,
             error.r#type = tracing::field::Empty,
-        );
+        )
+    }
+
+    async fn observe<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let span = self.span(operation);
         let started = Instant::now();
         let result = work.instrument(span.clone()).await;
         let outcome = result.as_ref().err().map_or("ok", StoreError::kind);
@@ -213,6 +224,10 @@ impl<S: Upkeep> Upkeep for ObservedStore<S> {
 
     async fn check(&self) -> Result<CheckReport, StoreError> {
         self.observe("check", self.inner.check()).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.observe("counts", self.inner.counts()).await
     }
 
     async fn tend(&self) -> Result<(), StoreError> {

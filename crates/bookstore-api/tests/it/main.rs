@@ -34,6 +34,8 @@ mod limits_contract;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod migration;
 #[cfg(test)]
 #[cfg(feature = "integration")]

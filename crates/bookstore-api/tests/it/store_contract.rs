@@ -141,6 +141,7 @@ macro_rules! contract {
             upkeep::what_is_exported_can_be_restored
             upkeep::a_record_never_takes_back_what_is_newer_nor_contradicts
             upkeep::a_check_counts_what_is_there
+            upkeep::counts_follow_what_is_written
         }
     };
     ($open:expr; $($file:ident::$clause:ident)*) => {

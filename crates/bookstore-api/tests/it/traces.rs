@@ -1,4 +1,7 @@
-//! Traces leave by OTLP when an endpoint is set, and their absence or failure touches no request.
+//! Traces and log lines leave by OTLP when an endpoint is set, traces to Traceloop besides, and their absence
+//! or failure touches no request.
+
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use rustix::process::Signal;
@@ -49,6 +52,88 @@ async fn spans_of_a_request_reach_the_collector_under_the_callers_trace() {
     ] {
         assert!(contains(&sent, part.as_bytes()), "{part:?} is not in what was sent");
     }
+}
+
+/// A server that takes OTLP after a while.
+async fn taking(delay: Duration) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_delay(delay))
+        .mount(&server)
+        .await;
+    server
+}
+
+#[tokio::test]
+async fn a_span_reaches_two_exporters_and_its_log_line_the_first() {
+    let (collector, traceloop) = (taking(Duration::ZERO).await, taking(Duration::ZERO).await);
+    let start = Start::with_catalog()
+        .environment("LLM_PROVIDER", "simulated")
+        .environment("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.uri())
+        .environment("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20collectors-canary,x-scope=shop")
+        .environment("TRACELOOP_BASE_URL", &traceloop.uri())
+        .environment("TRACELOOP_API_KEY", "traceloops-canary");
+    let mut service = start.serve();
+    let request = service
+        .request(Method::GET, "/api/v1/books/nonsense")
+        .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+    assert_eq!(service.send(request).await.header("x-trace-id"), TRACE);
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait().code(), Some(0));
+    assert!(!service.log().concat().contains("canary"), "{:#?}", service.log());
+
+    let of = |requests: &[wiremock::Request], path: &str| -> Vec<wiremock::Request> {
+        requests.iter().filter(|request| request.url.path() == path).cloned().collect()
+    };
+    let (first, second) =
+        (collector.received_requests().await.unwrap(), traceloop.received_requests().await.unwrap());
+    for (spans, key) in [
+        (of(&first, "/v1/traces"), "Bearer collectors-canary"),
+        (of(&second, "/v1/traces"), "Bearer traceloops-canary"),
+    ] {
+        let sent: Vec<u8> = spans.iter().flat_map(|request| request.body.clone()).collect();
+        assert!(contains(&sent, &TRACE_BYTES) && contains(&sent, b"GET /api/v1/books/{id}"), "{key}");
+        assert!(spans.iter().all(|request| request.headers["authorization"] == key), "{key}");
+    }
+    assert!(second.iter().all(|request| !request.headers.contains_key("x-scope")), "another's header");
+    assert_eq!(of(&second, "/v1/logs").len(), 0);
+    let lines: Vec<u8> = of(&first, "/v1/logs").iter().flat_map(|request| request.body.clone()).collect();
+    assert!(
+        contains(&lines, &TRACE_BYTES) && contains(&lines, b"/api/v1/books/nonsense"),
+        "{} bytes",
+        lines.len()
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_sampled_leaves_no_span_and_keeps_its_ids() {
+    let collector = taking(Duration::ZERO).await;
+    let start = Start::with_catalog()
+        .environment("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.uri())
+        .environment("OTEL_TRACES_SAMPLER", "always_off")
+        .environment("OTEL_LOGS_EXPORTER", "none");
+    let mut service = start.serve();
+    let reply = service.get("/api/v1/books/nonsense").await;
+    assert_eq!(reply.header("x-trace-id").len(), 32);
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait().code(), Some(0));
+    assert_eq!(collector.received_requests().await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_collector_that_does_not_answer_holds_up_no_stop() {
+    let collector = taking(Duration::from_secs(60)).await;
+    let start = Start::with_catalog()
+        .environment("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.uri())
+        .environment("TRACELOOP_BASE_URL", &collector.uri());
+    let mut service = start.serve();
+    for _ in 0..20 {
+        service.send(service.request(Method::GET, "/api/v1/books?limit=1")).await.expect(200);
+    }
+    let begun = Instant::now();
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use axum::Router;
 use axum::routing::get;
 use http_server::{Limits, ListenError, ListenSettings};
 use serde_json::Value;
-use telemetry::{GenAiSettings, LogFormat, Metrics, OtlpProtocol, Telemetry, TelemetrySettings};
+use telemetry::{
+    GenAiSettings, LogFormat, LogsExporter, Metrics, OtlpProtocol, Sampling, Telemetry, TelemetrySettings,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -80,6 +82,9 @@ fn start_telemetry() {
             log_filter: "off".to_owned(),
             otlp_endpoint: None,
             otlp_protocol: OtlpProtocol::HttpProtobuf,
+            logs_exporter: LogsExporter::default(),
+            sampling: Sampling::default(),
+            traceloop: None,
             gen_ai: GenAiSettings::default(),
         })
         .unwrap()

@@ -102,7 +102,7 @@ async fn pages_of_allowed_origins_may_read_and_write() {
     let response = service.post("/books").header("Origin", SHOP).send().await.unwrap();
     assert_eq!((response.status().as_u16(), header(&response, "access-control-allow-origin")), (200, SHOP));
     let exposed = header(&response, "access-control-expose-headers");
-    for name in ["etag", "location", "link", "retry-after"] {
+    for name in ["etag", "location", "link", "retry-after", "x-trace-id"] {
         assert!(exposed.contains(name), "{name} is not in {exposed}");
     }
     // A page has to be able to read what went wrong, too.

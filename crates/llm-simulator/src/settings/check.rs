@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::str::FromStr;
 
+use telemetry::Sampling;
+
 use super::{AwsKeys, GIVEN, Secrets, Written, given, list};
 use crate::faults::Faults;
 use crate::models::{LONGEST_NAME, Models};
@@ -38,7 +40,8 @@ pub(super) struct Check {
 
 impl Check {
     fn wrong(&mut self, name: &str, text: &str, wanted: &str) {
-        let option = name.trim_start_matches("SIM_").trim_start_matches("OTEL_EXPORTER_");
+        let option =
+            name.trim_start_matches("SIM_").trim_start_matches("OTEL_EXPORTER_").trim_start_matches("OTEL_");
         let option = option.to_ascii_lowercase().replace('_', "-");
         self.mistakes.push(format!("{name} (--{option}) is {text:?}: give {wanted}"));
     }
@@ -100,6 +103,15 @@ impl Check {
             self.wrong("OTEL_EXPORTER_OTLP_ENDPOINT", text, "a URL such as http://127.0.0.1:4318");
         }
         Some(text.to_owned())
+    }
+
+    /// Which traces are recorded.
+    pub(super) fn sampling(&mut self, name: &Option<String>, argument: &Option<String>) -> Sampling {
+        let (name, argument) = (given(name).unwrap_or_default(), given(argument).unwrap_or_default());
+        Sampling::parse(name, argument).unwrap_or_else(|mistake| {
+            self.mistakes.push(mistake);
+            Sampling::default()
+        })
     }
 
     /// A number within bounds, or the default where none or a wrong one is given.

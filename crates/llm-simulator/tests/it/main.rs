@@ -8,6 +8,7 @@ mod bedrock;
 mod door;
 mod faults;
 mod fit;
+mod metrics;
 mod ollama;
 mod openai;
 mod process;
@@ -28,7 +29,7 @@ use llm_simulator::profile::{Profile, Profiles};
 use llm_simulator::settings::Settings;
 use reqwest::{Client, Response};
 use serde_json::Value;
-use telemetry::{LogFormat, Metrics, OtlpProtocol};
+use telemetry::{LogFormat, LogsExporter, Metrics, OtlpProtocol, Sampling};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +75,8 @@ fn settings() -> Settings {
         log_filter: "info".to_owned(),
         otlp_endpoint: None,
         otlp_protocol: OtlpProtocol::HttpProtobuf,
+        logs_exporter: LogsExporter::default(),
+        sampling: Sampling::default(),
     }
 }
 

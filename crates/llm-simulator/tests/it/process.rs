@@ -16,7 +16,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 /// Starts one on a free port.
-fn serve() -> (Child, String) {
+pub fn serve() -> (Child, String) {
     let mut child = simulator(&["--http-port", "0"]).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let line = log.find(|line| line.contains("listening")).expect("it says where it listens");

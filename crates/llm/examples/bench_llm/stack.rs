@@ -8,7 +8,9 @@ use llm::{
     Backoff, Chunk, Claude, Delivery, LlmError, LlmProvider, Ollama, OpenAi, Prices, Prompt, Request,
     Resilient, Simulated, Trail,
 };
-use telemetry::{GenAiSettings, LogFormat, Metrics, OtlpProtocol, Telemetry, TelemetrySettings};
+use telemetry::{
+    GenAiSettings, LogFormat, LogsExporter, Metrics, OtlpProtocol, Sampling, Telemetry, TelemetrySettings,
+};
 
 use super::wire::{Model, SYSTEM, USER, Wire};
 use super::{Fallible, setting};
@@ -27,6 +29,9 @@ pub(crate) fn telemetry(collector: &str) -> Fallible<Telemetry> {
         log_filter: "info".to_owned(),
         otlp_endpoint: Some(collector.to_owned()),
         otlp_protocol: OtlpProtocol::HttpProtobuf,
+        logs_exporter: LogsExporter::default(),
+        sampling: Sampling::default(),
+        traceloop: None,
         gen_ai: GenAiSettings::default(),
     })?)
 }

@@ -19,10 +19,14 @@ use aws_sdk_bedrockruntime::error::BoxError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use telemetry::{Metrics, OutgoingRequest};
 use tokio::time::Sleep;
 
-use crate::endpoint::{LONGEST_REFUSAL, REFUSAL_DEADLINE, SIMULATED_HEADER, request_id, retry_after};
+use crate::endpoint::{
+    LONGEST_REFUSAL, REFUSAL_DEADLINE, SIMULATED_HEADER, request_id, retry_after, upstream,
+};
 
 /// Bytes of an answer at most, whatever is asked for.
 const SHORTEST_BOUND: usize = 1 << 20;
@@ -37,6 +41,10 @@ pub(super) struct Exchange {
     trace: HeaderMap,
     longest_answer: usize,
     seen: Arc<Mutex<Seen>>,
+    /// Where it is counted, if anywhere.
+    metrics: Option<Metrics>,
+    /// The request, from its sending to the head of its answer.
+    sent: Arc<Mutex<Option<OutgoingRequest>>>,
 }
 
 /// What was seen of it so far.
@@ -64,7 +72,23 @@ impl Exchange {
     pub(super) fn with_trace(trace: HeaderMap, max_output_tokens: u32) -> Self {
         let tokens = usize::try_from(max_output_tokens).unwrap_or(usize::MAX);
         let longest_answer = SHORTEST_BOUND.saturating_add(tokens.saturating_mul(BYTES_A_TOKEN));
-        Self { trace, longest_answer, seen: Arc::default() }
+        Self { trace, longest_answer, seen: Arc::default(), metrics: None, sent: Arc::default() }
+    }
+
+    /// The same, counted there.
+    pub(super) fn counted_in(self, metrics: Option<&Metrics>) -> Self {
+        Self { metrics: metrics.cloned(), ..self }
+    }
+
+    /// There was no answer, for a reason of this kind; or there was, and this changes nothing.
+    pub(super) fn unanswered(&self, kind: &'static str) {
+        if let Some(sent) = self.take_sent() {
+            sent.failed(kind);
+        }
+    }
+
+    fn take_sent(&self) -> Option<OutgoingRequest> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// What was seen so far.
@@ -110,6 +134,8 @@ impl Intercept for Exchange {
     ) -> Result<(), BoxError> {
         if let Ok(url) = reqwest::Url::parse(context.request().uri()) {
             self.look(|seen| seen.place = url.origin().ascii_serialization());
+            let sent = self.metrics.as_ref().map(|metrics| upstream(metrics, &url).begin(&Method::POST));
+            *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = sent;
         }
         Ok(())
     }
@@ -122,6 +148,9 @@ impl Intercept for Exchange {
     ) -> Result<(), BoxError> {
         let response = context.response_mut();
         let status = response.status().as_u16();
+        if let Some(sent) = self.take_sent() {
+            sent.answered(status);
+        }
         let headers: HeaderMap = response
             .headers()
             .iter()

@@ -5,10 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common_models::{Experiments, LlmProviders};
 use futures::StreamExt;
+use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, Method, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
+use telemetry::{Metrics, Upstream};
 use tokio::time::timeout;
 
 use super::{Offers, OffersError, PriceList};
@@ -20,16 +22,31 @@ const DEADLINE: Duration = Duration::from_secs(3);
 const LONGEST_ANSWER: usize = 1 << 20;
 
 /// Asks bookstore-api itself.
-#[derive(Clone, Debug, Default)]
-pub struct BookstorePrices;
+#[derive(Clone)]
+pub struct BookstorePrices {
+    metrics: Metrics,
+}
+
+impl BookstorePrices {
+    /// Counts its requests in `metrics`.
+    #[must_use]
+    pub const fn new(metrics: Metrics) -> Self {
+        Self { metrics }
+    }
+}
 
 #[async_trait]
 impl PriceList for BookstorePrices {
     async fn offers(&self, target: &Target, token: Option<&SecretString>) -> Result<Offers, OffersError> {
-        let client = client(&target.url)?;
+        let asking = Asking {
+            client: client(&target.url)?,
+            upstream: upstream(&self.metrics, &target.url),
+            target,
+            token,
+        };
         let asked = async {
-            let providers: LlmProviders = read(&client, target, "api/v1/llm/providers", token).await?;
-            let experiments = match read(&client, target, "api/v1/experiments", token).await {
+            let providers: LlmProviders = asking.read("api/v1/llm/providers").await?;
+            let experiments = match asking.read("api/v1/experiments").await {
                 // One that knows none.
                 Err(OffersError::Refused(404)) => Experiments::default(),
                 other => other?,
@@ -63,26 +80,60 @@ fn client(target: &Url) -> Result<Client, OffersError> {
     builder.build().map_err(|error| OffersError::Unreachable(error.to_string()))
 }
 
-async fn read<T: DeserializeOwned>(
-    client: &Client,
-    target: &Target,
-    path: &str,
-    token: Option<&SecretString>,
-) -> Result<T, OffersError> {
-    let base = target.url.as_str().trim_end_matches('/');
-    let mut request = client.get(format!("{base}/{path}"));
-    if let Some(token) = token {
-        request = request.bearer_auth(token.expose_secret());
-    }
-    // Without the address, which the caller knows.
-    let unreachable = |error: reqwest::Error| OffersError::Unreachable(error.without_url().to_string());
-    let answer = request.send().await.map_err(|error| {
-        if error.is_connect() && !error.is_timeout() {
-            OffersError::Down(error.without_url().to_string())
-        } else {
-            unreachable(error)
+/// Where requests to a target are counted: targets are configured.
+fn upstream(metrics: &Metrics, target: &Url) -> Upstream {
+    let host = target.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    metrics.upstream(host, target.port_or_known_default().unwrap_or_default())
+}
+
+/// Without the address, which the caller knows.
+fn unreachable(error: reqwest::Error) -> OffersError {
+    OffersError::Unreachable(error.without_url().to_string())
+}
+
+/// One target that is asked.
+struct Asking<'a> {
+    client: Client,
+    upstream: Upstream,
+    target: &'a Target,
+    token: Option<&'a SecretString>,
+}
+
+impl Asking<'_> {
+    /// Sends one request, with the trace context of the current span.
+    async fn send(&self, path: &str) -> Result<Response, OffersError> {
+        let base = self.target.url.as_str().trim_end_matches('/');
+        let mut headers = HeaderMap::new();
+        telemetry::inject_trace_context(&mut headers);
+        let mut request = self.client.get(format!("{base}/{path}")).headers(headers);
+        if let Some(token) = self.token {
+            request = request.bearer_auth(token.expose_secret());
         }
-    })?;
+        let sent = self.upstream.begin(&Method::GET);
+        match request.send().await {
+            Ok(answer) => {
+                sent.answered(answer.status().as_u16());
+                Ok(answer)
+            }
+            Err(error) => {
+                let error = if error.is_connect() && !error.is_timeout() {
+                    OffersError::Down(error.without_url().to_string())
+                } else {
+                    unreachable(error)
+                };
+                sent.failed(error.kind());
+                Err(error)
+            }
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, OffersError> {
+        read(self.send(path).await?).await
+    }
+}
+
+async fn read<T: DeserializeOwned>(answer: Response) -> Result<T, OffersError> {
     if !answer.status().is_success() {
         return Err(OffersError::Refused(answer.status().as_u16()));
     }

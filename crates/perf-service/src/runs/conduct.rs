@@ -8,11 +8,13 @@
 mod ending;
 mod takeover;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use common_models::{Outcome, Run, RunState, StartRun};
+use telemetry::RunUnderWay;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -22,7 +24,7 @@ use tracing::Instrument;
 pub(super) use self::takeover::{Takeover, may_have_k6};
 use super::verdict::{Verdict, judge};
 use super::{Shared, k6_log};
-use crate::aggregate::{Aggregate, Identity};
+use crate::aggregate::{Aggregate, Identity, Standing};
 use crate::engine::{Engine, EngineError, Exit, K6, Launch, Process, exit_record};
 use crate::follow::follow;
 use crate::ledger::{Artifact, Lease, LedgerError};
@@ -72,6 +74,8 @@ pub(super) struct Conduct {
     crowded: bool,
     /// Cancelled when the run is to be left as it is, for a service to take over.
     let_go: CancellationToken,
+    /// Counts it in its state as long as it is conducted here.
+    under_way: RunUnderWay,
 }
 
 /// The right to put load on a target: of this process, and among all of them. A run taken over
@@ -132,6 +136,17 @@ pub(super) const fn label(run: &Run) -> &'static str {
     }
 }
 
+/// How a run under way is counted; not at all once it has ended.
+const fn under_way_as(state: RunState) -> Option<&'static str> {
+    match state {
+        RunState::Queued => Some("queued"),
+        RunState::Starting => Some("starting"),
+        RunState::Running => Some("running"),
+        RunState::Stopping => Some("stopping"),
+        RunState::Finished | RunState::Failed | RunState::Cancelled => None,
+    }
+}
+
 impl Conduct {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -140,6 +155,7 @@ impl Conduct {
         cancel: CancellationToken,
         progress: watch::Sender<Progress>,
     ) -> Self {
+        let under_way = shared.parts.metrics.perf_run_under_way(under_way_as(run.state));
         Self {
             shared,
             run,
@@ -151,6 +167,7 @@ impl Conduct {
             turn: None,
             crowded: false,
             let_go: CancellationToken::new(),
+            under_way,
         }
     }
 
@@ -179,7 +196,10 @@ impl Conduct {
             return;
         }
         let label = label(&self.run);
-        self.shared.parts.metrics.perf_run_finished(&self.run.scenario, label);
+        // The clock may have been set back meanwhile.
+        let took = self.run.started_at.zip(self.run.finished_at);
+        let took = took.map(|(from, to)| (to - from).to_std().unwrap_or_default());
+        self.shared.parts.metrics.perf_run_finished(&self.run.scenario, label, took);
         tracing::info!(outcome = label, reason = self.run.reason.as_deref(), "run ended");
         // Where the disk was full there may be room again. Should we end first, whoever comes next
         // finds what k6 left and comes to the same end.
@@ -271,7 +291,10 @@ impl Conduct {
         // With the engine in the entry, before there is anything to be found by it.
         self.save().await;
         let launch = self.launch(&order, &target);
-        let started = engine.start(&launch).await;
+        let span = tracing::info_span!("start k6", otel.kind = "internal", engine = engine.name());
+        let started = engine.start(&launch).instrument(span).await;
+        let outcome = started.as_ref().err().map_or("ok", EngineError::kind);
+        self.shared.parts.metrics.k6_started(engine.name(), outcome);
         let process = match started {
             Ok(process) => process,
             Err(error) => return self.not_started(&error).await,
@@ -300,9 +323,13 @@ impl Conduct {
     /// Reads what k6 writes, in a thread of its own, until `ended` is cancelled and all is read.
     fn read_output(&self, ended: CancellationToken) -> JoinHandle<Result<Aggregate, String>> {
         let path = self.shared.parts.ledger.folder(self.run.id).join(Artifact::Samples.file_name());
-        let progress = self.progress.clone();
+        let (progress, metrics) = (self.progress.clone(), self.shared.parts.metrics.clone());
         tokio::task::spawn_blocking(move || {
-            let shown = |standing| progress.send_modify(|progress| progress.standing = standing);
+            let counted = Cell::new(0);
+            let shown = |standing: Standing| {
+                metrics.perf_samples(standing.samples.saturating_sub(counted.replace(standing.samples)));
+                progress.send_modify(|progress| progress.standing = standing);
+            };
             follow(&path, &ended, shown).map_err(|error| format!("k6's output cannot be read: {error}"))
         })
     }
@@ -516,6 +543,7 @@ impl Conduct {
         apply(&mut self.run, event, reason);
         self.save().await;
         let state = self.run.state;
+        self.under_way.now(under_way_as(state));
         self.progress.send_modify(|progress| progress.state = state);
     }
 

@@ -114,6 +114,10 @@ fn all_mistakes_are_reported_together_and_secrets_are_not() {
         "localhost",
         "--otel-exporter-otlp-protocol",
         "x",
+        "--otel-logs-exporter",
+        "x",
+        "--otel-traces-sampler",
+        "x",
     ];
     let mistakes = check(&line, Some("canary")).unwrap_err().mistakes;
     for name in [
@@ -138,12 +142,14 @@ fn all_mistakes_are_reported_together_and_secrets_are_not() {
         "DOCKER_GATE",
         "LOG_FORMAT",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_LOGS_EXPORTER",
+        "OTEL_TRACES_SAMPLER",
         "OTEL_EXPORTER_OTLP_PROTOCOL",
         "API_TOKEN",
     ] {
         assert_eq!(mistakes.iter().filter(|text| text.starts_with(name)).count(), 1, "{name}: {mistakes:?}");
     }
-    assert_eq!(mistakes.len(), 23);
+    assert_eq!(mistakes.len(), 25);
     assert!(!mistakes.concat().contains("canary"));
     let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
     assert!(!format!("{settings:?}").contains("canary"));
@@ -168,7 +174,7 @@ fn what_is_kept_and_how_many_may_wait_have_bounds() {
         ("--redis-url", "127.0.0.1:6379"),
     ] {
         let mistakes = check(&[&format!("{option}={value}")], None).unwrap_err().mistakes;
-        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
         let name = option.trim_start_matches("--").replace('-', "_").to_uppercase();
         assert!(mistakes[0].starts_with(&name) && !mistakes[0].contains("canary"), "{mistakes:?}");
     }

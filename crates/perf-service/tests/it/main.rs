@@ -23,6 +23,7 @@ mod gate;
 mod gated_docker;
 mod hostile_starts;
 mod k6;
+mod metrics;
 #[cfg(feature = "integration")]
 mod neighbours;
 mod odd_k6;

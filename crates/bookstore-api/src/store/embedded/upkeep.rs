@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{EmbeddedStore, authors, books, check, rows, summaries};
 use crate::book::{Author, Book};
 use crate::store::{
-    BookSource, CheckReport, Record, RecordKind, Records, Restored, StoreError, StoredSummary, Upkeep,
+    BookSource, CheckReport, Counts, Record, RecordKind, Records, Restored, StoreError, StoredSummary, Upkeep,
 };
 
 #[async_trait]
@@ -37,6 +37,28 @@ impl Upkeep for EmbeddedStore {
         let mut report = self.read_whole(check::content).await?;
         report.findings.extend(self.write(|connection| Ok(check::text_index(connection))).await?);
         Ok(report)
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.read(|connection| {
+            let count = |query: &str, values: &[&str]| -> Result<u64, StoreError> {
+                let mut statement = connection.prepare_cached(query)?;
+                let count: i64 = statement.query_row(rusqlite::params_from_iter(values), |row| row.get(0))?;
+                Ok(count.unsigned_abs())
+            };
+            Ok(Counts {
+                books: count("SELECT count(*) FROM books", &[])?,
+                // The summaries first: most books have none.
+                books_with_summary: count(
+                    "SELECT count(DISTINCT summaries.book) FROM summaries CROSS JOIN books \
+                     ON books.id = summaries.book AND books.content_hash = summaries.content_hash \
+                     WHERE prompt_version IN (SELECT value FROM json_each(?1))",
+                    &[&rows::known_prompts()],
+                )?,
+                authors: count("SELECT count(*) FROM authors", &[])?,
+            })
+        })
+        .await
     }
 
     async fn tend(&self) -> Result<(), StoreError> {

@@ -8,10 +8,10 @@ use futures::TryStreamExt;
 use mongodb::bson::{DateTime, doc};
 
 use super::documents::{AuthorDocument, Buried, SummaryDocument, TombstoneDocument, date, now, uuid};
-use super::summaries::unfinished;
-use super::{BATCH_DEADLINE, LONG_DEADLINE, MongoStore, SETTLED, within};
+use super::summaries::{one_of, unfinished};
+use super::{BATCH_DEADLINE, DEADLINE, LONG_DEADLINE, MongoStore, READ, SETTLED, within};
 use crate::prompt;
-use crate::store::{CheckReport, Record, RecordKind, Records, Restored, StoreError, Upkeep};
+use crate::store::{CheckReport, Counts, Record, RecordKind, Records, Restored, StoreError, Upkeep};
 
 /// Most half-done things of a kind that one round looks at, and how long it goes on: the rest waits for
 /// the next.
@@ -35,6 +35,19 @@ impl Upkeep for MongoStore {
 
     async fn check(&self) -> Result<CheckReport, StoreError> {
         within(LONG_DEADLINE, self.check_content()).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        within(DEADLINE, async {
+            let with_summary = doc! { "latestSummary.promptVersion": one_of(prompt::VERSIONS) };
+            Ok(Counts {
+                // Out of the collections' own bookkeeping.
+                books: self.books().estimated_document_count().max_time(READ).await?,
+                books_with_summary: self.books().count_documents(with_summary).max_time(READ).await?,
+                authors: self.authors().estimated_document_count().max_time(READ).await?,
+            })
+        })
+        .await
     }
 
     async fn tend(&self) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 
 use bookstore_api::import::ImportDraft;
 use bookstore_api::isbn::Isbn;
-use bookstore_api::store::{BookFilter, Expected, Record, RecordKind, Restored, Store, Written};
+use bookstore_api::store::{BookFilter, Counts, Expected, Record, RecordKind, Restored, Store, Written};
 use uuid::Uuid;
 
 use super::{all, author, create, draft, replace, summaries, text, total, whole_draft};
@@ -114,4 +114,20 @@ pub async fn a_check_counts_what_is_there(store: impl Store + 'static) {
     let report = store.check().await.unwrap();
     assert_eq!((report.authors, report.books, report.summaries, report.claims), (1, 1, 1, 0));
     assert_eq!(report.findings, []);
+}
+
+pub async fn counts_follow_what_is_written(store: impl Store + 'static) {
+    assert_eq!(store.counts().await.unwrap(), Counts::default());
+    let melville = author(&store, "Herman Melville").await;
+    let whole = create(&store, whole_draft(melville.id)).await;
+    let other = create(&store, draft("Typee")).await;
+    summaries::keep(&store, &whole, "ollama", "A whale.", 1).await;
+    summaries::keep(&store, &whole, "claude", "A white whale.", 2).await;
+    summaries::keep(&store, &other, "ollama", "An island.", 3).await;
+    assert_eq!(store.counts().await.unwrap(), Counts { books: 2, books_with_summary: 2, authors: 1 });
+    // Its summary fits it no longer.
+    let other = replace(&store, other.id, draft("Omoo")).await;
+    assert_eq!(store.counts().await.unwrap(), Counts { books: 2, books_with_summary: 1, authors: 1 });
+    assert!(super::delete(&store, other.id).await);
+    assert_eq!(store.counts().await.unwrap(), Counts { books: 1, books_with_summary: 1, authors: 1 });
 }

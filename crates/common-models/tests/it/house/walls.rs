@@ -183,6 +183,7 @@ pub const SOURCE_WALLS: &[SourceWall] = &[
             "bookstore-api/src/catalog*",
             "bookstore-api/src/summaries*",
             "bookstore-api/src/spend*",
+            "bookstore-api/src/standing*",
             "bookstore-api/src/import.rs",
             "bookstore-api/src/cache_aside*",
             "bookstore-api/src/leases.rs",
