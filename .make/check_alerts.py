@@ -4,8 +4,8 @@
     check_alerts.py [--rules-only]
 
 `--rules-only` compares what is generated with what is committed, for which nothing but Python is needed. Else
-promtool and amtool are there, or it fails: PROMTOOL_BIN and AMTOOL_BIN name them, or they are on the path. Where
-OTELCOL_BIN or LOKI_BIN is set (or otelcol-contrib is on the path), their files are looked at too. Python's standard library only.
+promtool, amtool, the collector and Loki are there, or it fails: PROMTOOL_BIN, AMTOOL_BIN, OTELCOL_BIN and LOKI_BIN
+name them, or they are on the path (otelcol-contrib, loki). Python's standard library only.
 """
 
 import os
@@ -34,8 +34,8 @@ def tool(name, *variables):
 def needed(name, *variables):
     found = tool(name, *variables)
     if not found:
-        sys.exit(f"alerts-check: {name} is not there: install it (Debian's prometheus and prometheus-alertmanager), or "
-                 f"set {variables[0]}")
+        sys.exit(f"alerts-check: {name} is not there: install it (promtool and amtool are in Debian's prometheus and "
+                 f"prometheus-alertmanager), or set {variables[-1]}")
     return found
 
 
@@ -56,7 +56,7 @@ def check_generated():
 
 
 def check_rules():
-    promtool = needed("promtool", "PROMTOOL", "PROMTOOL_BIN")
+    promtool = needed("promtool", "PROMTOOL_BIN")
     rules = sorted((PROMETHEUS / "rules").glob("*.yml"))
     run("promtool check rules", promtool, "check", "rules", "--lint-fatal", *rules)
     run("promtool check config", promtool, "check", "config", PROMETHEUS / "prometheus.yml")
@@ -69,7 +69,7 @@ def check_rules():
 
 
 def check_routing():
-    amtool = needed("amtool", "AMTOOL", "AMTOOL_BIN")
+    amtool = needed("amtool", "AMTOOL_BIN")
     run("amtool check-config", amtool, "check-config", ALERTMANAGER)
     route = [amtool, "config", "routes", "test", f"--config.file={ALERTMANAGER}"]
     for team in TEAMS:
@@ -92,16 +92,13 @@ def check_routing():
 
 
 def check_pipelines():
-    collector = tool("otelcol-contrib", "OTELCOL_BIN")
-    if collector:
-        config, lite = (MONITORING / "otel-collector" / name for name in ("config.yaml", "lite.yaml"))
-        run("the collector's validate", collector, "validate", f"--config={config}")
-        run("the collector's validate, lite", collector, "validate", f"--config={config}", f"--config={lite}")
-    loki = tool("loki", "LOKI_BIN")
-    if loki:
-        run("loki -verify-config", loki, "-verify-config", f"-config.file={MONITORING / 'loki' / 'loki.yaml'}")
-    looked = [name for name, found in (("collector", collector), ("loki", loki)) if found]
-    print(f"pipelines: {', '.join(looked) or 'no collector and no Loki here to look at their files'}")
+    collector = needed("otelcol-contrib", "OTELCOL_BIN")
+    config, lite = (MONITORING / "otel-collector" / name for name in ("config.yaml", "lite.yaml"))
+    run("the collector's validate", collector, "validate", f"--config={config}")
+    run("the collector's validate, lite", collector, "validate", f"--config={config}", f"--config={lite}")
+    loki = needed("loki", "LOKI_BIN")
+    run("loki -verify-config", loki, "-verify-config", f"-config.file={MONITORING / 'loki' / 'loki.yaml'}")
+    print("the collector and Loki accept their files")
 
 
 if __name__ == "__main__":

@@ -74,9 +74,14 @@ def main():
     if parser.parse_args().check:
         check()
         return
+    with tempfile.TemporaryDirectory() as folder:
+        generate(folder)
+        made = files(pathlib.Path(folder))
     # What is no longer generated goes, too.
     shutil.rmtree(COMMITTED, ignore_errors=True)
-    generate(COMMITTED)
+    COMMITTED.mkdir()
+    for name, content in made.items():
+        (COMMITTED / name).write_bytes(content)
     print(f"dashboards: wrote {len(files(COMMITTED))} to {COMMITTED.relative_to(ROOT)}")
 
 

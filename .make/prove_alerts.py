@@ -32,18 +32,15 @@ import pathlib
 import random
 import re
 import secrets
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 
-from service import DIRECT, ROOT, Service, free_port
+from servers import Failed, Process, call, found, listens, told
+from service import ROOT, Service, free_port
 
 MONITORING = ROOT / "monitoring"
 sys.path.insert(0, str(MONITORING / "prometheus"))
@@ -53,7 +50,6 @@ from times import Times, milliseconds  # noqa: E402
 SCRAPE_SECONDS = 1
 # Beside the scaled times: deadlines of the services and what this machine takes.
 SLACK_SECONDS = 25
-READY_SECONDS = 30
 # Where the routing sends to unless somebody puts an address of their own there.
 PLACEHOLDER = "http://127.0.0.1:9095"
 TIMINGS = re.compile(r"\b(group_wait|group_interval|repeat_interval): (\d+[smh])\b")
@@ -62,79 +58,6 @@ SLOW_SECONDS = 12
 
 def say(text):
     print(f"prove-alerts: {text}", flush=True)
-
-
-class Failed(Exception):
-    """Something was not as it has to be."""
-
-
-def found(name, variable, *others):
-    path = os.environ.get(variable) or next(filter(None, map(shutil.which, (name, *others))), None)
-    if not path:
-        sys.exit(f"prove-alerts: {name} is not there: install it, or set {variable}")
-    return path
-
-
-def call(url, method="GET", body=None, seconds=30, headers=None):
-    """Status and body; status 0 when nothing answers."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, method=method, data=data,
-                                     headers={"content-type": "application/json", **(headers or {})})
-    try:
-        with DIRECT.open(request, timeout=seconds) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-    except OSError:
-        return 0, b""
-
-
-def told(url, method="GET", body=None, wanted=(200, 201, 204)):
-    status, answer = call(url, method, body)
-    if status not in wanted:
-        raise Failed(f"{method} {url} answered {status}: {answer[:300]!r}")
-    return answer
-
-
-class Process:
-    """A server of somebody else's, its log in a file."""
-
-    def __init__(self, name, folder, command, ready):
-        self.name, self.command, self.ready = name, [str(part) for part in command], ready
-        self.log = folder / f"{name}.log"
-        self.folder = folder
-        self.start()
-
-    def start(self):
-        neutral = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")}
-        with open(self.log, "ab") as out:
-            self.process = subprocess.Popen(self.command, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
-                                            cwd=self.folder, env=neutral, start_new_session=True)
-        deadline = time.monotonic() + READY_SECONDS
-        while not self.ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise Failed(f"{self.name} is not ready:\n{self.log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.1)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-
-def listens(port):
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Webhook:

@@ -34,9 +34,9 @@ export function send(settings, ask, expectations = {}, seen) {
   if (ask.phase) {
     tags.phase = ask.phase;
   }
-  const trace = traceId();
+  const [trace, span] = [traceId(), spanId()];
   /** @type {Record<string, string>} */
-  const headers = { traceparent: `00-${trace}-${spanId()}-01`, Accept: 'application/json' };
+  const headers = { traceparent: `00-${trace}-${span}-01`, Accept: 'application/json' };
   const text = ask.raw !== undefined ? ask.raw : ask.body === undefined ? null : JSON.stringify(ask.body);
   if (text !== null) {
     headers['Content-Type'] = 'application/json';
@@ -46,6 +46,7 @@ export function send(settings, ask, expectations = {}, seen) {
   }
   Object.assign(headers, ask.headers);
   exec.vu.metrics.metadata.trace_id = trace;
+  exec.vu.metrics.metadata.span_id = span;
   try {
     const method = route.slice(0, route.indexOf(' '));
     const response = http.request(method, settings.baseUrl + path, text, {
@@ -62,6 +63,7 @@ export function send(settings, ask, expectations = {}, seen) {
     return { ok, body, status: response.status, error: response.error };
   } finally {
     delete exec.vu.metrics.metadata.trace_id;
+    delete exec.vu.metrics.metadata.span_id;
   }
 }
 

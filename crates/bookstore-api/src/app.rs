@@ -29,6 +29,7 @@ use crate::limits::redis::RedisLimits;
 use crate::limits::{self, Bounds, Limits};
 use crate::probes::Probes;
 use crate::redis_link::{LinkError, RedisLink};
+use crate::safety::Unsafe;
 use crate::seed;
 use crate::settings::Settings;
 use crate::spend::{Counters, Policy, Spend};
@@ -167,6 +168,7 @@ impl App {
         }
         let outcomes = Record::new(store.clone(), &writes, stop.clone());
         metrics.start_limit_series(&limits::NAMES);
+        metrics.start_answer_series(&Unsafe::ALL.map(Unsafe::kind));
         let spend = Spend::new(
             policy(settings, &models)?,
             counters,

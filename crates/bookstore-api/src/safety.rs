@@ -79,6 +79,23 @@ pub enum Unsafe {
 }
 
 impl Unsafe {
+    /// Every reason.
+    pub const ALL: [Self; 13] = [
+        Self::Empty,
+        Self::TooShort,
+        Self::TooLong,
+        Self::CutShort,
+        Self::ControlCharacters,
+        Self::Bidirectional,
+        Self::Invisible,
+        Self::Markup,
+        Self::Link,
+        Self::Encoded,
+        Self::PlantedText,
+        Self::Unfounded,
+        Self::EchoesInstructions,
+    ];
+
     /// A short, stable name: a metric label.
     #[must_use]
     pub const fn kind(self) -> &'static str {

@@ -61,6 +61,7 @@ async fn serve(settings: &Settings, role: Role) -> ExitCode {
         sampling: settings.sampling,
         traceloop: None,
         // It asks no model.
+        client: None,
         gen_ai: GenAiSettings::default(),
     }) {
         Ok(telemetry) => telemetry,

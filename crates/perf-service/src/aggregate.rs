@@ -10,11 +10,13 @@ mod timeline;
 mod worst;
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use common_models::{Outcome, RunState, RunSummary, ThresholdResult};
 use serde::{Deserialize, Serialize};
 use statistics::Quantiles;
+use telemetry::ClientRequest;
 use uuid::Uuid;
 
 use crate::aggregate::latency::Durations;
@@ -130,6 +132,7 @@ struct Slow {
     status: u16,
     at_us: i64,
     trace_id: Option<String>,
+    span_id: Option<String>,
 }
 
 impl Aggregate {
@@ -218,6 +221,7 @@ impl Aggregate {
                 status,
                 at_us: sample.at_us,
                 trace_id: sample.trace_id.as_deref().map(shortened),
+                span_id: sample.span_id.as_deref().map(shortened),
             };
             let place = self.slowest.partition_point(|other| other.duration_ms >= slow.duration_ms);
             self.slowest.insert(place, slow);
@@ -262,6 +266,27 @@ impl Aggregate {
             measured_seconds: self.measured_us.map(|(first, last)| seconds_between(first, last)),
             samples: self.samples,
         }
+    }
+
+    /// The slowest requests as k6 saw them, in `run` of `scenario`: those whose trace and span it wrote down.
+    pub fn slowest_requests<'a>(
+        &'a self,
+        run: &'a str,
+        scenario: &'a str,
+    ) -> impl Iterator<Item = ClientRequest<'a>> {
+        self.slowest.iter().filter_map(move |slow| {
+            let since_1970 = Duration::from_micros(u64::try_from(slow.at_us).ok()?);
+            Some(ClientRequest {
+                trace_id: slow.trace_id.as_deref()?,
+                span_id: slow.span_id.as_deref()?,
+                name: &slow.name,
+                status: slow.status,
+                ended: SystemTime::UNIX_EPOCH.checked_add(since_1970)?,
+                took: Duration::try_from_secs_f64(slow.duration_ms / 1_000.0).ok()?,
+                run,
+                scenario,
+            })
+        })
     }
 
     /// Whether there was any load at all, warm-up included.

@@ -206,6 +206,8 @@ pub struct Sample<'a> {
     pub tags: Tags<'a>,
     /// W3C trace id of the request.
     pub trace_id: Option<Cow<'a, str>>,
+    /// Id of the request's span in it.
+    pub span_id: Option<Cow<'a, str>>,
 }
 
 /// One line.
@@ -275,10 +277,12 @@ struct Point<'a> {
     metadata: Option<Metadata<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Metadata<'a> {
     #[serde(default, borrow)]
     trace_id: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    span_id: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -411,12 +415,14 @@ fn read_point<'a>(envelope: &Envelope<'a>) -> Result<Line<'a>, LineError> {
 fn sample<'a>(metric: &str, point: Point<'a>) -> Result<Line<'a>, LineError> {
     let Some(metric) = Metric::named(metric) else { return Ok(Line::Other) };
     let at_us = DateTime::parse_from_rfc3339(&point.time)?.timestamp_micros();
+    let Metadata { trace_id, span_id } = point.metadata.unwrap_or_default();
     Ok(Line::Sample(Box::new(Sample {
         metric,
         at_us,
         value: point.value,
         tags: point.tags.unwrap_or_default(),
-        trace_id: point.metadata.and_then(|metadata| metadata.trace_id).map(|Text(id)| id),
+        trace_id: trace_id.map(|Text(id)| id),
+        span_id: span_id.map(|Text(id)| id),
     })))
 }
 
@@ -424,7 +430,7 @@ fn sample<'a>(metric: &str, point: Point<'a>) -> Result<Line<'a>, LineError> {
 mod tests {
     use super::{Line, Metric, Phase, read};
 
-    const REQUEST: &str = r#"{"metric":"http_req_duration","type":"Point","data":{"time":"2026-11-21T05:32:42.392633159+01:00","value":2.89,"tags":{"expected_response":"true","group":"","method":"GET","name":"GET \"x\"","phase":"measured","status":"200"},"metadata":{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}}}"#;
+    const REQUEST: &str = r#"{"metric":"http_req_duration","type":"Point","data":{"time":"2026-11-21T05:32:42.392633159+01:00","value":2.89,"tags":{"expected_response":"true","group":"","method":"GET","name":"GET \"x\"","phase":"measured","status":"200"},"metadata":{"span_id":"00f067aa0ba902b7","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}}}"#;
 
     #[test]
     fn a_request_is_read_whole() {
@@ -434,6 +440,7 @@ mod tests {
         assert_eq!((sample.tags.get("method"), sample.tags.get("unheard")), ("GET", ""));
         assert_eq!(sample.at_us, 1_795_235_562_392_633);
         assert_eq!(sample.trace_id.unwrap(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(sample.span_id.unwrap(), "00f067aa0ba902b7");
         assert!((sample.value - 2.89).abs() < 1e-12);
     }
 

@@ -493,6 +493,7 @@ impl Settings {
                 sampling: check.sampling(&written.otel_traces_sampler, &written.otel_traces_sampler_arg),
                 traceloop: None,
                 // It asks no model.
+                client: Some("k6"),
                 gen_ai: GenAiSettings::default(),
             },
         };

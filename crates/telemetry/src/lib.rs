@@ -6,6 +6,7 @@
 
 pub mod allocator;
 mod bookstore_metrics;
+pub mod client_spans;
 pub mod conventions;
 pub mod exporters;
 mod families;
@@ -31,6 +32,7 @@ mod trace_ids;
 
 pub use allocator::Allocator;
 pub use bookstore_metrics::ConnectionPool;
+pub use client_spans::{ClientRequest, client_spans_are_exported};
 pub use conventions::gen_ai::Version;
 pub use exporters::{LogsExporter, OtlpProtocol, Traceloop};
 pub use gen_ai::{GenAiCall, GenAiModel, GenAiOutcome, GenAiRequest, GenAiSettings, GenAiUsage};

@@ -21,6 +21,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::Metrics;
+use crate::client_spans;
 use crate::exporters::{self, Endpoint, LogsExporter, OtlpProtocol, Traceloop};
 use crate::gen_ai::GenAiSettings;
 use crate::logs::{JsonLines, to_standard_error};
@@ -64,6 +65,8 @@ pub struct TelemetrySettings {
     pub sampling: Sampling,
     /// Where spans go besides; nowhere when absent.
     pub traceloop: Option<Traceloop>,
+    /// The program whose requests are exported as spans of its own ([`crate::ClientRequest`]).
+    pub client: Option<&'static str>,
     /// How LLM calls are recorded.
     pub gen_ai: GenAiSettings,
 }
@@ -109,6 +112,8 @@ pub struct Telemetry {
     tracer_provider: Option<SdkTracerProvider>,
     /// To how many places they go.
     span_exporters: u32,
+    /// Of the requests that another program made.
+    client_provider: Option<SdkTracerProvider>,
     /// None where log lines go to standard error alone.
     logger_provider: Option<SdkLoggerProvider>,
 }
@@ -132,6 +137,10 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
     if let Some(traceloop) = &settings.traceloop {
         span_exporters.push(exporters::to_traceloop(traceloop).map_err(TelemetryError::Traceloop)?);
     }
+    let client_provider = match (settings.client, &endpoint) {
+        (Some(client), Some(endpoint)) => Some(client_spans::start(client, endpoint.spans()?)),
+        _ => None,
+    };
     // Content goes on spans, so that it is not even kept where they go nowhere.
     let capture_content = settings.gen_ai.capture_content && !span_exporters.is_empty();
     let gen_ai = GenAiSettings { capture_content, ..settings.gen_ai };
@@ -168,7 +177,13 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
         .with(logs.with_filter(filter(&settings.log_filter)?.and(discreet())))
         .with(exported)
         .try_init()?;
-    Ok(Telemetry { metrics, tracer_provider, span_exporters: number_of_exporters, logger_provider })
+    Ok(Telemetry {
+        metrics,
+        tracer_provider,
+        span_exporters: number_of_exporters,
+        client_provider,
+        logger_provider,
+    })
 }
 
 fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
@@ -205,18 +220,21 @@ impl Telemetry {
 
     /// Sends what is still held, waiting a few seconds at most.
     pub async fn shutdown(self) {
-        let Self { metrics, tracer_provider, span_exporters, logger_provider } = self;
+        let Self { metrics, tracer_provider, span_exporters, client_provider, logger_provider } = self;
         let flush = tokio::task::spawn_blocking(move || {
             metrics.shutdown();
             thread::scope(|scope| {
                 let lines = scope.spawn(|| {
                     logger_provider.map_or(Ok(()), |provider| provider.shutdown_with_timeout(FLUSH_DEADLINE))
                 });
+                let requests = scope.spawn(|| {
+                    client_provider.map_or(Ok(()), |provider| provider.shutdown_with_timeout(FLUSH_DEADLINE))
+                });
                 // One exporter after the other, each for as long as is said here.
                 let spans = tracer_provider.map_or(Ok(()), |provider| {
                     provider.shutdown_with_timeout(FLUSH_DEADLINE / span_exporters)
                 });
-                (spans, lines.join())
+                (spans, requests.join(), lines.join())
             })
         });
         let told = |what: &str, flushed: OTelSdkResult| {
@@ -225,8 +243,9 @@ impl Telemetry {
             }
         };
         match flush.await {
-            Ok((spans, lines)) => {
+            Ok((spans, requests, lines)) => {
                 told("spans", spans);
+                told("requests", requests.unwrap_or(Ok(())));
                 told("log lines", lines.unwrap_or(Ok(())));
             }
             Err(error) => tracing::warn!(%error, "flushing telemetry broke off"),

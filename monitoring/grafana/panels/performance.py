@@ -6,7 +6,7 @@ of the count (k6 turns it from milliseconds into seconds with the rest), so mean
 """
 
 from .panel import Bad, Panel, Query
-from .promql import PERF, RUN, SCENARIO, SERVER, WITHOUT_LLM, API, highest, increase, quantile, share, total, total_rate
+from .promql import PERF, RUN, SCENARIO, SERVER, WITHOUT_LLM, API, highest, increase, quantile, select, share, total, total_rate
 
 REQUESTS = "k6_http_reqs_total"
 PHASES = ("blocked", "connecting", "tls_handshaking", "sending", "waiting", "receiving")
@@ -131,12 +131,13 @@ PANELS = (
     ),
     Panel(
         title="Duration of load runs",
-        shows="Mean time from start to end of the runs that ended in the time shown, by scenario.",
+        shows="Mean time from start to end of the runs since perf-service was started, by scenario.",
         bad="A run much longer than its scenario is told: k6 hung at its end, or the engine was slow to start it.",
         do="Read the run's log in perf-service from its start on; with Docker see whether an image was pulled.",
         unit="s", kind="bars",
-        queries=(Query(f"{total(increase('perf_run_duration_seconds_sum', PERF, SCENARIO), 'scenario')} / "
-                       f"({total(increase('perf_run_duration_seconds_count', PERF, SCENARIO), 'scenario')} > 0)",
+        # Of so few events the first would be missed: a series begins with it.
+        queries=(Query(f"{total(select('perf_run_duration_seconds_sum', PERF, SCENARIO), 'scenario')} / "
+                       f"{total(select('perf_run_duration_seconds_count', PERF, SCENARIO), 'scenario')}",
                        "{{scenario}}", instant=True),),
     ),
 )

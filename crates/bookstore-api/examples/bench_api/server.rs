@@ -50,6 +50,7 @@ pub(crate) fn run(layer: &str, port: u16, answer: &Path) -> Fallible<()> {
                 logs_exporter: LogsExporter::default(),
                 sampling: Sampling::default(),
                 traceloop: None,
+                client: None,
                 gen_ai: GenAiSettings::default(),
             })?;
             Ok(telemetry.metrics())

@@ -105,6 +105,7 @@ pub(super) fn check(
             Sampling::default()
         }),
         traceloop: traceloop(checked, options.traceloop_base_url, key),
+        client: None,
         gen_ai: GenAiSettings::asked_for(
             &options.otel_semconv_stability_opt_in,
             &options.otel_instrumentation_genai_capture_message_content,

@@ -64,7 +64,7 @@ async fn a_scrape_tells_how_much_there_is_and_who_answers() {
     let service = Start::without_provider().serve();
     let author = service.author("Herman Melville").await;
     let draft = json!({ "title": "Moby-Dick", "authorIds": [author] });
-    service.post("/api/v1/books", &draft).await.expect(201);
+    let book = service.post("/api/v1/books", &draft).await.expect(201);
     let text = as_soon_as(&service, "bookstore_books", 1.0).await;
     assert_eq!(metric(&text, "bookstore_authors", &[]), Some(1.0));
     assert_eq!(metric(&text, "bookstore_books_with_summary", &[]), Some(0.0));
@@ -72,7 +72,7 @@ async fn a_scrape_tells_how_much_there_is_and_who_answers() {
         assert_eq!(metric(&text, "bookstore_dependency_up", &[dependency]), Some(1.0), "{text}");
     }
     let gets = [r#"backend="process""#, r#"operation="get""#, r#"outcome="ok""#];
-    service.get("/api/v1/books").await.expect(200);
+    service.get(&format!("/api/v1/books/{}", book["id"].as_str().unwrap())).await.expect(200);
     let looked = service.metric("bookstore_cache_operation_duration_seconds_count", &gets).await;
     assert!(looked >= 1.0, "{looked}");
 }

@@ -15,18 +15,20 @@ use crate::tls;
 
 /// More bytes than sockets take unread.
 const LARGE: usize = 16 << 20;
+/// What the large answer is made of, which no header has.
+const FILL: u8 = b'#';
 const ASK: &str = "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Besides a small answer a large one, made at once.
 fn routes() -> Router {
-    hello().route("/large", get(async || Body::from(Bytes::from(vec![b'x'; LARGE]))))
+    hello().route("/large", get(async || Body::from(Bytes::from(vec![FILL; LARGE]))))
 }
 
 /// How many bytes of a body come on a connection, read with pauses.
 async fn read_slowly(mut stream: TcpStream, piece: usize, pause: std::time::Duration) -> usize {
     let (mut bytes, mut whole) = (vec![0; piece], 0);
     while let Ok(Ok(read @ 1..)) = timeout(PATIENCE, stream.read(&mut bytes)).await {
-        whole += bytes[..read].iter().filter(|byte| **byte == b'x').count();
+        whole += bytes[..read].iter().filter(|byte| **byte == FILL).count();
         if whole >= LARGE {
             break;
         }

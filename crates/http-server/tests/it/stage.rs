@@ -85,6 +85,7 @@ fn start_telemetry() {
             logs_exporter: LogsExporter::default(),
             sampling: Sampling::default(),
             traceloop: None,
+            client: None,
             gen_ai: GenAiSettings::default(),
         })
         .unwrap()

@@ -32,6 +32,7 @@ pub(crate) fn telemetry(collector: &str) -> Fallible<Telemetry> {
         logs_exporter: LogsExporter::default(),
         sampling: Sampling::default(),
         traceloop: None,
+        client: None,
         gen_ai: GenAiSettings::default(),
     })?)
 }

@@ -434,6 +434,10 @@ impl Conduct {
             },
         };
         self.run.simulated = figures.is_simulated();
+        if telemetry::client_spans_are_exported() {
+            let run = self.run.id.to_string();
+            figures.slowest_requests(&run, &self.run.scenario).for_each(|request| request.export());
+        }
         if figures.has_load() {
             let kept = self.keep_results(figures, outcome, reason.clone()).await;
             if let Err(error) = kept {
