@@ -1,6 +1,6 @@
 # The one door to the project: `make help` lists the targets, CI calls the same ones.
 .DEFAULT_GOAL := help
-.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service perf-compare verdict-campaign dashboards dashboards-check grafana-mega grafana-dashboards aspire-dashboard rules rules-check alerts-check soak-alerts metrics-listing check-metrics
+.PHONY: help env build run-services stop-services status health-check perf-smoke k6 test test-integration test-mongod lint fmt deny fuzz test-clients soak-faults soak-fuzz soak-writers soak-runs soak-history soak-crash fit-ollama soak-fit bench bench-api bench-simulator bench-telemetry bench-llm reconcile soak-llm clean-data perf-load perf-stress perf-spike perf-errors perf-ai perf-comprehensive perf-load-arrivals perf-stress-arrivals perf-spike-arrivals bench-perf-service perf-compare verdict-campaign dashboards dashboards-check grafana-check grafana-mega grafana-dashboards aspire-dashboard rules rules-check alerts-check soak-alerts observe metrics-listing check-metrics
 
 # Load is measured on a release build. `PROFILE=dev` builds faster and measures slower.
 PROFILE ?= release
@@ -72,6 +72,9 @@ dashboards: ## Generate the ten Grafana dashboards anew (monitoring/grafana/pane
 dashboards-check: ## They are what is generated, and each query can be read (PROMETHEUS_BIN or PROMETHEUS_URL)
 	@$(PYTHON) .make/dashboards.py --check
 	@$(PYTHON) .make/panel_queries.py --parse
+
+grafana-check: ## Ask a running Grafana (GRAFANA_URL) for each dashboard and each panel's query
+	@$(PYTHON) .make/grafana_check.py
 
 # Opens a page where there is a browser, and says its address anyway.
 OPEN = @show() { echo "$$1"; { xdg-open "$$1" || open "$$1"; } >/dev/null 2>&1 || true; }; show
@@ -163,6 +166,9 @@ rules-check: ## Are they what is committed?
 alerts-check: ## Rules, every alert below and above its threshold, routing, pipelines: by promtool and amtool
 	@$(PYTHON) .make/check_alerts.py
 
+observe: build ## All telemetry at work: scenarios, faults, every panel's data, counters, traces and log lines (OBSERVE="--keep")
+	@$(PYTHON) .make/observe.py $(OBSERVE)
+
 soak-alerts: build ## Six faults under real Prometheus and Alertmanager: who is told, in time, and who is not (ALERTS="--only store")
 	@$(PYTHON) .make/prove_alerts.py $(ALERTS)
 
@@ -173,6 +179,10 @@ bench: ## The figures of this version: added time of a summary, memory at rest, 
 bench-api: ## The figures of the API: a cached read layer by layer and through REDIS_URL, gzip, metric series, lists
 	$(CARGO) build --workspace --bins --profile release
 	$(CARGO) run --profile release -p bookstore-api --example bench_api -- $(SECTIONS)
+
+bench-telemetry: ## What telemetry costs: layers of a read, on against off (REDIS_URL), a scrape, a dead or slow collector
+	$(CARGO) build --workspace --bins --profile release
+	$(CARGO) run --profile release -p bookstore-api --example bench_api -- $(if $(SECTIONS),$(SECTIONS),layers telemetry scrape collector)
 
 bench-simulator: ## The figures of the simulator: answers a second beside bare axum, lateness of 2,000 streams, memory
 	$(CARGO) build -p llm-simulator --profile release

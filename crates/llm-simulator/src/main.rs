@@ -57,6 +57,7 @@ async fn serve(settings: &Settings, role: Role) -> ExitCode {
         log_filter: settings.log_filter.clone(),
         otlp_endpoint: settings.otlp_endpoint.clone(),
         otlp_protocol: settings.otlp_protocol,
+        disabled: settings.sdk_disabled,
         logs_exporter: settings.logs_exporter,
         sampling: settings.sampling,
         traceloop: None,

@@ -117,6 +117,9 @@ pub struct Written {
     /// How they travel: http/protobuf or grpc [default: http/protobuf]
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", global = true)]
     otlp_protocol: Option<String>,
+    /// true: nothing is measured nor exported; log lines are written all the same [default: false]
+    #[arg(long, env = "OTEL_SDK_DISABLED", global = true)]
+    sdk_disabled: Option<String>,
     /// otlp, or none where what is there takes traces only [default: otlp]
     #[arg(long, env = "OTEL_LOGS_EXPORTER", global = true)]
     logs_exporter: Option<String>,
@@ -167,6 +170,8 @@ pub struct Settings {
     pub otlp_endpoint: Option<String>,
     /// How they travel.
     pub otlp_protocol: OtlpProtocol,
+    /// Whether nothing is measured nor exported.
+    pub sdk_disabled: bool,
     /// Whether log lines do.
     pub logs_exporter: LogsExporter,
     /// Which traces are recorded.
@@ -266,6 +271,8 @@ impl Settings {
             &written.otlp_protocol,
             &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
         );
+        let sdk_disabled =
+            check.choice("OTEL_SDK_DISABLED", &written.sdk_disabled, &[("false", false), ("true", true)]);
         let logs_exporter = check.choice(
             "OTEL_LOGS_EXPORTER",
             &written.logs_exporter,
@@ -291,6 +298,7 @@ impl Settings {
                 log_filter: given(&written.log_filter).unwrap_or("info").to_owned(),
                 otlp_endpoint,
                 otlp_protocol,
+                sdk_disabled,
                 logs_exporter,
                 sampling,
             }),

@@ -236,6 +236,9 @@ struct Written {
     /// How they travel: http/protobuf or grpc [default: http/protobuf]
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", global = true, hide_env_values = true)]
     otel_exporter_otlp_protocol: Option<String>,
+    /// true: nothing is measured nor exported; log lines are written all the same [default: false]
+    #[arg(long, env = "OTEL_SDK_DISABLED", global = true, hide_env_values = true)]
+    otel_sdk_disabled: Option<String>,
     /// otlp, or none where what is there takes traces only [default: otlp]
     #[arg(long, env = "OTEL_LOGS_EXPORTER", global = true, hide_env_values = true)]
     otel_logs_exporter: Option<String>,
@@ -483,6 +486,12 @@ impl Settings {
                     &written.otel_exporter_otlp_protocol,
                     &[("http/protobuf", OtlpProtocol::HttpProtobuf), ("grpc", OtlpProtocol::Grpc)],
                     OtlpProtocol::HttpProtobuf,
+                ),
+                disabled: check.choice(
+                    "OTEL_SDK_DISABLED",
+                    &written.otel_sdk_disabled,
+                    &[("false", false), ("true", true)],
+                    false,
                 ),
                 logs_exporter: check.choice(
                     "OTEL_LOGS_EXPORTER",

@@ -55,6 +55,9 @@ impl ClientRequest<'_> {
         let (Ok(trace), Ok(span)) = (TraceId::from_hex(self.trace_id), SpanId::from_hex(self.span_id)) else {
             return;
         };
+        if self.trace_id.len() != 32 || self.span_id.len() != 16 {
+            return;
+        }
         let Some(started) = self.ended.checked_sub(self.took) else { return };
         if trace == TraceId::INVALID || span == SpanId::INVALID {
             return;

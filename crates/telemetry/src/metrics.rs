@@ -95,10 +95,13 @@ impl Metrics {
     /// The same, with LLM calls recorded in this way.
     #[must_use]
     pub fn unregistered_with(gen_ai: GenAiSettings) -> Self {
-        Self::new(Resource::builder_empty().build(), gen_ai).unwrap_or_else(|_| {
-            let provider = SdkMeterProvider::builder().build();
-            Self(Arc::new(Instruments::new(Registry::new(), provider, gen_ai)))
-        })
+        Self::new(Resource::builder_empty().build(), gen_ai).unwrap_or_else(|_| Self::silent(gen_ai))
+    }
+
+    /// Instruments that nobody reads: what is recorded goes nowhere, and `/metrics` shows nothing.
+    pub(crate) fn silent(gen_ai: GenAiSettings) -> Self {
+        let provider = SdkMeterProvider::builder().build();
+        Self(Arc::new(Instruments::new(Registry::new(), provider, gen_ai)))
     }
 
     /// All metrics in Prometheus' text format 0.0.4.

@@ -54,6 +54,8 @@ pub struct TelemetrySettings {
     pub log_format: LogFormat,
     /// Which log lines pass, in the syntax of `EnvFilter`: `info,bookstore_api=debug`.
     pub log_filter: String,
+    /// Nothing is measured nor exported; ids are given and log lines written all the same.
+    pub disabled: bool,
     /// Where spans and log lines go; nowhere when absent. The OpenTelemetry SDK reads the same
     /// `OTEL_EXPORTER_OTLP_*` variables for headers.
     pub otlp_endpoint: Option<String>,
@@ -128,13 +130,16 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
         .with_service_name(settings.service_name)
         .with_attribute(KeyValue::new("service.version", settings.service_version))
         .build();
-    let endpoint =
-        settings.otlp_endpoint.as_deref().map(|url| Endpoint { url, protocol: settings.otlp_protocol });
+    let endpoint = settings
+        .otlp_endpoint
+        .as_deref()
+        .filter(|_| !settings.disabled)
+        .map(|url| Endpoint { url, protocol: settings.otlp_protocol });
     let mut span_exporters = Vec::new();
     if let Some(endpoint) = &endpoint {
         span_exporters.push(endpoint.spans()?);
     }
-    if let Some(traceloop) = &settings.traceloop {
+    if let Some(traceloop) = settings.traceloop.as_ref().filter(|_| !settings.disabled) {
         span_exporters.push(exporters::to_traceloop(traceloop).map_err(TelemetryError::Traceloop)?);
     }
     let client_provider = match (settings.client, &endpoint) {
@@ -144,7 +149,10 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
     // Content goes on spans, so that it is not even kept where they go nowhere.
     let capture_content = settings.gen_ai.capture_content && !span_exporters.is_empty();
     let gen_ai = GenAiSettings { capture_content, ..settings.gen_ai };
-    let metrics = Metrics::of_process(resource.clone(), gen_ai)?;
+    let metrics = match settings.disabled {
+        true => Metrics::silent(gen_ai),
+        false => Metrics::of_process(resource.clone(), gen_ai)?,
+    };
     let number_of_exporters = if span_exporters.len() > 1 { 2 } else { 1 };
     let tracer_provider = exporters::tracer_provider(span_exporters, settings.sampling, resource.clone());
     let logger_provider = endpoint

@@ -93,6 +93,32 @@ impl Connection {
     }
 }
 
+/// The same, reading every answer whole, whatever its length; how long each took.
+pub(crate) async fn timed(
+    address: SocketAddr,
+    request: &[u8],
+    connections: usize,
+    requests: usize,
+) -> Fallible<Vec<Duration>> {
+    let mut open = Vec::new();
+    for _ in 0..connections {
+        open.push(Connection::open(address).await?);
+    }
+    let each = open.into_iter().map(|mut connection| async move {
+        let mut took = Vec::with_capacity(requests / connections);
+        for _ in 0..requests / connections {
+            let started = Instant::now();
+            let answer = connection.send(request).await?;
+            if answer.status >= 400 {
+                return Err(format!("{}{}", answer.head, String::from_utf8_lossy(&answer.body)).into());
+            }
+            took.push(started.elapsed());
+        }
+        Fallible::Ok(took)
+    });
+    Ok(futures::future::try_join_all(each).await?.concat())
+}
+
 fn content_length(head: &[u8]) -> Fallible<usize> {
     let head = String::from_utf8_lossy(head);
     for line in head.split("\r\n") {

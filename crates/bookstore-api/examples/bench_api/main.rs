@@ -5,7 +5,7 @@
 //! shows the machine's noise; asserts nothing. Servers are processes of their own, so that the
 //! client's work is not counted as theirs. Load goes to 127.0.0.1 only.
 //!
-//! `bench_api [layers|gzip|redis|series|lists]…` measures what is named, or all of it.
+//! `bench_api [layers|gzip|redis|series|lists|telemetry|scrape|collector]…` measures what is named, or all of it.
 
 use std::error::Error;
 
@@ -17,6 +17,7 @@ mod process;
 mod redis;
 mod series;
 mod server;
+mod telemetry;
 
 pub(crate) type Fallible<T> = Result<T, Box<dyn Error>>;
 
@@ -57,6 +58,15 @@ fn main() -> Fallible<()> {
         }
         if wanted("lists") {
             lists::measure().await?;
+        }
+        if wanted("telemetry") {
+            telemetry::measure().await?;
+        }
+        if wanted("scrape") {
+            telemetry::scrape().await?;
+        }
+        if wanted("collector") {
+            telemetry::dead_or_slow().await?;
         }
         Ok(())
     })

@@ -44,6 +44,13 @@ impl Server {
         Self::start(command, folder, "/health/ready").await
     }
 
+    /// llm-simulator on its defaults but for these settings.
+    pub(crate) async fn simulator(settings: &[(&str, &str)]) -> Fallible<Self> {
+        let mut command = Command::new(binaries()?.join("llm-simulator"));
+        command.envs(settings.iter().copied());
+        Self::start(command, tempfile::tempdir()?, "/health/ready").await
+    }
+
     /// This program as a server of one layer that gives the answer in `answer`.
     pub(crate) async fn layer(name: &str, answer: &Path) -> Fallible<Self> {
         let mut command = Command::new(std::env::current_exe()?);
@@ -86,6 +93,29 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Memory that it has in use.
+    pub(crate) fn resident_mib(&self) -> Fallible<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+
+    /// Asks it to stop, and says how long it took.
+    pub(crate) fn stopped_within(mut self) -> Fallible<Duration> {
+        let begun = Instant::now();
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status()?;
+        if !sent.success() {
+            return Err("kill failed".into());
+        }
+        while self.child.try_wait()?.is_none() {
+            if begun.elapsed() > READY {
+                return Err("it does not stop".into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(begun.elapsed())
     }
 
     /// The processor time that all of its threads have had, in seconds.

@@ -47,6 +47,7 @@ pub(crate) fn run(layer: &str, port: u16, answer: &Path) -> Fallible<()> {
                 log_filter: filter.to_owned(),
                 otlp_endpoint: None,
                 otlp_protocol: OtlpProtocol::HttpProtobuf,
+                disabled: false,
                 logs_exporter: LogsExporter::default(),
                 sampling: Sampling::default(),
                 traceloop: None,

@@ -17,6 +17,9 @@ pub(super) struct TelemetryOptions {
     /// Which log lines pass, such as `info` or `warn,bookstore_api=debug`.
     #[arg(long, global = true, env = "LOG_FILTER", default_value = "info", hide_env_values = true)]
     log_filter: String,
+    /// true: nothing is measured nor exported. Log lines are written all the same.
+    #[arg(long, global = true, env = "OTEL_SDK_DISABLED", default_value = "false", hide_env_values = true)]
+    otel_sdk_disabled: String,
     /// Where traces and log lines go by OTLP; nowhere when left out.
     #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
     otel_exporter_otlp_endpoint: Option<String>,
@@ -86,6 +89,11 @@ pub(super) fn check(
             &[("json", LogFormat::Json), ("console", LogFormat::Console)],
         ),
         log_filter: options.log_filter,
+        disabled: checked.choice(
+            "OTEL_SDK_DISABLED",
+            &options.otel_sdk_disabled,
+            &[("false", false), ("true", true)],
+        ),
         otlp_endpoint: options
             .otel_exporter_otlp_endpoint
             .filter(|url| !url.is_empty())

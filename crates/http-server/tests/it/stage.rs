@@ -82,6 +82,7 @@ fn start_telemetry() {
             log_filter: "off".to_owned(),
             otlp_endpoint: None,
             otlp_protocol: OtlpProtocol::HttpProtobuf,
+            disabled: false,
             logs_exporter: LogsExporter::default(),
             sampling: Sampling::default(),
             traceloop: None,

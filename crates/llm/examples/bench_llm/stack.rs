@@ -29,6 +29,7 @@ pub(crate) fn telemetry(collector: &str) -> Fallible<Telemetry> {
         log_filter: "info".to_owned(),
         otlp_endpoint: Some(collector.to_owned()),
         otlp_protocol: OtlpProtocol::HttpProtobuf,
+        disabled: false,
         logs_exporter: LogsExporter::default(),
         sampling: Sampling::default(),
         traceloop: None,

@@ -114,6 +114,8 @@ fn all_mistakes_are_reported_together_and_secrets_are_not() {
         "localhost",
         "--otel-exporter-otlp-protocol",
         "x",
+        "--otel-sdk-disabled",
+        "x",
         "--otel-logs-exporter",
         "x",
         "--otel-traces-sampler",
@@ -142,6 +144,7 @@ fn all_mistakes_are_reported_together_and_secrets_are_not() {
         "DOCKER_GATE",
         "LOG_FORMAT",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_SDK_DISABLED",
         "OTEL_LOGS_EXPORTER",
         "OTEL_TRACES_SAMPLER",
         "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -149,7 +152,7 @@ fn all_mistakes_are_reported_together_and_secrets_are_not() {
     ] {
         assert_eq!(mistakes.iter().filter(|text| text.starts_with(name)).count(), 1, "{name}: {mistakes:?}");
     }
-    assert_eq!(mistakes.len(), 25);
+    assert_eq!(mistakes.len(), 26);
     assert!(!mistakes.concat().contains("canary"));
     let (_, settings) = check(&[], Some("a-canary-that-is-long-enough")).unwrap();
     assert!(!format!("{settings:?}").contains("canary"));
