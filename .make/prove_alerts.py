@@ -204,7 +204,8 @@ class World:
         }
         self.api = Service("bookstore-api", folder, self.settings)
         stack.callback(lambda: self.api.stop())
-        self.alertmanager, self.prometheus = self.start_alertmanager(), self.start_prometheus()
+        self.alertmanager = self.start_alertmanager()
+        self.prometheus = self.start_prometheus()
         self.load = Load(self.api.url)
         stack.callback(self.load.ended.set)
 

@@ -167,7 +167,7 @@ SERVICE_ALERTS = (
 LLM_ALERTS = (
     Alert(
         name="ProviderFailuresHigh", group="providers", family="provider", severity="warning", team="bookstore",
-        expr=f"{FAILING} > 0.2", wait="5m",
+        expr=f"{FAILING} > 0.2", wait="10m",
         summary="{{ $labels.provider }} fails often",
         description="{{ $value | humanizePercentage }} of the attempts at {{ $labels.provider }} in the last "
                     "5 minutes failed; retries make good for about 20 %.",

@@ -75,6 +75,7 @@ fn settings() -> Settings {
         log_filter: "info".to_owned(),
         otlp_endpoint: None,
         otlp_protocol: OtlpProtocol::HttpProtobuf,
+        sdk_disabled: false,
         logs_exporter: LogsExporter::default(),
         sampling: Sampling::default(),
     }
