@@ -178,6 +178,13 @@ impl App {
         );
         let prices = Arc::new(settings.llm.prices.clone());
         let probes = Probes::new(Arc::clone(&providers), prices, spend.clone(), settings.llm.delivery);
+        let standing = Standing::new(
+            store.clone(),
+            cache.clone(),
+            spend.clone(),
+            Arc::clone(&providers),
+            metrics.clone(),
+        );
         let summaries = Summaries::new(Means {
             catalog: catalog.clone(),
             store: store.clone(),
@@ -196,7 +203,6 @@ impl App {
         writes.spawn(tend(store.clone(), stop.clone()));
         let imports = ImportJobs::new(&importer, store.clone(), writes.clone(), stop.clone());
         let require_if_match = settings.require_if_match;
-        let standing = Standing::new(store.clone(), cache.clone(), spend.clone(), metrics.clone());
         let parts = Parts {
             catalog,
             summaries,

@@ -49,6 +49,15 @@ pub enum BudgetsCount {
 }
 
 impl BudgetsCount {
+    /// The name in the settings and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Billed => "billed",
+            Self::List => "list",
+        }
+    }
+
     const fn of(self, cost: &Cost) -> Option<Usd> {
         match self {
             Self::Billed => cost.billed,
@@ -183,6 +192,12 @@ impl Spend {
     #[must_use]
     pub fn has_global_budget(&self) -> bool {
         self.0.policy.global.daily_nanos.is_some()
+    }
+
+    /// What counts against budgets.
+    #[must_use]
+    pub fn counts(&self) -> BudgetsCount {
+        self.0.policy.counts
     }
 
     /// The day it is.

@@ -7,13 +7,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use llm::Usd;
+use chrono::{NaiveDate, Utc};
+use llm::{Health, Usd};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::CacheError;
 use crate::cache_aside::CacheAside;
 use crate::limits::{LimitKind, Scope};
+use crate::providers::Providers;
 use crate::spend::Spend;
 use crate::store::{Store, StoreError};
 
@@ -28,6 +30,7 @@ pub struct Standing {
     store: Arc<dyn Store>,
     cache: CacheAside,
     spend: Spend,
+    providers: Arc<Providers>,
     metrics: Metrics,
 }
 
@@ -43,8 +46,14 @@ pub struct Dependencies {
 impl Standing {
     /// The standing of a service on these.
     #[must_use]
-    pub const fn new(store: Arc<dyn Store>, cache: CacheAside, spend: Spend, metrics: Metrics) -> Self {
-        Self { store, cache, spend, metrics }
+    pub const fn new(
+        store: Arc<dyn Store>,
+        cache: CacheAside,
+        spend: Spend,
+        providers: Arc<Providers>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { store, cache, spend, providers, metrics }
     }
 
     /// Asks the dependencies, and tells the metrics what they said.
@@ -58,13 +67,18 @@ impl Standing {
     /// Looks again and again until `stop`.
     pub async fn watch(self, stop: CancellationToken) {
         let mut count_from = Instant::now();
+        let mut budget = None;
         loop {
             let look = async {
                 let dependencies = self.dependencies().await;
                 if dependencies.store.is_ok() && Instant::now() >= count_from {
                     count_from = Instant::now() + self.count().await * COUNTING_ONE_IN;
                 }
-                self.tell_budget().await;
+                self.tell_budget(&mut budget).await;
+                // An open breaker is half open in time, whether or not calls come: looking at it tells.
+                for provider in self.providers.configured() {
+                    let _: Health = provider.health();
+                }
                 tokio::time::sleep(PAUSE).await;
             };
             if stop.run_until_cancelled(look).await.is_none() {
@@ -86,17 +100,23 @@ impl Standing {
         begun.elapsed()
     }
 
-    /// Tells of the budget that binds all tenants together, where there is one and it can be found out.
-    async fn tell_budget(&self) {
+    /// Tells of the budget that binds all tenants together, where there is one. Where it cannot be found out
+    /// what was told last stands, until its day is over: `last` is that day and the limit.
+    async fn tell_budget(&self, last: &mut Option<(NaiveDate, f64)>) {
         if !self.spend.has_global_budget() {
             return;
         }
         let states = self.spend.left(&[], true).await.unwrap_or_default();
         let daily =
             states.iter().find(|state| state.scope == Scope::Global && state.kind == LimitKind::DailyBudget);
+        let (counts, today) = (self.spend.counts().as_str(), Utc::now().date_naive());
         if let Some(state) = daily {
             let dollars = |nanos: u64| Usd::from_nanos(nanos).dollars();
-            self.metrics.budget(dollars(state.limit), dollars(state.limit.saturating_sub(state.left)));
+            let limit = dollars(state.limit);
+            self.metrics.budget(counts, limit, dollars(state.limit.saturating_sub(state.left)));
+            *last = Some((today, limit));
+        } else if let Some((_, limit)) = last.take_if(|(day, _)| *day < today) {
+            self.metrics.budget(counts, limit, 0.0);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use llm_simulator::app::{App, Role};
@@ -12,14 +13,20 @@ use telemetry::{GenAiSettings, Metrics, TelemetrySettings};
 /// Exit code of wrong usage.
 const USAGE: u8 = 2;
 
+/// Longest wait for what cannot be broken off, such as the look-up of a name.
+const BLOCKED_DEADLINE: Duration = Duration::from_millis(500);
+
 #[global_allocator]
 static ALLOCATOR: telemetry::Allocator = telemetry::Allocator;
 
 fn main() -> ExitCode {
-    match telemetry::runtime::build() {
-        Ok(runtime) => runtime.block_on(run()),
-        Err(error) => failed(&error, ExitCode::FAILURE),
-    }
+    let runtime = match telemetry::runtime::build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, ExitCode::FAILURE),
+    };
+    let code = runtime.block_on(run());
+    runtime.shutdown_timeout(BLOCKED_DEADLINE);
+    code
 }
 
 async fn run() -> ExitCode {

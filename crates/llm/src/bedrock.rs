@@ -174,7 +174,8 @@ impl LlmProvider for Bedrock {
     }
 
     async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError> {
-        let exchange = Exchange::new(request.prompt.max_output_tokens).counted_in(self.metrics.as_ref());
+        let exchange = Exchange::new(request.prompt.max_output_tokens)
+            .counted_in(self.metrics.as_ref(), request.trail.due());
         let asked = self.ask(request, &exchange).await;
         if let Err(error) = &asked {
             exchange.unanswered(error.kind());

@@ -159,12 +159,11 @@ impl Circuit {
     /// How the provider is. An open breaker whose time is over is half open already.
     #[must_use]
     pub fn health(&self) -> Health {
-        let known = self.known();
+        let mut known = self.known();
+        let now = Instant::now();
+        self.half_open_in_time(&mut known, now);
         let (state, retry_after) = match &known.phase {
-            Phase::Open { until, .. } => match until.checked_duration_since(Instant::now()) {
-                Some(left) if !left.is_zero() => (BreakerState::Open, Some(left)),
-                _ => (BreakerState::HalfOpen, None),
-            },
+            Phase::Open { until, .. } => (BreakerState::Open, Some(until.saturating_duration_since(now))),
             phase => (phase.state(), None),
         };
         Health { state, retry_after, last_error: known.last_error }
@@ -174,15 +173,20 @@ impl Circuit {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An open one whose time is over is half open, whether a call comes or somebody looks.
+    fn half_open_in_time(&self, known: &mut Known, now: Instant) {
+        if let Phase::Open { until, times } = known.phase
+            && now >= until
+        {
+            self.change(known, Phase::HalfOpen { under_way: 0, well: 0, times });
+        }
+    }
+
     /// Lets a call through or says when to come back.
     fn admit(&self) -> Result<Permit, LlmError> {
         let mut known = self.known();
         let now = Instant::now();
-        if let Phase::Open { until, times } = known.phase
-            && now >= until
-        {
-            self.change(&mut known, Phase::HalfOpen { under_way: 0, well: 0, times });
-        }
+        self.half_open_in_time(&mut known, now);
         let wait = match &mut known.phase {
             Phase::Closed(_) => None,
             Phase::Open { until, .. } => Some(until.saturating_duration_since(now)),

@@ -174,7 +174,8 @@ impl LlmProvider for Claude {
             messages: [Turn { role: "user", content: &prompt.user }],
             stream: delivery == Delivery::Streamed,
         };
-        let response = self.endpoint.post("/v1/messages", self.headers.clone(), &body).await?;
+        let response =
+            self.endpoint.post("/v1/messages", self.headers.clone(), &body, &request.trail).await?;
         if !response.status().is_success() {
             return Err(self.refused(response).await);
         }

@@ -51,8 +51,9 @@ impl<P: LlmProvider> LlmProvider for Deadline<P> {
         let begun = Instant::now();
         let end = request.deadline.min(begun + self.limit);
         let time = Time { provider: self.name(), begun, end, others: request.trail.spared() };
-        let request = Request { deadline: end, ..request.clone() };
         let due = time.due(begun);
+        let trail = request.trail.answered_by(due);
+        let request = Request { deadline: end, trail, ..request.clone() };
         let inner = timeout_at(due, self.inner.call(&request)).await.map_err(|_| time.late(due))??;
         let stream = Bounded {
             inner: Some(inner),

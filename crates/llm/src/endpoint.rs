@@ -15,7 +15,7 @@ use serde::Serialize;
 use telemetry::{Metrics, Upstream};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Beginning, ErrorKind, LlmError, ProviderName};
+use crate::{Beginning, ErrorKind, LlmError, ProviderName, Trail};
 
 /// Longest wait for a connection.
 pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -207,7 +207,7 @@ impl Endpoint {
         format!("{}{path}", base.unwrap_or(&self.base))
     }
 
-    /// Sends one request, with the trace context of the current span.
+    /// Sends one request of `trail`, with the trace context of the current span.
     ///
     /// # Errors
     /// When there is no answer.
@@ -216,10 +216,11 @@ impl Endpoint {
         path: &str,
         mut headers: HeaderMap,
         body: &(impl Serialize + Sync),
+        trail: &Trail,
     ) -> Result<Response, LlmError> {
         telemetry::inject_trace_context(&mut headers);
         let request = self.client.post(self.url(path)).headers(headers).json(body);
-        let sent = self.upstream.get().map(|upstream| upstream.begin(&Method::POST));
+        let sent = self.upstream.get().map(|upstream| upstream.begin(&Method::POST).due(trail.due()));
         match request.send().await {
             Ok(response) => {
                 if let Some(sent) = sent {

@@ -171,7 +171,7 @@ impl LlmProvider for Ollama {
             shift: false,
             options: Options { num_predict: prompt.max_output_tokens },
         };
-        let response = self.endpoint.post("/api/chat", HeaderMap::new(), &body).await?;
+        let response = self.endpoint.post("/api/chat", HeaderMap::new(), &body, &request.trail).await?;
         if !response.status().is_success() {
             return Err(self.refused(response).await);
         }

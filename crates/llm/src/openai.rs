@@ -165,7 +165,7 @@ impl LlmProvider for OpenAi {
     async fn call(&self, request: &Request) -> Result<CompletionStream, LlmError> {
         let asked = self.asked(&request.prompt, request.delivery);
         let endpoint = &self.place.endpoint;
-        let response = endpoint.post(self.path, self.headers.clone(), &asked).await?;
+        let response = endpoint.post(self.path, self.headers.clone(), &asked, &request.trail).await?;
         if !response.status().is_success() {
             let refusal = endpoint.refusal(response).await;
             let error = self.place.refused(&refusal);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use crate::{Cost, LlmError, ProviderName, TokenUsage};
 
@@ -107,6 +108,8 @@ pub struct Trail {
     inner: Arc<Inner>,
     /// Attempts that whoever holds this clone leaves to the providers that come after.
     spared: u32,
+    /// When an answer has to have begun, for whoever holds this clone.
+    due: Option<Instant>,
 }
 
 struct Inner {
@@ -121,7 +124,7 @@ impl Trail {
     #[must_use]
     pub fn new(budget: u32, gate: Arc<dyn Gate>) -> Self {
         let inner = Inner { budget, begun: AtomicU32::new(0), made: Mutex::default(), gate };
-        Self { inner: Arc::new(inner), spared: 0 }
+        Self { inner: Arc::new(inner), spared: 0, due: None }
     }
 
     /// A trail of at most `budget` attempts, all of which are let in.
@@ -133,7 +136,18 @@ impl Trail {
     /// The same trail, for one provider of several: it leaves `attempts` to those that come after it.
     #[must_use]
     pub fn sparing(&self, attempts: u32) -> Self {
-        Self { inner: Arc::clone(&self.inner), spared: attempts }
+        Self { inner: Arc::clone(&self.inner), spared: attempts, due: self.due }
+    }
+
+    /// The same trail, for a call that is given up where its answer has not begun by `due`.
+    #[must_use]
+    pub(crate) fn answered_by(&self, due: Instant) -> Self {
+        Self { inner: Arc::clone(&self.inner), spared: self.spared, due: Some(due) }
+    }
+
+    /// When an answer has to have begun; what is given up then was late, and not cancelled.
+    pub(crate) const fn due(&self) -> Option<Instant> {
+        self.due
     }
 
     /// How many attempts have begun.

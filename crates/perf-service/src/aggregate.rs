@@ -268,11 +268,12 @@ impl Aggregate {
         }
     }
 
-    /// The slowest requests as k6 saw them, in `run` of `scenario`: those whose trace and span it wrote down.
+    /// The slowest requests as k6 saw them, in `run` of `scenario` against `server`: those whose trace and span it wrote down.
     pub fn slowest_requests<'a>(
         &'a self,
         run: &'a str,
         scenario: &'a str,
+        server: (&'a str, u16),
     ) -> impl Iterator<Item = ClientRequest<'a>> {
         self.slowest.iter().filter_map(move |slow| {
             let since_1970 = Duration::from_micros(u64::try_from(slow.at_us).ok()?);
@@ -284,6 +285,7 @@ impl Aggregate {
                 ended: SystemTime::UNIX_EPOCH.checked_add(since_1970)?,
                 took: Duration::try_from_secs_f64(slow.duration_ms / 1_000.0).ok()?,
                 run,
+                server,
                 scenario,
             })
         })

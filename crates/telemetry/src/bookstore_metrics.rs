@@ -119,9 +119,10 @@ impl Metrics {
         metrics.authors.record(authors, &[]);
     }
 
-    /// Dollars that all tenants together may spend today, and those that are spent or set aside.
-    pub fn budget(&self, dollars: f64, spent: f64) {
-        let scope = [KeyValue::new("scope", "global")];
+    /// Dollars that all tenants together may spend today, and those that are spent or set aside. What
+    /// counts, `billed` or `list`, is the kind of the cost that they are compared with.
+    pub fn budget(&self, counts: &'static str, dollars: f64, spent: f64) {
+        let scope = [KeyValue::new("scope", "global"), KeyValue::new("counts", counts)];
         self.bookstore().budget.record(dollars, &scope);
         self.bookstore().budget_spent.record(spent, &scope);
     }
@@ -141,7 +142,7 @@ mod tests {
         metrics.catalogue(11, 3, 7);
         metrics.dependency("cache", true);
         metrics.dependency("cache", false);
-        metrics.budget(25.0, 0.5);
+        metrics.budget("billed", 25.0, 0.5);
         let pool = metrics.connection_pool("mongodb");
         pool.connections(3, 1);
         pool.pending(2);
@@ -152,8 +153,8 @@ mod tests {
             "bookstore_books_with_summary 3",
             "bookstore_authors 7",
             r#"bookstore_dependency_up{dependency="cache"} 0"#,
-            r#"bookstore_llm_budget_usd{scope="global"} 25"#,
-            r#"bookstore_llm_budget_spent_usd{scope="global"} 0.5"#,
+            r#"bookstore_llm_budget_usd{counts="billed",scope="global"} 25"#,
+            r#"bookstore_llm_budget_spent_usd{counts="billed",scope="global"} 0.5"#,
             r#"db_client_connection_count{db_client_connection_pool_name="mongodb",db_client_connection_state="used"} 1"#,
             r#"db_client_connection_count{db_client_connection_pool_name="mongodb",db_client_connection_state="idle"} 3"#,
             r#"db_client_connection_pending_requests{db_client_connection_pool_name="mongodb"} 2"#,

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
 use opentelemetry_otlp::{
@@ -72,11 +72,17 @@ impl Endpoint<'_> {
         format!("{}{path}", self.url.trim_end_matches('/'))
     }
 
+    /// TLS under gRPC, which would bring a second TLS into the binaries.
+    pub(crate) fn needs_what_there_is_not(&self) -> bool {
+        self.protocol == OtlpProtocol::Grpc && self.url.starts_with("https:")
+    }
+
     /// Sends spans there.
     pub(crate) fn spans(&self) -> Result<SpanExporter, ExporterBuildError> {
         match self.protocol {
             OtlpProtocol::HttpProtobuf => SpanExporter::builder()
                 .with_http()
+                .with_http_client(client(self.url)?)
                 .with_protocol(Protocol::HttpBinary)
                 .with_endpoint(self.of_signal("/v1/traces"))
                 .with_timeout(EXPORT_DEADLINE)
@@ -93,6 +99,7 @@ impl Endpoint<'_> {
         match self.protocol {
             OtlpProtocol::HttpProtobuf => LogExporter::builder()
                 .with_http()
+                .with_http_client(client(self.url)?)
                 .with_protocol(Protocol::HttpBinary)
                 .with_endpoint(self.of_signal("/v1/logs"))
                 .with_timeout(EXPORT_DEADLINE)
@@ -140,8 +147,35 @@ pub(crate) fn to_traceloop(traceloop: &Traceloop) -> Result<SpanExporter, Export
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(endpoint.of_signal("/v1/traces"))
         .with_timeout(EXPORT_DEADLINE)
-        .with_http_client(OwnHeaders::new(traceloop.api_key.as_ref())?)
+        .with_http_client(OwnHeaders::new(&traceloop.base_url, traceloop.api_key.as_ref())?)
         .build()
+}
+
+fn unusable(reason: &str) -> ExporterBuildError {
+    ExporterBuildError::InvalidConfiguration(reason.to_owned())
+}
+
+/// What exports by HTTP: it goes where it is sent and nowhere else, with whatever keys it carries. No
+/// redirect is followed, and what is on this machine is asked through no proxy.
+fn client(url: &str) -> Result<reqwest::blocking::Client, ExporterBuildError> {
+    let on_this_machine = reqwest::Url::parse(url).is_ok_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    });
+    // A blocking client has a runtime of its own, which must not be made on a thread of another.
+    let built = thread::spawn(move || {
+        let builder = reqwest::blocking::Client::builder()
+            .timeout(EXPORT_DEADLINE)
+            .redirect(reqwest::redirect::Policy::none());
+        let builder = if on_this_machine { builder.no_proxy() } else { builder };
+        builder.build()
+    });
+    match built.join() {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(_)) | Err(_) => Err(unusable("there is no HTTP client")),
+    }
 }
 
 /// A client that sends Traceloop's own headers and no others: the exporter adds those of
@@ -158,8 +192,7 @@ impl fmt::Debug for OwnHeaders {
 }
 
 impl OwnHeaders {
-    fn new(key: Option<&SecretString>) -> Result<Self, ExporterBuildError> {
-        let unusable = |reason: &str| ExporterBuildError::InvalidConfiguration(reason.to_owned());
+    fn new(url: &str, key: Option<&SecretString>) -> Result<Self, ExporterBuildError> {
         let authorization = key
             .map(|key| -> Result<HeaderValue, ExporterBuildError> {
                 let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret()))
@@ -168,24 +201,13 @@ impl OwnHeaders {
                 Ok(value)
             })
             .transpose()?;
-        // A blocking client has a runtime of its own, which must not be made on a thread of another.
-        let built = thread::spawn(|| {
-            reqwest::blocking::Client::builder()
-                .timeout(EXPORT_DEADLINE)
-                // It would carry the key elsewhere.
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-        });
-        match built.join() {
-            Ok(Ok(client)) => Ok(Self { client, authorization }),
-            Ok(Err(_)) | Err(_) => Err(unusable("there is no HTTP client")),
-        }
+        Ok(Self { client: client(url)?, authorization })
     }
 
     fn replace(&self, headers: &mut HeaderMap) {
-        let content_type = headers.remove(CONTENT_TYPE);
+        let about_the_body = [CONTENT_TYPE, CONTENT_ENCODING].map(|name| (headers.remove(&name), name));
         headers.clear();
-        headers.extend(content_type.map(|value| (CONTENT_TYPE, value)));
+        headers.extend(about_the_body.into_iter().filter_map(|(value, name)| Some((name, value?))));
         headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
     }
 }
@@ -207,7 +229,7 @@ mod tests {
 
     #[test]
     fn another_endpoints_headers_do_not_reach_traceloop() {
-        let client = OwnHeaders::new(Some(&SecretString::from("own-canary"))).unwrap();
+        let client = OwnHeaders::new("http://127.0.0.1", Some(&SecretString::from("own-canary"))).unwrap();
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("content-type", "application/x-protobuf"),

@@ -24,6 +24,26 @@ use crate::simulator_metrics::SimulatorMetrics;
 use crate::table::{self, Metric};
 use crate::{allocator, process, runtime};
 
+/// What becomes of summaries, as far as objectives count it: a series that began with its first failures would
+/// show no rate of them.
+const SUMMARIES: [&str; 15] = [
+    "generated",
+    "shared",
+    "stored",
+    "cached",
+    "cancelled",
+    "rate_limited",
+    "overloaded",
+    "timeout",
+    "unavailable",
+    "unauthorized",
+    "bad_request",
+    "bad_answer",
+    "unsafe_answer",
+    "refused",
+    "context_too_long",
+];
+
 /// Why there are no metrics.
 #[derive(Debug, thiserror::Error)]
 pub enum SetUpError {
@@ -261,7 +281,7 @@ impl Metrics {
             self.books_written(operation, 0);
         }
         for (provider, _) in providers {
-            for outcome in ["generated", "shared", "stored", "cached", "cancelled"] {
+            for outcome in SUMMARIES {
                 self.add(&self.0.summaries, 0, "provider", provider, outcome);
             }
         }
@@ -419,7 +439,7 @@ mod tests {
         metrics.dependency("store", true);
         metrics.connection_pool("mongodb").connections(1, 1);
         metrics.catalogue(10, 1, 5);
-        metrics.budget(25.0, 0.5);
+        metrics.budget("billed", 25.0, 0.5);
         metrics.upstream("127.0.0.1", 11_434).begin(&http::Method::POST).answered(200);
         metrics.perf_run_finished("smoke", "passed", Some(Duration::from_secs(60)));
         drop(metrics.perf_run_under_way(Some("queued")));

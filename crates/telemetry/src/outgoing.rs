@@ -57,6 +57,7 @@ impl Upstream {
             upstream: self.clone(),
             method: method_label(method),
             begun: Instant::now(),
+            due: None,
             outcome: Outcome::Cancelled,
         }
     }
@@ -68,6 +69,7 @@ pub struct OutgoingRequest {
     upstream: Upstream,
     method: &'static str,
     begun: Instant,
+    due: Option<tokio::time::Instant>,
     outcome: Outcome,
 }
 
@@ -79,6 +81,12 @@ enum Outcome {
 }
 
 impl OutgoingRequest {
+    /// Dropped from then on, it was late and not cancelled.
+    pub fn due(mut self, due: Option<tokio::time::Instant>) -> Self {
+        self.due = due;
+        self
+    }
+
     /// The head of an answer has come.
     pub fn answered(mut self, status: u16) {
         self.outcome = Outcome::Answered(status);
@@ -99,6 +107,9 @@ impl Drop for OutgoingRequest {
             KeyValue::new(names::SERVER_PORT, i64::from(*port)),
         ];
         match self.outcome {
+            Outcome::Cancelled if self.due.is_some_and(|due| due <= tokio::time::Instant::now()) => {
+                labels.push(KeyValue::new(names::ERROR_TYPE, "timeout"));
+            }
             Outcome::Cancelled => labels.push(KeyValue::new(names::ERROR_TYPE, "cancelled")),
             Outcome::Failed(kind) => labels.push(KeyValue::new(names::ERROR_TYPE, kind)),
             Outcome::Answered(status) => {
@@ -114,6 +125,8 @@ impl Drop for OutgoingRequest {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::Method;
 
     use crate::Metrics;
@@ -125,13 +138,16 @@ mod tests {
         upstream.begin(&Method::POST).answered(200);
         upstream.begin(&Method::POST).answered(529);
         upstream.begin(&Method::GET).failed("unreachable");
-        drop(upstream.begin(&Method::GET));
+        let now = tokio::time::Instant::now();
+        drop(upstream.begin(&Method::GET).due(Some(now + Duration::from_secs(60))));
+        drop(upstream.begin(&Method::GET).due(Some(now)));
         let text = metrics.render();
         let place = r#"server_address="127.0.0.1",server_port="7006""#;
         for labels in [
             format!(r#"http_request_method="POST",http_response_status_code="200",{place}"#),
             format!(r#"error_type="529",http_request_method="POST",http_response_status_code="529",{place}"#),
             format!(r#"error_type="unreachable",http_request_method="GET",{place}"#),
+            format!(r#"error_type="timeout",http_request_method="GET",{place}"#),
             format!(r#"error_type="cancelled",http_request_method="GET",{place}"#),
         ] {
             let line = format!("http_client_request_duration_seconds_count{{{labels}}} 1");

@@ -8,6 +8,10 @@ use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 use crate::metrics::{Metrics, counter, histogram, up_down_counter};
 use crate::table;
 
+/// What becomes of the start of a k6, as far as it is told apart from the start.
+const STARTS: [&str; 8] =
+    ["ok", "k6_missing", "k6_unusable", "docker_unreachable", "gate_unreachable", "gate", "image", "docker"];
+
 /// The instruments.
 pub(crate) struct PerfMetrics {
     runs: Counter<u64>,
@@ -72,7 +76,9 @@ impl Metrics {
             metrics.under_way.add(0, &[KeyValue::new("state", state)]);
         }
         for engine in engines {
-            self.count_start(engine, "ok", 0);
+            for outcome in STARTS {
+                self.count_start(engine, outcome, 0);
+            }
         }
         self.perf_samples(0);
     }

@@ -47,6 +47,11 @@ impl Sampling {
         Ok(Self { parent_based, ratio })
     }
 
+    /// Whether no trace at all is recorded that begins here.
+    pub(crate) fn records_nothing(self) -> bool {
+        self.ratio <= 0.0
+    }
+
     /// The SDK's sampler.
     pub(crate) fn sampler(self) -> Sampler {
         let root = if self.ratio >= 1.0 {

@@ -79,8 +79,14 @@ pub enum TelemetryError {
     /// The log filter does not parse.
     #[error("LOG_FILTER {0:?} is not a filter such as `info` or `info,bookstore_api=debug`: {1}")]
     Filter(String, ParseError),
+    /// The endpoint is one that is not spoken to.
+    #[error(
+        "OTEL_EXPORTER_OTLP_ENDPOINT: gRPC is spoken without TLS only, to a collector nearby; for https:// set \
+         OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf"
+    )]
+    GrpcOverTls,
     /// The exporter could not be made.
-    #[error("OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: {0}")]
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT and what else is said by OTEL_EXPORTER_OTLP_… cannot be used: {0}")]
     Exporter(#[from] ExporterBuildError),
     /// The exporter to Traceloop could not be made.
     #[error("TRACELOOP_BASE_URL and TRACELOOP_API_KEY cannot be used: {0}")]
@@ -99,6 +105,7 @@ impl TelemetryError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Filter(..) => "log_filter",
+            Self::GrpcOverTls => "grpc_over_tls",
             Self::Exporter(_) => "exporter",
             Self::Traceloop(_) => "traceloop",
             Self::Metrics(_) => "metrics",
@@ -135,6 +142,9 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
         .as_deref()
         .filter(|_| !settings.disabled)
         .map(|url| Endpoint { url, protocol: settings.otlp_protocol });
+    if endpoint.is_some_and(|endpoint| endpoint.needs_what_there_is_not()) {
+        return Err(TelemetryError::GrpcOverTls);
+    }
     let mut span_exporters = Vec::new();
     if let Some(endpoint) = &endpoint {
         span_exporters.push(endpoint.spans()?);
@@ -143,7 +153,9 @@ pub fn start(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> 
         span_exporters.push(exporters::to_traceloop(traceloop).map_err(TelemetryError::Traceloop)?);
     }
     let client_provider = match (settings.client, &endpoint) {
-        (Some(client), Some(endpoint)) => Some(client_spans::start(client, endpoint.spans()?)),
+        (Some(client), Some(endpoint)) => {
+            Some(client_spans::start(client, settings.sampling, endpoint.spans()?))
+        }
         _ => None,
     };
     // Content goes on spans, so that it is not even kept where they go nowhere.

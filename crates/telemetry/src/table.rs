@@ -211,7 +211,7 @@ pub const LLM_BUDGET: Metric = Metric {
     name: "bookstore.llm.budget_usd",
     unit: "",
     kind: Kind::Gauge,
-    labels: &["scope"],
+    labels: &["scope", "counts"],
     help: "Dollars that may be spent on LLM calls in a day, by UTC; absent where there is no budget",
     buckets: &[],
 };
@@ -220,7 +220,7 @@ pub const LLM_BUDGET_SPENT: Metric = Metric {
     name: "bookstore.llm.budget_spent_usd",
     unit: "",
     kind: Kind::Gauge,
-    labels: &["scope"],
+    labels: &["scope", "counts"],
     help: "Dollars of the day's budget that are spent or set aside for calls under way; absent where there is no budget",
     buckets: &[],
 };

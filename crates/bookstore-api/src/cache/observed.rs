@@ -57,11 +57,13 @@ impl<C> ObservedCache<C> {
                 db.system.name = "redis",
                 db.operation.name = operation,
                 error.r#type = Empty,
+                otel.status_code = Empty,
             ),
             Backend::Process => tracing::info_span!(
                 "cache",
                 otel.name = format_args!("cache {operation}"),
                 error.r#type = Empty,
+                otel.status_code = Empty,
             ),
         }
     }
@@ -72,14 +74,35 @@ impl<C> ObservedCache<C> {
         work: impl Future<Output = Result<T, CacheError>>,
     ) -> Result<T, CacheError> {
         let span = self.span(operation);
-        let started = Instant::now();
+        let mut observation =
+            Observation { observed: self, operation, outcome: "cancelled", begun: Instant::now() };
         let result = work.instrument(span.clone()).await;
         let outcome = result.as_ref().err().map_or("ok", CacheError::kind);
+        observation.outcome = outcome;
         if result.is_err() {
             span.record("error.type", outcome);
+            span.record("otel.status_code", "ERROR");
         }
-        self.metrics.cache_operation(self.backend.as_str(), operation, outcome, started.elapsed());
         result
+    }
+}
+
+/// An operation under way: recorded when it is dropped, as cancelled if its caller left.
+struct Observation<'a, C> {
+    observed: &'a ObservedCache<C>,
+    operation: &'static str,
+    outcome: &'static str,
+    begun: Instant,
+}
+
+impl<C> Drop for Observation<'_, C> {
+    fn drop(&mut self) {
+        self.observed.metrics.cache_operation(
+            self.observed.backend.as_str(),
+            self.operation,
+            self.outcome,
+            self.begun.elapsed(),
+        );
     }
 }
 

@@ -45,6 +45,7 @@ impl<S> ObservedStore<S> {
             db.system.name = self.technology,
             db.operation.name = operation,
             error.r#type = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
         )
     }
 
@@ -54,14 +55,35 @@ impl<S> ObservedStore<S> {
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let span = self.span(operation);
-        let started = Instant::now();
+        let mut observation =
+            Observation { observed: self, operation, outcome: "cancelled", begun: Instant::now() };
         let result = work.instrument(span.clone()).await;
         let outcome = result.as_ref().err().map_or("ok", StoreError::kind);
+        observation.outcome = outcome;
         if result.is_err() {
             span.record("error.type", outcome);
+            span.record("otel.status_code", "ERROR");
         }
-        self.metrics.store_operation(self.technology, operation, outcome, started.elapsed());
         result
+    }
+}
+
+/// An operation under way: recorded when it is dropped, as cancelled if its caller left.
+struct Observation<'a, S> {
+    observed: &'a ObservedStore<S>,
+    operation: &'static str,
+    outcome: &'static str,
+    begun: Instant,
+}
+
+impl<S> Drop for Observation<'_, S> {
+    fn drop(&mut self) {
+        self.observed.metrics.store_operation(
+            self.observed.technology,
+            self.operation,
+            self.outcome,
+            self.begun.elapsed(),
+        );
     }
 }
 

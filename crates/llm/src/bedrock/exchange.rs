@@ -22,7 +22,7 @@ use http_body::{Body, Frame};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use telemetry::{Metrics, OutgoingRequest};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::endpoint::{
     LONGEST_REFUSAL, REFUSAL_DEADLINE, SIMULATED_HEADER, request_id, retry_after, upstream,
@@ -44,6 +44,7 @@ pub(super) struct Exchange {
     /// Where it is counted, if anywhere.
     metrics: Option<Metrics>,
     /// The request, from its sending to the head of its answer.
+    due: Option<Instant>,
     sent: Arc<Mutex<Option<OutgoingRequest>>>,
 }
 
@@ -72,12 +73,13 @@ impl Exchange {
     pub(super) fn with_trace(trace: HeaderMap, max_output_tokens: u32) -> Self {
         let tokens = usize::try_from(max_output_tokens).unwrap_or(usize::MAX);
         let longest_answer = SHORTEST_BOUND.saturating_add(tokens.saturating_mul(BYTES_A_TOKEN));
-        Self { trace, longest_answer, seen: Arc::default(), metrics: None, sent: Arc::default() }
+        Self { trace, longest_answer, seen: Arc::default(), metrics: None, due: None, sent: Arc::default() }
     }
 
     /// The same, counted there.
-    pub(super) fn counted_in(self, metrics: Option<&Metrics>) -> Self {
-        Self { metrics: metrics.cloned(), ..self }
+    /// It is late where it has not begun by `due`.
+    pub(super) fn counted_in(self, metrics: Option<&Metrics>, due: Option<Instant>) -> Self {
+        Self { metrics: metrics.cloned(), due, ..self }
     }
 
     /// There was no answer, for a reason of this kind; or there was, and this changes nothing.
@@ -134,7 +136,10 @@ impl Intercept for Exchange {
     ) -> Result<(), BoxError> {
         if let Ok(url) = reqwest::Url::parse(context.request().uri()) {
             self.look(|seen| seen.place = url.origin().ascii_serialization());
-            let sent = self.metrics.as_ref().map(|metrics| upstream(metrics, &url).begin(&Method::POST));
+            let sent = self
+                .metrics
+                .as_ref()
+                .map(|metrics| upstream(metrics, &url).begin(&Method::POST).due(self.due));
             *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = sent;
         }
         Ok(())

@@ -436,7 +436,12 @@ impl Conduct {
         self.run.simulated = figures.is_simulated();
         if telemetry::client_spans_are_exported() {
             let run = self.run.id.to_string();
-            figures.slowest_requests(&run, &self.run.scenario).for_each(|request| request.export());
+            let target =
+                self.order.as_ref().and_then(|order| order.target.as_ref()).map(|target| &target.url);
+            let host = target.and_then(|url| url.host_str()).unwrap_or_default();
+            let port = target.and_then(|url| url.port_or_known_default()).unwrap_or_default();
+            let requests = figures.slowest_requests(&run, &self.run.scenario, (host, port));
+            requests.for_each(|request| request.export());
         }
         if figures.has_load() {
             let kept = self.keep_results(figures, outcome, reason.clone()).await;

@@ -28,6 +28,8 @@ enum Told {
     Closed(ServerAddress, u32),
     /// An operation wants a connection.
     Wanted,
+    /// The server cannot be used: whoever waits is told so, or has left.
+    Cleared,
     /// It got none, after waiting for so long.
     Refused(Duration),
 }
@@ -43,6 +45,7 @@ impl Told {
             CmapEvent::ConnectionClosed(event) => Self::Closed(event.address, event.connection_id),
             CmapEvent::ConnectionCheckoutStarted(_) => Self::Wanted,
             CmapEvent::ConnectionCheckoutFailed(event) => Self::Refused(event.duration),
+            CmapEvent::PoolCleared(_) => Self::Cleared,
             _ => return None,
         })
     }
@@ -71,6 +74,7 @@ impl Count {
             }
             Told::Closed(address, id) => self.set((address, id), None),
             Told::Wanted => self.waiting.push_back(now),
+            Told::Cleared => self.waiting.clear(),
             Told::Refused(waited) => self.waited(now, waited),
         }
     }
@@ -161,6 +165,9 @@ mod tests {
         let served = begin + Duration::from_secs(3);
         count.note(Told::Taken(at(), 1, Duration::from_secs(1)), served);
         assert_eq!((count.waiting.len(), count.waiting[0]), (1, begin));
+        count.note(Told::Wanted, served);
+        count.note(Told::Cleared, served);
+        assert_eq!(standing(&count), (1, 1, 0));
         let late = begin + LONGEST_WAIT + Duration::from_secs(1);
         count.note(Told::Wanted, late);
         count.note(Told::Refused(Duration::ZERO), late);
