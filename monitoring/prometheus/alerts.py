@@ -3,7 +3,7 @@
 A table: long because each row carries its own runbook.
 """
 
-from objectives import LLM_ROUTES, OPEN_ENDED, PROBES, REQUESTS, SERVICES
+from objectives import FEWEST_BAD, LLM_ROUTES, OPEN_ENDED, PROBES, REQUESTS, SERVICES
 from table import Alert
 
 # Attempts that say nothing about the provider: the caller left, our own limits, what was asked.
@@ -33,15 +33,26 @@ FAILING = ratio(
     f'sum by (job, provider) (rate(bookstore_llm_attempts_total{{outcome!~"ok|{NOT_THE_PROVIDERS}"}}[5m]))',
     f'sum by (job, provider) (rate(bookstore_llm_attempts_total{{outcome!~"{NOT_THE_PROVIDERS}"}}[5m]))',
 )
-PER_DAY = 'sum by (job) (rate(bookstore_llm_cost_usd_total{kind="billed"}[%s])) * 86400'
-DAYS_BUDGET = 'max by (job) (bookstore_llm_budget_usd{scope="global"}) > 0'
+PER_DAY = "sum by (job, kind) (rate(bookstore_llm_cost_usd_total[%s])) * 86400"
+# What counts against it is the kind of cost that it is compared with.
+DAYS_BUDGET = (
+    'max by (job, kind) (label_replace(bookstore_llm_budget_usd{scope="global"}, "kind", "$1", "counts", "(.*)")) > 0'
+)
 
 
 def pace(window):
     """Today's budgets that a day at this pace would cost. A budget of none has no pace."""
-    return f"{PER_DAY % window}\n  / on (job)\n({DAYS_BUDGET})"
+    return f"{PER_DAY % window}\n  / on (job, kind)\n({DAYS_BUDGET})"
 
 
+# A page needs so many: of three requests in five minutes, one bad one is a third.
+ERRORS_ENOUGH = (
+    f'sum by (job) (increase({REQUESTS}_count{{{READERS},http_response_status_code=~"5.."}}[5m])) >= {FEWEST_BAD}'
+)
+FAILING_ENOUGH = (
+    f'sum by (job, provider) (increase(bookstore_llm_attempts_total{{outcome!~"ok|{NOT_THE_PROVIDERS}"}}[5m])) '
+    f">= {FEWEST_BAD}"
+)
 BUDGET_SPENT = (
     'max by (job, scope) (bookstore_llm_budget_spent_usd{scope="global"})\n  /\n'
     '(max by (job, scope) (bookstore_llm_budget_usd{scope="global"}) > 0)'
@@ -51,6 +62,13 @@ OPEN_FILES = f"process_open_fds{{{OURS}}}\n  /\nprocess_max_fds{{{OURS}}}"
 LOST = "\n  or\n".join(
     f"sum by (job, exporter) (rate(otelcol_exporter_{step}_failed_{what}{suffix}[5m])) > 0"
     for suffix in ("_total", "") for step in ("send", "enqueue") for what in ("spans", "log_records")
+)
+
+REFUSED = "\n  or\n".join(
+    f"sum by (job) (rate(otelcol_{what}{suffix}[5m])) > 0"
+    for suffix in ("_total", "")
+    for what in ("receiver_refused_spans", "receiver_refused_log_records",
+                 "processor_tail_sampling_sampling_trace_dropped_too_early")
 )
 
 SERVICE_ALERTS = (
@@ -103,7 +121,7 @@ SERVICE_ALERTS = (
     ),
     Alert(
         name="ErrorRateVeryHigh", group="requests", family="errors", severity="critical", team="bookstore",
-        expr=f"{ERRORS} > 0.1", wait="2m",
+        expr=f"{ERRORS} > 0.1\n  and on (job)\n{ERRORS_ENOUGH}", wait="2m",
         summary="{{ $labels.job }} fails for one request in ten",
         description="{{ $value | humanizePercentage }} of the requests to {{ $labels.job }} in the last 5 minutes "
                     "were answered with a 5xx status; 10 % is an outage.",
@@ -151,14 +169,17 @@ SERVICE_ALERTS = (
         name="NoTraffic", group="requests", family="traffic", severity="warning", team="bookstore",
         expr='avg_over_time(slo:availability:requests_rate5m{job="bookstore-api"}[1h] offset 10m) > 0.1\n'
              '  and on (job)\nsum by (job) (up{job="bookstore-api"}) > 0\n'
-             '  unless on (job)\n(slo:availability:requests_rate5m{job="bookstore-api"} > 0)',
+             '  unless on (job)\n(slo:availability:requests_rate5m{job="bookstore-api"} > 0)\n'
+             # A load run that has ended looks the same, and is nothing that anybody has to be told of.
+             '  unless on ()\n'
+             '(sum(max_over_time(perf_runs_under_way{state=~"starting|running|stopping"}[70m])) > 0)',
         wait="5m",
         summary="Nobody asks {{ $labels.job }} any more",
         description="{{ $labels.job }} is up and had {{ $value | humanize }} requests a second within the last hour, "
                     "and now has none.",
-        means="Requests do not arrive: a proxy, a name, a certificate, a client that broke. A load run that ended "
-              "looks the same",
-        look="whether a load run has just ended; then ask the service from where its clients are",
+        means="Requests do not arrive: a proxy, a name, a certificate, a client that broke. What "
+              "perf-service's load runs leave behind is not told of; that of a k6 by hand is",
+        look="whether a load run by hand has just ended; then ask the service from where its clients are",
         do="Repair the way to it. After a load run there is nothing to do: it ends within the hour.",
         dashboard="http",
     ),
@@ -180,7 +201,7 @@ LLM_ALERTS = (
     ),
     Alert(
         name="ProviderFails", group="providers", family="provider", severity="critical", team="bookstore",
-        expr=f"{FAILING} > 0.8", wait="2m", keeps="6m",
+        expr=f"{FAILING} > 0.8\n  and on (job, provider)\n{FAILING_ENOUGH}", wait="2m", keeps="6m",
         summary="{{ $labels.provider }} does not answer",
         description="{{ $value | humanizePercentage }} of the attempts at {{ $labels.provider }} in the last "
                     "5 minutes failed.",
@@ -192,13 +213,16 @@ LLM_ALERTS = (
     ),
     Alert(
         name="BreakerOpen", group="providers", family="breaker", severity="warning", team="bookstore",
-        expr='min by (job, provider, model) (bookstore_llm_breaker_state{state="closed"}) == 0', wait="1m",
+        # Between two probes it is half open for a moment; and for good once nobody asks.
+        expr='max by (job, provider, model) (max_over_time(bookstore_llm_breaker_state{state="open"}[2m])) == 1',
+        wait="1m",
         summary="{{ $labels.provider }} is being left alone",
-        description="The breaker of {{ $labels.provider }}, {{ $labels.model }}, has not been closed for a minute: "
-                    "of its last calls four in five failed (closed is {{ $value }}).",
+        description="The breaker of {{ $labels.provider }}, {{ $labels.model }}, has been open again and "
+                    "again for a minute: too many of its last calls failed (open is {{ $value }}).",
         means="Calls go to the next provider of LLM_FALLBACK at once, or fail where there is none",
         look="attempts by outcome, and /api/v1/llm/providers for the last error",
-        do="Nothing to close it: it probes, and closes when two probes are answered. Repair or replace the provider.",
+        do="Repair or replace the provider. The breaker lets a call through every now and then, and closes when two "
+           "of them are answered.",
         dashboard="llm",
     ),
     Alert(
@@ -225,7 +249,7 @@ LLM_ALERTS = (
     ),
     Alert(
         name="CostBurnsBudget", group="cost", family="cost", severity="warning", team="bookstore",
-        expr=f'{pace("1h")} > 3\n  and on (job)\n{pace("5m")} > 3', wait="0s",
+        expr=f'{pace("1h")} > 3\n  and on (job, kind)\n{pace("5m")} > 3', wait="0s",
         summary="Money goes three times as fast as the budget allows",
         description="At the pace of the last hour a day costs {{ $value | humanize }} of its budgets.",
         means="The day's budget is gone within eight hours, and requests that need an LLM are refused then",
@@ -236,7 +260,7 @@ LLM_ALERTS = (
     ),
     Alert(
         name="CostBurnsBudgetFast", group="cost", family="cost", severity="critical", team="bookstore",
-        expr=f'{pace("1h")} > 12\n  and on (job)\n{pace("5m")} > 12', wait="0s",
+        expr=f'{pace("1h")} > 12\n  and on (job, kind)\n{pace("5m")} > 12', wait="0s",
         summary="Money goes twelve times as fast as the budget allows",
         description="At the pace of the last hour a day costs {{ $value | humanize }} of its budgets.",
         means="The day's budget is gone within two hours, and requests that need an LLM are refused then",
@@ -385,7 +409,9 @@ PROCESS_ALERTS = (
         # The least of an hour is what the process keeps when it has little to do.
         expr=f"min_over_time(process_resident_memory_bytes{{{OURS}}}[1h])\n  /\n"
              f"(min_over_time(process_resident_memory_bytes{{{OURS}}}[1h] offset 6h) > 0) > 1.5\n  and\n"
-             f"process_resident_memory_bytes{{{OURS}}} > 67108864",
+             f"process_resident_memory_bytes{{{OURS}}} > 67108864\n  and on (job, instance)\n"
+             # Six hours ago it has to have been at work, and not at its start.
+             f"time() - process_start_time_seconds{{{OURS}}} > 28800",
         wait="30m",
         summary="{{ $labels.job }} keeps more and more memory",
         description="{{ $labels.job }} at {{ $labels.instance }} keeps {{ $value | humanize }} times as much memory "
@@ -528,6 +554,28 @@ TELEMETRY_ALERTS = (
         means="What is behind this exporter is down or too slow, and the queue is full or its retries ended",
         look="whether Tempo, Loki or the Aspire dashboard is up, whichever the exporter is",
         do="Bring it back. If it is up, give it more room or lower the share that tail sampling keeps.",
+        dashboard="health",
+    ),
+    Alert(
+        name="CollectorRefuses", group="telemetry", family="collector-loss", severity="warning", team="platform",
+        expr=REFUSED,
+        wait="5m",
+        summary="The collector has more to do than it has memory for",
+        description="{{ $value | humanize }} spans, log lines or traces a second are refused, or decided on before "
+                    "they are whole.",
+        means="The services send more than it takes: the services' queues fill up, and traces are torn",
+        look="memory_limiter in its log, and how many spans a second come in",
+        do="Give it memory (COLLECTOR_MEMORY_MIB, TRACES_AT_ONCE), or lower OTEL_TRACES_SAMPLER_ARG of the services.",
+        dashboard="health",
+    ),
+    Alert(
+        name="NotificationsFail", group="telemetry", family="notifications", severity="warning", team="platform",
+        expr="sum by (job, integration) (rate(alertmanager_notifications_failed_total[5m])) > 0", wait="5m",
+        summary="Alertmanager cannot tell anybody",
+        description="{{ $value | humanize }} messages a second by {{ $labels.integration }} fail.",
+        means="Nobody is told of what goes wrong now; this one shows in Prometheus and Alertmanager alone",
+        look="Alertmanager's log: which receiver, and what it answered",
+        do="Put the address of a receiver that there is into alertmanager.yml, or bring it back.",
         dashboard="health",
     ),
     Alert(

@@ -33,7 +33,7 @@ WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d")
 # Over these the ratio is taken from what was recorded: 30 days of raw series are too many samples to read
 # every few seconds.
 LONG = ("1d", "3d", "30d")
-# A page needs this many bad events in its long window: of ten requests in an hour, one bad one is ten percent.
+# An alert needs this many bad events in its long window: of ten requests in an hour, one bad one is ten percent.
 FEWEST_BAD = 5
 
 
@@ -176,9 +176,8 @@ def burning(objective):
     for burn in BURNS:
         threshold = f"({burn.factor} * (1 - {objective.target}))"
         both = [f"{objective.ratio}{window}{{{PROMISED}}} > {threshold}" for window in (burn.long, burn.short)]
-        if burn.severity == "critical":
-            bad = over(objective.bad, burn.long, "increase").replace(SERVICES, PROMISED)
-            both.append(f"{bad} >= {FEWEST_BAD}")
+        bad = over(objective.bad, burn.long, "increase").replace(SERVICES, PROMISED)
+        both.append(f"{bad} >= {FEWEST_BAD}")
         yield Alert(
             name=objective.alert,
             group=f"burn-{objective.slo}",

@@ -79,7 +79,7 @@ def cost(times):
     return (
         counter(f'bookstore_llm_cost_usd_total{{{API},provider="claude",model="m",kind="billed"}}',
                 0, 0.01 * times * BELOW, 0.01 * times * ABOVE),
-        gauge(f'bookstore_llm_budget_usd{{{API},scope="global"}}', 14.4),
+        gauge(f'bookstore_llm_budget_usd{{{API},scope="global",counts="billed"}}', 14.4),
     )
 
 
@@ -118,12 +118,17 @@ CASES = [
     Case("NoTraffic", AT_API,
          (counter(f'{REQUESTS}_count{{{BOOKS},http_response_status_code="200"}}', 60, 0.2, 0), gauge(f"up{{{API}}}", 1)),
          well=80, bad=20, after=5),
+    # After a load run nobody asks, and that is as it should be.
+    Case("NoTraffic", AT_API,
+         (counter(f'{REQUESTS}_count{{{BOOKS},http_response_status_code="200"}}', 60, 0, 0), gauge(f"up{{{API}}}", 1),
+          gauge(f'perf_runs_under_way{{{PERF},state="running"}}', 0, 1, 0)),
+         well=80, bad=20, after=5),
     Case("ProviderFailuresHigh", AT_OLLAMA, attempts(0.2), bad=15, after=10),
     Case("ProviderFails", AT_OLLAMA, attempts(0.8), bad=15, after=14),
     Case("BreakerOpen", {**AT_OLLAMA, "model": "m"},
          (gauge(f'bookstore_llm_breaker_state{{{API},provider="ollama",model="m",state="closed"}}', 1, 1, 0),
           gauge(f'bookstore_llm_breaker_state{{{API},provider="ollama",model="m",state="open"}}', 0, 0, 1)),
-         bad=3, after=2),
+         bad=3, after=4),
     # 5 an hour.
     Case("UnsafeAnswers", AT_API,
          (counter(f'bookstore_answers_refused_total{{{API},reason="markup"}}', 0, 5 / 60 * 0.95, 5 / 60 * 1.05),),
@@ -132,8 +137,8 @@ CASES = [
     Case("PriceUnknown", AT_OLLAMA,
          (counter(f'bookstore_llm_cost_unknown_total{{{API},provider="ollama",kind="billed"}}', 0, 0, 1),),
          bad=5, after=70),
-    Case("CostBurnsBudget", AT_API, cost(3), bad=70, after=10),
-    Case("CostBurnsBudgetFast", AT_API, cost(12), bad=70, after=10),
+    Case("CostBurnsBudget", {**AT_API, "kind": "billed"}, cost(3), bad=70, after=10),
+    Case("CostBurnsBudgetFast", {**AT_API, "kind": "billed"}, cost(12), bad=70, after=10),
     Case("BudgetNearlySpent", {**AT_API, "scope": "global"}, spent(0.8), bad=5, after=2),
     Case("BudgetSpent", {**AT_API, "scope": "global"}, spent(0.98), bad=5, after=2),
     Case("LlmCallsRefused", {**AT_API, "limit": "tenant_tokens"},
@@ -157,7 +162,8 @@ CASES = [
     Case("FileDescriptorsHigh", AT_INSTANCE, descriptors(0.8), bad=10, after=2),
     Case("FileDescriptorsUsedUp", AT_INSTANCE, descriptors(0.95), bad=10, after=2),
     Case("MemoryGrows", AT_INSTANCE,
-         (gauge(f"process_resident_memory_bytes{{{API}}}", 100 * MIB, 150 * MIB * BELOW, 150 * MIB * ABOVE),),
+         (gauge(f"process_resident_memory_bytes{{{API}}}", 100 * MIB, 150 * MIB * BELOW, 150 * MIB * ABOVE),
+          gauge(f"process_start_time_seconds{{{API}}}", 0)),
          well=420, bad=120, after=60, every=5, seconds=60),
     Case("MemoryHigh", AT_INSTANCE,
          (gauge(f"process_resident_memory_bytes{{{API}}}", 40 * MIB, 204.8 * MIB * BELOW, 204.8 * MIB * ABOVE),),
@@ -190,6 +196,12 @@ CASES = [
            (counter(f'{name}{{job="otel-collector",instance="c:1",exporter="otlp_http/loki"}}', 0, 0, 1),),
            bad=15, after=10)
       for name in ("otelcol_exporter_send_failed_log_records_total", "otelcol_exporter_enqueue_failed_spans")),
+    *(Case("CollectorRefuses", {"job": "otel-collector"},
+           (counter(f'{name}{{job="otel-collector",instance="c:1"}}', 0, 0, 1),), bad=15, after=10)
+      for name in ("otelcol_receiver_refused_spans", "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total")),
+    Case("NotificationsFail", {"job": "alertmanager", "integration": "webhook"},
+         (counter('alertmanager_notifications_failed_total{job="alertmanager",integration="webhook"}', 0, 0, 1),),
+         bad=15, after=10),
     Case("ScrapesSlow", AT_INSTANCE, (gauge(f"scrape_duration_seconds{{{API}}}", 0.01, 2, 2.1),), bad=12, after=8),
     Case("RulesFail", {"job": "prometheus"},
          (counter('prometheus_rule_evaluation_failures_total{job="prometheus",instance="localhost:9090",rule_group="g"}', 0, 0, 1),),
