@@ -15,6 +15,8 @@ import shutil
 import subprocess
 import sys
 
+from metric_names import unknown
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MONITORING = ROOT / "monitoring"
 PROMETHEUS = MONITORING / "prometheus"
@@ -63,6 +65,11 @@ def check_rules():
     tests = sorted((PROMETHEUS / "tests").glob("*.yml"))
     for test in tests:
         run(f"promtool test rules {test.name}", promtool, "test", "rules", test)
+    wrong = []
+    for file in rules:
+        wrong += [f"{file.name}: {mistake}" for mistake in sorted(set(unknown(file.read_text().replace('\\"', '"'))))]
+    if wrong:
+        sys.exit("alerts-check: " + "; ".join(wrong))
     alerts = sum(text.count("- alert:") for text in (file.read_text() for file in rules))
     scenarios = sum(test.read_text().count("  - name:") for test in tests)
     print(f"{alerts} alerts, {scenarios} scenarios: each fires, does not fire just below, and clears")

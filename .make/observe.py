@@ -47,6 +47,8 @@ SPLIT = {"version": 1, "experiments": [{"name": "models", "sticky": "book", "sha
 # Longest that a run may take beside its measured load.
 RUN_SECONDS = 120
 ARRIVAL_SECONDS = 30
+# Longer than what is slow on purpose takes, as it has to be in earnest.
+DECISION_SECONDS, SLOW_SECONDS = 6, 3
 TRACELOOP_KEY = "observe-traceloop-key"
 
 
@@ -147,7 +149,8 @@ class World:
         config.write_text(text, encoding="utf-8")
         variables = {
             "COLLECTOR_BIND": "127.0.0.1", "TEMPO_OTLP_ENDPOINT": jaeger.split("//")[-1], "LOKI_OTLP_ENDPOINT": loki,
-            "TRACE_SHARE_PERCENT": "100", "TRACE_DECISION_WAIT": "2s",
+            # What is kept is kept for a reason: slow, failed, or of a load run.
+            "TRACE_SHARE_PERCENT": "0", "TRACE_DECISION_WAIT": f"{DECISION_SECONDS}s",
             # Nobody is there: the others must not notice.
             "ASPIRE_OTLP_ENDPOINT": f"127.0.0.1:{free_port()}",
         }
@@ -234,6 +237,31 @@ def faults(world):
     say(f"faults: {failed} of 12 summaries failed while the provider did, {read} of {len(books)} books were read without Redis")
     if not failed or read != len(books):
         raise Failed("a provider that fails must show, and a cache that is gone must not")
+
+
+def sampling(world):
+    """Nobody said that these are of a load run: the slow one is kept, the quick one is not."""
+    api = world.api.url
+    book = json.loads(told(f"{api}/api/v1/books?limit=1"))["items"][0]["id"]
+    slow, quick = secrets.token_hex(16), secrets.token_hex(16)
+
+    def of(trace):
+        return {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
+
+    told(f"{world.simulator.url}/admin/faults", "PUT", {"rules": [{"kind": "slow_first_token", "seconds": SLOW_SECONDS}]})
+    status, _ = call(f"{api}/api/v1/books/{book}/generate-summary?refresh=true", "POST", {}, headers=of(slow))
+    told(f"{world.simulator.url}/admin/faults", "PUT", {"rules": []})
+    call(f"{api}/api/v1/books/{book}", headers=of(quick))
+    if status != 200:
+        raise Failed(f"a summary that takes {SLOW_SECONDS} s was answered with {status}")
+    until(ARRIVAL_SECONDS, lambda: spans_at(world, slow), "tail sampling dropped a slow request")
+    time.sleep(DECISION_SECONDS)
+    spans = spans_at(world, slow)
+    if not {("bookstore-api", "redis"), ("llm-simulator", "http")} <= {(service, part) for service, _, _, part in spans.values()}:
+        raise Failed(f"a slow request is there in part only: {sorted({span[1] for span in spans.values()})}")
+    if spans_at(world, quick):
+        raise Failed("tail sampling kept a quick request, with a share of 0 %")
+    say(f"tail sampling kept a request of {SLOW_SECONDS} s, {len(spans)} spans, and not the quick one beside it")
 
 
 class Counters:
@@ -375,7 +403,7 @@ def trace(world, results):
 
 def panels(world, began):
     shown = int(time.time() - began) + 5
-    done = subprocess.run([sys.executable, ROOT / ".make" / "panel_queries.py", "--data", "--window", "10s", "--range", str(shown)],
+    done = subprocess.run([sys.executable, ROOT / ".make" / "panel_queries.py", "--data", "--strict", "--window", "10s", "--range", str(shown)],
                           env={**os.environ, "PROMETHEUS_URL": world.prometheus})
     if done.returncode:
         raise Failed("panels without data")
@@ -395,7 +423,7 @@ def main():
             before = Counters(world)
             results = [world.run(scenario, options.duration) for scenario in ("smoke", "errors", "ai")]
             after = Counters(world)
-            for check in (lambda: reconcile(world, before, after), lambda: trace(world, results[-1]), lambda: faults(world),
+            for check in (lambda: reconcile(world, before, after), lambda: trace(world, results[-1]), lambda: sampling(world), lambda: faults(world),
                           lambda: panels(world, began)):
                 try:
                     check()

@@ -8,7 +8,8 @@
 
 Without PROMETHEUS_URL, --parse starts PROMETHEUS_BIN (else the one on PATH) with nothing to scrape, and ends
 it. A query may be empty where monitoring/grafana/may_be_empty.json says why: by the panel's title, or by
-`title / letter`. An entry there that no query has is an error. Options: --set run=ID for a variable's value
+`title / letter`, but with --strict, where all that can have data has to. An entry there that no query has is an
+error, and so is a metric or a label that monitoring/metrics.md does not have. Options: --set run=ID for a variable's value
 (a regular expression, as Grafana would write it), --window 10s for the width of rates (4 scrapes or more),
 --range 300 for the seconds that count as the time shown. Exit code 1 when anything is wrong.
 Python's standard library only, 3.10 or later.
@@ -31,6 +32,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from metric_names import unknown
 from service import DIRECT, ROOT, free_port
 
 GRAFANA = ROOT / "monitoring" / "grafana"
@@ -113,6 +115,8 @@ def read(values):
                 check_panel(panel)
                 for target in panel["targets"]:
                     query = expanded(target["expr"], values)
+                    # Many a query draws a zero where there is nothing, and would do so for a name that is wrong.
+                    wrong += [f"{title}, {panel['title']} / {target['refId']}: {mistake}" for mistake in unknown(query)]
                     asked.append(Asked(title, panel["title"], target["refId"], query, bool(target.get("instant"))))
             except (Unusable, KeyError) as error:
                 wrong.append(f"{title}, {panel.get('title')}: {error}")
@@ -194,6 +198,7 @@ def main():
     how = parser.add_mutually_exclusive_group()
     for name in ("--list", "--parse", "--data"):
         how.add_argument(name, action="store_true")
+    parser.add_argument("--strict", action="store_true")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--window", default="60s")
     parser.add_argument("--range", type=int, default=900, metavar="SECONDS")
@@ -224,7 +229,8 @@ def main():
                     continue
                 if not options.data or series or one.panel.startswith(("annotation ", "variable ")):
                     continue
-                if reason := reasons.get(name) or reasons.get(one.panel):
+                reason = reasons.get(name) or reasons.get(one.panel)
+                if reason and not options.strict:
                     excused += 1
                     print(f"may be empty: {name}: {reason}")
                 else:

@@ -12,6 +12,8 @@ import { freshHex } from './random.js';
 
 // The API answers or gives up within 60 seconds; whoever waits longer waits for nobody.
 const TIMEOUT = '65s';
+/** Tells a collector's tail sampling what began the trace. */
+const LOAD = 'bookstore=load';
 const EVENTS = 'text/event-stream';
 
 /**
@@ -36,7 +38,7 @@ export function send(settings, ask, expectations = {}, seen) {
   }
   const [trace, span] = [traceId(), spanId()];
   /** @type {Record<string, string>} */
-  const headers = { traceparent: `00-${trace}-${span}-01`, Accept: 'application/json' };
+  const headers = { traceparent: `00-${trace}-${span}-01`, tracestate: LOAD, Accept: 'application/json' };
   const text = ask.raw !== undefined ? ask.raw : ask.body === undefined ? null : JSON.stringify(ask.body);
   if (text !== null) {
     headers['Content-Type'] = 'application/json';

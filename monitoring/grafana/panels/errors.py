@@ -1,14 +1,15 @@
 """What goes wrong, and who is at fault: caller, service, store, cache or provider."""
 
 from .panel import Bad, Panel, Query
-from .promql import API, ASKED, JOB, MODEL, PROVIDER, SERVER, SIMULATOR, highest, share, total_rate, zero
+from .promql import API, ASKED, CALLERS_OWN, GOOD, JOB, PROMISING, MODEL, PROVIDER, SERVER, SIMULATOR, highest, share, total_rate, zero
 
 COUNT = f"{SERVER}_count"
 FAILED = 'http_response_status_code=~"5.."'
 REFUSED = 'http_response_status_code=~"4.."'
 # Of an attempt at a provider or a summary: what is no failure.
 WELL = "ok|cancelled"
-DELIVERED = "generated|shared|stored|cached|cancelled"
+SUMMARIES = "bookstore_summaries_total"
+COUNTED, MISSED = f'outcome!~"{CALLERS_OWN}"', f'outcome!~"{GOOD}|{CALLERS_OWN}"'
 # Of a store operation: what the caller got wrong, which is no fault of the store.
 CALLERS = "ok|isbn_taken|unknown_author|author_has_books|bad_cursor"
 ERROR_TRACES = '{ resource.service.name = "${__field.labels.job}" && status = error }'
@@ -20,7 +21,7 @@ PANELS = (
         bad="Above 0.1 %, which is what the objective of availability allows; above 1 % the budget of a month is gone in three days.",
         do="See beside which route and which type of error it is, then whether store, cache or a provider is down (Dependencies).",
         unit="percentunit", kind="stat", thresholds=Bad(0.001, 0.01), traces=ERROR_TRACES, width=6,
-        queries=(Query(share(total_rate(COUNT, JOB, ASKED, FAILED, by="job"), total_rate(COUNT, JOB, ASKED, by="job")), "{{job}}"),),
+        queries=(Query(share(total_rate(COUNT, PROMISING, ASKED, FAILED, by="job"), total_rate(COUNT, PROMISING, ASKED, by="job")), "{{job}}"),),
     ),
     Panel(
         title="Server errors by route",
@@ -128,13 +129,13 @@ PANELS = (
     ),
     Panel(
         title="Summaries not delivered",
-        shows="Summaries a second that were asked for and not given, by provider and the kind of error.",
-        bad="More than 1 % of those asked for: the objective of summaries is then not met.",
-        do="The kind says who is to act: not_admitted and context_too_long the caller, unauthorized the operator, all else the provider.",
-        unit="cps", thresholds=Bad(0.01, 0.1),
+        shows="Share of the summaries that could be asked for and were not given, by provider and the kind of error. What callers asked wrongly, may not spend or did not wait for is left out, as in the objective.",
+        bad="More than 1 % in all: the objective of summaries is then not met.",
+        do="The kind says who is to act: unauthorized the operator, unsafe_answer whoever chose prompt and model, all else the provider.",
+        unit="percentunit", thresholds=Bad(0.005, 0.01), highest=1,
         traces='{ resource.service.name = "bookstore-api" && name =~ ".*generate-summary" && status = error }',
-        queries=(Query(zero(total_rate("bookstore_summaries_total", PROVIDER, f'outcome!~"{DELIVERED}"', by="provider, outcome"), "outcome"),
-                       "{{provider}} {{outcome}}"),),
+        queries=(Query(f"{total_rate(SUMMARIES, PROVIDER, MISSED, by='provider, outcome')} / on (provider) group_left() "
+                       f"({total_rate(SUMMARIES, PROVIDER, COUNTED, by='provider')} > 0)", "{{provider}} {{outcome}}"),),
     ),
     Panel(
         title="Faults that the simulator injects",

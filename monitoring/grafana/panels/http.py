@@ -1,7 +1,7 @@
 """HTTP as the services serve it, and as they ask others by it."""
 
 from .panel import Bad, Panel, Query
-from .promql import JOB, SERVER, WITH_LLM, WITHOUT_LLM, highest, quantile, total_rate
+from .promql import JOB, PROMISING, SERVER, WITH_LLM, WITHOUT_LLM, highest, quantile, total_rate
 
 CLIENT = "http_client_request_duration_seconds"
 SPANS = "traces_span_metrics_duration_seconds"
@@ -13,8 +13,8 @@ SLOW_OF_JOB = '{ resource.service.name = "${__field.labels.job}" && kind = serve
 
 def slower(seconds, route):
     """Share of requests above a bucket's bound, which text writes as `1` or `1.0`."""
-    under = total_rate(f"{SERVER}_bucket", JOB, route, f'le=~"{seconds}|{seconds}.0"', by="job")
-    return f"1 - {under} / {total_rate(COUNT, JOB, route, by='job')}"
+    under = total_rate(f"{SERVER}_bucket", PROMISING, route, f'le=~"{seconds}|{seconds}.0"', by="job")
+    return f"1 - {under} / {total_rate(COUNT, PROMISING, route, by='job')}"
 
 
 PANELS = (
@@ -40,7 +40,7 @@ PANELS = (
         bad="p95 above 1 s breaks the objective of latency. A p99 far above p95: a few requests wait for something, mostly a lock or a pool.",
         do="See which route it is, then the store's and the cache's p95 (Dependencies), then the workers (Threading).",
         unit="s", thresholds=Bad(0.5, 1), traces=SLOW_OF_JOB,
-        queries=tuple(Query(quantile(share, SERVER, JOB, WITHOUT_LLM, by="job"), f"p{share * 100:.0f} {{{{job}}}}") for share in (0.5, 0.95, 0.99)),
+        queries=tuple(Query(quantile(share, SERVER, PROMISING, WITHOUT_LLM, by="job"), f"p{share * 100:.0f} {{{{job}}}}") for share in (0.5, 0.95, 0.99)),
     ),
     Panel(
         title="Slowest routes",
@@ -64,7 +64,7 @@ PANELS = (
         bad="A second band above the first: part of the requests takes another way, such as a cache miss or a lock.",
         do="Compare the band's beginning with the annotations; the hit ratio of the caches tells a miss from a slow store.",
         unit="s", kind="heatmap",
-        queries=(Query(total_rate(f"{SERVER}_bucket", JOB, WITHOUT_LLM, by="le"), "{{le}}"),),
+        queries=(Query(total_rate(f"{SERVER}_bucket", PROMISING, WITHOUT_LLM, by="le"), "{{le}}"),),
     ),
     Panel(
         title="Requests slower than their objective",
@@ -79,11 +79,11 @@ PANELS = (
     ),
     Panel(
         title="Duration with example traces",
-        shows="p95 of server spans as the collector counts them; each dot is a trace, and a click opens it. Sampling leaves traces out, so that rates here are lower than those above.",
+        shows="p95 of requests without LLM as the collector counts their spans, all of them; each dot is a request, and a click opens its trace where tail sampling kept it: always if it was slow or failed.",
         bad="Dots far above the line: single requests that were very slow. Open them.",
         do="The waterfall shows where the time went. Without the collector this panel is empty.",
         unit="s", thresholds=Bad(0.5, 1),
-        queries=(Query(quantile(0.95, SPANS, 'service_name=~"$job"', 'span_kind="SPAN_KIND_SERVER"', by="service_name"), "{{service_name}}", exemplars=True),),
+        queries=(Query(quantile(0.95, SPANS, 'service_name=~"$job",service_name!="llm-simulator"', 'span_kind="SPAN_KIND_SERVER"', WITHOUT_LLM, by="service_name"), "{{service_name}}", exemplars=True),),
     ),
     Panel(
         title="Outgoing requests a second",
@@ -99,7 +99,6 @@ PANELS = (
         bad="p95 that rises for one server only: it is slow, or the way to it is.",
         do="For a provider compare with the time to the first chunk; for all servers at once look at DNS and at the service's own workers.",
         unit="s", thresholds=Bad(5, 30),
-        traces='{ kind = client && span.server.address = "${__field.labels.server_address}" }',
         queries=(
             Query(quantile(0.5, CLIENT, JOB, by="server_address"), "p50 {{server_address}}"),
             Query(quantile(0.95, CLIENT, JOB, by="server_address"), "p95 {{server_address}}"),

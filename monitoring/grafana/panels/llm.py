@@ -1,7 +1,7 @@
 """What is asked of LLM providers, by the GenAI conventions and BookStore's own counters."""
 
 from .panel import Bad, Panel, Query
-from .promql import GEN_AI, MODEL, PROVIDER, quantile, rate, share, total, total_rate, zero
+from .promql import NOT_THE_PROVIDERS, GEN_AI, MODEL, PROVIDER, quantile, rate, share, total, total_rate, zero
 
 CALLS = "gen_ai_client_operation_duration_seconds"
 FIRST = "gen_ai_client_operation_time_to_first_chunk_seconds"
@@ -64,13 +64,13 @@ PANELS = (
     ),
     Panel(
         title="Failure ratio of LLM providers",
-        shows="Share of attempts that failed, by provider. Those that callers gave up or own limits kept back are left out.",
+        shows="Share of attempts that failed, by provider. Those that callers gave up, that own limits kept back or that asked what no provider would answer are left out.",
         bad="Above 5 %: every twentieth caller waits for a retry or a fallback. The breaker opens soon after.",
         do="Failed LLM attempts by kind (Errors & Diagnostics) says why.",
         unit="percentunit", thresholds=Bad(0.01, 0.05), highest=1,
         traces='{ span.gen_ai.operation.name != nil && status = error }',
-        queries=(Query(share(total_rate("bookstore_llm_attempts_total", PROVIDER, 'outcome!~"ok|cancelled|not_admitted"', by="provider"),
-                             total_rate("bookstore_llm_attempts_total", PROVIDER, 'outcome!~"cancelled|not_admitted"', by="provider")), "{{provider}}"),),
+        queries=(Query(share(total_rate("bookstore_llm_attempts_total", PROVIDER, f'outcome!~"ok|{NOT_THE_PROVIDERS}"', by="provider"),
+                             total_rate("bookstore_llm_attempts_total", PROVIDER, f'outcome!~"{NOT_THE_PROVIDERS}"', by="provider")), "{{provider}}"),),
     ),
     Panel(
         title="Tokens per LLM call",

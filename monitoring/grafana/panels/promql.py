@@ -5,7 +5,18 @@ stands only where nothing counted means zero: `zero` draws it while the service 
 one that is down shows a gap and not a healthy line.
 """
 
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "prometheus"))
+
+# What the objectives and alerts count, so that a panel that cites one shows what it counts.
+from alerts import NOT_THE_PROVIDERS  # noqa: E402, F401
+from objectives import CALLERS_OWN, GOOD, LLM_ROUTES, OPEN_ENDED, PROBES  # noqa: E402, F401
+
 JOB = 'job=~"$job"'
+# Of them those that promise something: the simulator is slow and fails because it is told to.
+PROMISING = 'job=~"$job",job!="llm-simulator"'
 API = 'job="bookstore-api"'
 PERF = 'job="perf-service"'
 SIMULATOR = 'job="llm-simulator"'
@@ -15,11 +26,6 @@ MODEL = 'model=~"$model"'
 GEN_AI = 'gen_ai_provider_name=~"${provider:pipe}",gen_ai_request_model=~"$model"'
 SCENARIO = 'scenario=~"$scenario"'
 RUN = 'scenario=~"$scenario",run=~"$run"'
-# As the objectives in monitoring/prometheus/ count: routes where an LLM may take part, probes and scrapes,
-# and what lasts as long as its client wants.
-LLM_ROUTES = ".*/generate-summary|.*/llm/providers"
-PROBES = "/health.*|/metrics"
-OPEN_ENDED = ".*/events|.*/log|.*/books/import"
 WITH_LLM = f'http_route=~"{LLM_ROUTES}"'
 WITHOUT_LLM = f'http_route!~"{PROBES}|{LLM_ROUTES}|{OPEN_ENDED}"'
 ASKED = f'http_route!~"{PROBES}"'

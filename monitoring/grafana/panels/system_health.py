@@ -1,7 +1,7 @@
 """The whole at a glance: is it up, does anything fire, and the four golden signals of each service."""
 
 from .panel import Bad, Panel, Query
-from .promql import ASKED, JOB, SERVER, WITHOUT_LLM, quantile, share, total_rate
+from .promql import ASKED, JOB, PROMISING, SERVER, WITHOUT_LLM, quantile, share, total_rate
 
 COUNT = f"{SERVER}_count"
 
@@ -39,7 +39,7 @@ PANELS = (
         do="Errors & Diagnostics, first its routes, then its types; a click asks for failed traces.",
         unit="percentunit", thresholds=Bad(0.001, 0.01),
         traces='{ resource.service.name = "${__field.labels.job}" && status = error }',
-        queries=(Query(share(total_rate(COUNT, JOB, ASKED, 'http_response_status_code=~"5.."', by="job"), total_rate(COUNT, JOB, ASKED, by="job")), "{{job}}"),),
+        queries=(Query(share(total_rate(COUNT, PROMISING, ASKED, 'http_response_status_code=~"5.."', by="job"), total_rate(COUNT, PROMISING, ASKED, by="job")), "{{job}}"),),
     ),
     Panel(
         title="Latency by service",
@@ -49,8 +49,8 @@ PANELS = (
         unit="s", thresholds=Bad(0.5, 1),
         traces='{ resource.service.name = "${__field.labels.job}" && kind = server && duration > 1s }',
         queries=(
-            Query(quantile(0.95, SERVER, JOB, WITHOUT_LLM, by="job"), "p95 {{job}}"),
-            Query(quantile(0.99, SERVER, JOB, WITHOUT_LLM, by="job"), "p99 {{job}}"),
+            Query(quantile(0.95, SERVER, PROMISING, WITHOUT_LLM, by="job"), "p95 {{job}}"),
+            Query(quantile(0.99, SERVER, PROMISING, WITHOUT_LLM, by="job"), "p99 {{job}}"),
         ),
     ),
     Panel(
