@@ -35,7 +35,7 @@ class Grafana:
     def ask(self, path, method="GET", body=None):
         status, answer = call(f"{self.url}{path}", method, body, headers=self.headers)
         if status == 0:
-            sys.exit(f"grafana-check: nothing answers at {self.url}: `make up`, or set GRAFANA_URL")
+            sys.exit(f"grafana-check: nothing answers at {self.url}: start one with monitoring/grafana, or set GRAFANA_URL")
         if status in (401, 403):
             sys.exit(f"grafana-check: {self.url} answered {status}: set GRAFANA_USER and GRAFANA_PASSWORD")
         try:
