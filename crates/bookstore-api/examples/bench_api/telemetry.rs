@@ -46,6 +46,7 @@ impl Candidate {
 }
 
 /// Takes OTLP over HTTP and forgets it, `pause` after it has come.
+#[expect(clippy::disallowed_methods, reason = "it ends with the program, which has nothing to drain")]
 async fn collector(pause: Duration) -> Fallible<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
