@@ -150,7 +150,7 @@ mod tests {
         let text = metrics.render();
         for line in [
             "bookstore_books 11",
-            "bookstore_books_with_summary 3",
+            "bookstore_books_summarised 3",
             "bookstore_authors 7",
             r#"bookstore_dependency_up{dependency="cache"} 0"#,
             r#"bookstore_llm_budget_usd{counts="billed",scope="global"} 25"#,

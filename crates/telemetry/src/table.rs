@@ -379,7 +379,7 @@ pub const BOOKS: Metric = Metric {
 };
 /// Books that have a summary.
 pub const BOOKS_WITH_SUMMARY: Metric = Metric {
-    name: "bookstore.books_with_summary",
+    name: "bookstore.books_summarised",
     unit: "",
     kind: Kind::Gauge,
     labels: &[],

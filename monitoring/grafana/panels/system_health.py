@@ -72,7 +72,7 @@ PANELS = (
         unit="short", kind="stat", decimals=0,
         queries=(
             Query("max(bookstore_books)", "books"),
-            Query("max(bookstore_books_with_summary)", "with summary"),
+            Query("max(bookstore_books_summarised)", "with summary"),
             Query("max(bookstore_authors)", "authors"),
         ),
     ),

@@ -44,7 +44,7 @@ async fn what_is_shown_is_in_the_table_and_the_other_way_round() {
     let path = format!("/api/v1/books/{other}/generate-summary");
     let listening = service.request(Method::POST, &path).header("accept", "text/event-stream");
     assert_eq!(service.send(listening).await.status, 200);
-    let text = as_soon_as(&service, "bookstore_books_with_summary", 2.0).await;
+    let text = as_soon_as(&service, "bookstore_books_summarised", 2.0).await;
     let expected =
         of_service("bookstore-api").filter(|row| OTHERWISE.iter().all(|(name, _)| *name != row.name));
     assert_eq!(contradictions(&text, expected), Vec::<String>::new(), "{text}");
@@ -67,7 +67,7 @@ async fn a_scrape_tells_how_much_there_is_and_who_answers() {
     let book = service.post("/api/v1/books", &draft).await.expect(201);
     let text = as_soon_as(&service, "bookstore_books", 1.0).await;
     assert_eq!(metric(&text, "bookstore_authors", &[]), Some(1.0));
-    assert_eq!(metric(&text, "bookstore_books_with_summary", &[]), Some(0.0));
+    assert_eq!(metric(&text, "bookstore_books_summarised", &[]), Some(0.0));
     for dependency in [r#"dependency="store""#, r#"dependency="cache""#] {
         assert_eq!(metric(&text, "bookstore_dependency_up", &[dependency]), Some(1.0), "{text}");
     }
