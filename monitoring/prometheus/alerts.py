@@ -49,9 +49,11 @@ def pace(window):
 ERRORS_ENOUGH = (
     f'sum by (job) (increase({REQUESTS}_count{{{READERS},http_response_status_code=~"5.."}}[5m])) >= {FEWEST_BAD}'
 )
+# A breaker that is open has seen enough, and lets hardly any attempt through.
 FAILING_ENOUGH = (
-    f'sum by (job, provider) (increase(bookstore_llm_attempts_total{{outcome!~"ok|{NOT_THE_PROVIDERS}"}}[5m])) '
-    f">= {FEWEST_BAD}"
+    f'(\n  sum by (job, provider) (increase(bookstore_llm_attempts_total{{outcome!~"ok|{NOT_THE_PROVIDERS}"}}[5m])) '
+    f">= {FEWEST_BAD}\n    or\n"
+    '  max by (job, provider) (max_over_time(bookstore_llm_breaker_state{state="open"}[5m])) == 1\n)'
 )
 BUDGET_SPENT = (
     'max by (job, scope) (bookstore_llm_budget_spent_usd{scope="global"})\n  /\n'

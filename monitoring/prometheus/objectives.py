@@ -7,6 +7,7 @@ has so few requests that a budget of it would say nothing. The simulator fails a
 from dataclasses import dataclass
 
 from table import Alert, Record
+from times import milliseconds
 
 SERVICES = 'job=~"bookstore-api|perf-service"'
 # The service that makes promises.
@@ -172,12 +173,18 @@ def budget(objective):
     )
 
 
+def bad_ones(objective, window):
+    """How many were bad; over a day and more by what was recorded."""
+    if window in LONG:
+        return f"avg_over_time(slo:{objective.slo}:bad_rate5m{{{PROMISED}}}[{window}]) * {milliseconds(window) // 1000}"
+    return over(objective.bad, window, "increase").replace(SERVICES, PROMISED)
+
+
 def burning(objective):
     for burn in BURNS:
         threshold = f"({burn.factor} * (1 - {objective.target}))"
         both = [f"{objective.ratio}{window}{{{PROMISED}}} > {threshold}" for window in (burn.long, burn.short)]
-        bad = over(objective.bad, burn.long, "increase").replace(SERVICES, PROMISED)
-        both.append(f"{bad} >= {FEWEST_BAD}")
+        both.append(f"{bad_ones(objective, burn.long)} >= {FEWEST_BAD}")
         yield Alert(
             name=objective.alert,
             group=f"burn-{objective.slo}",
