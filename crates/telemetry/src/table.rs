@@ -311,7 +311,7 @@ pub const STORE_OPERATION_DURATION: Metric = Metric {
     unit: "s",
     kind: Kind::Histogram,
     labels: &["store", "operation", "outcome"],
-    help: "Duration of store operations by outcome: ok or the kind of error",
+    help: "Duration of store operations by outcome: ok, cancelled where the caller left, or the kind of error",
     buckets: HTTP_SECONDS,
 };
 /// Duration of cache operations.
@@ -320,7 +320,7 @@ pub const CACHE_OPERATION_DURATION: Metric = Metric {
     unit: "s",
     kind: Kind::Histogram,
     labels: &["backend", "operation", "outcome"],
-    help: "Duration of cache operations by backend (redis, process) and outcome: ok or the kind of error",
+    help: "Duration of cache operations by backend (redis, process) and outcome: ok, cancelled where the caller left, or the kind of error",
     buckets: CACHE_SECONDS,
 };
 /// Whether dependencies answer.

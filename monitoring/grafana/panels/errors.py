@@ -100,7 +100,7 @@ PANELS = (
         title="Store errors by outcome",
         shows="Store operations a second that failed by the store's fault: timeout, unavailable, corrupt.",
         bad="Anything above zero. corrupt means a document that can't be read.",
-        do="unavailable: is the database up, is its pool exhausted (Dependencies)? timeout: see its p95. corrupt: the log names the document.",
+        do="unavailable: is the database up, is its pool exhausted (Dependencies)? timeout: see its p95. corrupt: the log names the document. cancelled: callers left before it answered; many of them mean that it stalls.",
         unit="ops", thresholds=Bad(0.01, 0.1),
         queries=(Query(zero(total_rate("bookstore_store_operation_duration_seconds_count", API, f'outcome!~"{CALLERS}"', by="operation, outcome"), "outcome"),
                        "{{operation}} {{outcome}}"),),
