@@ -310,6 +310,55 @@ bench-perf-service: ## What perf-service costs beside plain k6; memory and repor
 	$(CARGO) build -p perf-service -p bookstore-api --bins --profile release
 	@$(LOCAL_K6) && export K6_BIN && $(CARGO) run --profile release -p perf-service --example bench_perf_service -- $(SECTIONS)
 
+##@ Delivery
+postman: build ## The Postman collections by Newman, against services of their own; no operation of the APIs is left out
+	@$(LOCAL_K6) && export K6_BIN && $(PYTHON) .make/postman.py
+
+postman-running: ## The same against those that BOOKSTORE_URL and PERF_URL name (TARGET=compose, PROVIDER, SIMULATED)
+	@$(PYTHON) .make/postman.py --running
+
+docs-check: ## Links, commands, settings and targets in the documents are those there are
+	@$(PYTHON) .make/docs_check.py
+
+workflows-check: ## actionlint (ACTIONLINT_BIN); actions by commit, permissions, deadlines, steps that are targets
+	@$(PYTHON) .make/workflows_check.py
+
+monitoring-tools: ## Prometheus, promtool, amtool, the collector and Loki out of compose's images, into .tools/bin
+	@$(PYTHON) .make/monitoring_tools.py
+
+image-scan: ## Known holes in the images that compose runs, as far as they can be closed
+	@$(PYTHON) .make/images.py scan
+
+images-push: ## Build the images of this architecture and push them by digest, with SBOM and provenance (REGISTRY)
+	@$(PYTHON) .make/images.py push
+
+images-join: ## Join what was pushed for each architecture, and write down the digests: a release
+	@$(PYTHON) .make/images.py join
+
+images-release: ## Write down the release that a tag stands for (TAG=dev)
+	@$(PYTHON) .make/images.py release "$$TAG"
+
+images-tag: ## Have a tag stand for the release written down (TAG=last-good)
+	@$(PYTHON) .make/images.py tag "$$TAG"
+
+images-use: ## Have compose run the release written down, in place of images that are built here (.env)
+	@$(PYTHON) .make/images.py use
+
+deploy: ## Bring the release written down into ENVIRONMENT on DOCKER_HOST=ssh://… (without one: a rehearsal here)
+	@$(PYTHON) .make/deploy.py up "$$ENVIRONMENT"
+
+roll-back: ## Bring back the release that ENVIRONMENT had before
+	@$(PYTHON) .make/deploy.py back "$$ENVIRONMENT"
+
+release-run: ## A load run of what `make up-lite` started (RUN=smoke), for nothing: report and figures in .run/daily
+	@$(PYTHON) .make/daily.py run "$$RUN"
+
+release-verdict: build ## The release against the one that BASELINE stands for (last-good, prod), interleaved here
+	@$(LOCAL_K6) && export K6_BIN && $(PYTHON) .make/daily.py verdict "$$BASELINE"
+
+release-judge: ## Whether all runs and verdicts in .run/daily are well; where not, an issue (GH_TOKEN)
+	@$(PYTHON) .make/daily.py judge
+
 ##@ Clean
 clean: ## Remove build results
 	$(CARGO) clean
