@@ -5,7 +5,8 @@
 
 A dashboard has to be there, in its folder, with the panels of the committed file; its datasources have to be there;
 and no query may end in an error. Whether a query has data is not asked: `make observe` does, against Prometheus.
-GRAFANA_URL is http://127.0.0.1:3000 unless it is set; GRAFANA_USER and GRAFANA_PASSWORD where it wants any.
+GRAFANA_URL is http://127.0.0.1:3000 unless it is set, which is compose's, whose password .env has; GRAFANA_USER and
+GRAFANA_PASSWORD where another wants any.
 Python's standard library only.
 """
 
@@ -15,6 +16,7 @@ import json
 import os
 import sys
 
+import dotenv
 import panel_queries
 from servers import Failed, call
 
@@ -28,6 +30,8 @@ class Grafana:
     def __init__(self):
         self.url = os.environ.get("GRAFANA_URL", "http://127.0.0.1:3000").rstrip("/")
         user, password = os.environ.get("GRAFANA_USER"), os.environ.get("GRAFANA_PASSWORD")
+        if not user and not os.environ.get("GRAFANA_URL"):
+            user, password = "admin", dotenv.value("GRAFANA_ADMIN_PASSWORD")
         self.headers = {}
         if user and password:
             self.headers["authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 
+import dotenv
 from service import Service
 
 ALL = ("mongo", "redis", "toxiproxy", "ollama", "simulator", "docker", "k6")
@@ -35,8 +36,8 @@ def say(text):
 def compose(variable, *arguments):
     command = ["docker", "compose", "--profile", "servers", *arguments]
     try:
-        # Compose reads the whole file, so the services that are not started want their secret too.
-        environment = {"API_TOKEN": secrets.token_hex(24), **os.environ}
+        # Compose reads the whole file, so the services that are not started want their secrets too.
+        environment = {**{name: secrets.token_hex(24) for name in dotenv.SECRETS if not dotenv.value(name)}, **os.environ}
         if subprocess.run(command, cwd=ROOT, env=environment).returncode == 0:
             return
         reason = "failed"

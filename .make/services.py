@@ -2,8 +2,8 @@
 """Starts and stops the services as local processes on embedded defaults, and runs scenarios against them.
 
     services.py start            both services, and the simulator where no Ollama answers
+    services.py start --aspire   the same, their traces and log lines in the Aspire dashboard's container
     services.py stop             what `start` started
-    services.py status           a table
     services.py run SCENARIO     a fresh set of services, one load run, everything stopped again
 
 Logs and data lie in .run/, which git ignores. Python's standard library only.
@@ -26,6 +26,9 @@ RUN = ROOT / ".run"
 PORTS = {"bookstore-api": 7002, "perf-service": 7004, "llm-simulator": 7006}
 READY_SECONDS = 20
 STOP_SECONDS = 15
+ASPIRE_SECONDS = 60
+# There while the Aspire dashboard's container is ours to stop.
+ASPIRE = RUN / "aspire"
 # The services are here: a proxy for the outside world has no part in it.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 # Who has nothing left after a first call: the scenario `ai` looks at what such a one is told.
@@ -82,7 +85,8 @@ class Services:
         port = PORTS[name]
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                fail(f"port {port} is in use, {name} cannot have it: `make stop-services`, or stop who has it")
+                fail(f"port {port} is in use, {name} cannot have it: `make stop-services`, `make down` or stop who has "
+                     "it; TARGET=compose runs against the containers of `make up`")
         log = self.folder / f"{name}.log"
         with open(log, "wb") as out:
             process = subprocess.Popen(
@@ -152,15 +156,56 @@ def pid_in(file, name):
     return pid if name in command else None
 
 
-def start():
+def start_aspire():
+    """The Aspire dashboard by compose, and in the environment where it is and what it asks for."""
+    # Only who wants a container needs them.
+    import dotenv
+    import stack
+
+    stack.needed()
+    dotenv.complete()
+    say("the Aspire dashboard: fetched the first time")
+    ASPIRE.parent.mkdir(parents=True, exist_ok=True)
+    ASPIRE.touch()
+    if stack.compose("up", "--detach", "--no-deps", "aspire-dashboard").returncode:
+        fail("the Aspire dashboard does not start, see above; `make run-services` does without")
+    deadline = time.monotonic() + ASPIRE_SECONDS
+    while get("http://127.0.0.1:15888/login")[0] != 200:
+        if time.monotonic() > deadline:
+            fail(f"the Aspire dashboard does not answer within {ASPIRE_SECONDS} s: `make logs-aspire` says why")
+        time.sleep(0.2)
+    os.environ |= {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:18890", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"x-otlp-api-key={dotenv.value('ASPIRE_OTLP_API_KEY')}",
+        "TRACE_UI_URL": "http://127.0.0.1:15888/traces/detail/{traceId}",
+    }
+    say("aspire          http://127.0.0.1:15888   `make aspire-dashboard` opens it with its token")
+
+
+def stop_aspire():
+    """The container that `start_aspire` started; whether there was one."""
+    if not ASPIRE.exists():
+        return False
+    import stack
+
+    stack.compose("rm", "--stop", "--force", "aspire-dashboard", capture_output=True)
+    ASPIRE.unlink()
+    say("stopped the Aspire dashboard")
+    return True
+
+
+def start(aspire=False):
     for name in PORTS:
         if pid_of(name):
             fail(f"{name} is running already (pid {pid_of(name)}); `make stop-services` stops it")
     services = Services(RUN)
     try:
+        if aspire:
+            start_aspire()
         services.start_all(RUN)
     except BaseException:
         services.stop()
+        stop_aspire()
         raise
     say("Swagger: http://127.0.0.1:7002/swagger and http://127.0.0.1:7004/swagger; `make stop-services` stops all")
 
@@ -181,19 +226,8 @@ def stop():
         if pid:
             say(f"stopped {name}")
         (RUN / f"{name}.pid").unlink(missing_ok=True)
-    if not any(found.values()):
+    if not stop_aspire() and not any(found.values()):
         say("nothing to stop")
-
-
-def status():
-    down = 0
-    print(f"{'service':15} {'port':>5}  {'pid':>7}  state")
-    for name, port in PORTS.items():
-        code, _ = get(f"http://127.0.0.1:{port}/health/ready")
-        state = "ready" if code == 200 else "down" if code == 0 else f"not ready ({code})"
-        down += code != 200 and name != "llm-simulator"
-        print(f"{name:15} {port:>5}  {pid_of(name) or '-':>7}  {state}")
-    return 1 if down else 0
 
 
 def run(scenario):
@@ -255,10 +289,10 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["start"]:
             start()
+        case ["start", "--aspire"]:
+            start(aspire=True)
         case ["stop"]:
             stop()
-        case ["status"]:
-            sys.exit(status())
         case ["run", scenario]:
             sys.exit(run(scenario))
         case _:

@@ -102,7 +102,7 @@ pub struct Written {
     /// 95th percentile of the length of an answer, in tokens [default: 2 medians]
     #[arg(long, env = "SIM_OUTPUT_TOKENS_P95", global = true)]
     output_tokens_p95: Option<String>,
-    /// Share of requests answered with an error, 0 to 1; a retry may succeed [default: 0]
+    /// Share of requests answered with an error, 0 to 1; a retry may succeed [default: the profile's]
     #[arg(long, env = "SIM_ERROR_RATE", global = true)]
     error_rate: Option<String>,
     /// How log lines look: json or console [default: json]
