@@ -7,7 +7,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use common_models::{Problem, SummaryDelta, SummaryStarted};
-use http_server::{ApiToken, docs_routes, metrics_route, require_token};
+use http_server::{
+    ApiToken, Link, StartPage, docs_routes, metrics_route, require_token, start_page_route,
+};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
@@ -80,6 +82,39 @@ pub struct Parts {
     pub stop: CancellationToken,
 }
 
+/// The page at `/`. Ports of others are those of their defaults and of docker-compose.yml.
+const START: StartPage = StartPage {
+    title: "bookstore-api",
+    purpose: "Books, authors, and summaries that LLMs write.",
+    groups: &[
+        (
+            "The API",
+            &[
+                Link::here("Swagger", "/swagger", "every operation, to be tried"),
+                Link::here("OpenAPI", "/openapi.json", "the same for programs"),
+                Link::here("Books", "/api/v1/books?limit=10", "the first ten"),
+                Link::here("LLM providers", "/api/v1/llm/providers", "who is set up, who answers, at which price"),
+            ],
+        ),
+        (
+            "How it is",
+            &[
+                Link::here("Ready", "/health/ready", "whether it can work, and on what"),
+                Link::here("Metrics", "/metrics", "as Prometheus reads them"),
+            ],
+        ),
+        (
+            "Beside it, where they run",
+            &[
+                Link::beside("perf-service", 7004, "/", "load tests, reports, verdicts"),
+                Link::beside("Dashboards", 3000, "/dashboards?tag=bookstore", "Grafana"),
+                Link::beside("Traces and logs", 15888, "/", "the Aspire dashboard"),
+                Link::beside("Prometheus", 9090, "/alerts", "alerts and metrics"),
+            ],
+        ),
+    ],
+};
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "bookstore-api", description = "Books, authors, and summaries that LLMs write.\n\n\
@@ -150,4 +185,5 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
         .merge(probing.with_state(api))
         .merge(docs_routes(openapi))
         .merge(metrics_route(metrics))
+        .merge(start_page_route(START))
 }

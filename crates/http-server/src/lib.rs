@@ -16,6 +16,7 @@ pub mod layers;
 pub mod listener;
 pub mod problem;
 pub mod signals;
+pub mod start_page;
 pub mod tls;
 pub mod token;
 
@@ -26,5 +27,6 @@ pub use docs::{docs_routes, metrics_route};
 pub use listener::{Limits, ListenError, ListenSettings, Listener, bind, serve};
 pub use problem::ProblemResponse;
 pub use signals::{cancel_on_signal, stop_signal};
+pub use start_page::{Link, StartPage, start_page_route};
 pub use tls::{TlsError, TlsIdentity, TlsOptions, TlsSettings};
 pub use token::{ApiToken, TokenError};

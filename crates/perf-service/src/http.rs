@@ -1,7 +1,9 @@
 //! Every route of the service, readable as a table.
 
 use axum::Router;
-use http_server::{ApiToken, docs_routes, metrics_route, require_token};
+use http_server::{
+    ApiToken, Link, StartPage, docs_routes, metrics_route, require_token, start_page_route,
+};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -31,6 +33,40 @@ pub struct Api {
     /// Cancelled when the service is stopping.
     pub stop: CancellationToken,
 }
+
+/// The page at `/`. Ports of others are those of their defaults and of docker-compose.yml.
+const START: StartPage = StartPage {
+    title: "perf-service",
+    purpose: "Load tests by k6, their reports, and verdicts that can be trusted.",
+    groups: &[
+        (
+            "Runs",
+            &[
+                Link::here("Trends", "/trends", "stored runs over time"),
+                Link::here("Latest runs", "/api/v1/runs", "with their reports, as JSON"),
+                Link::here("Comparisons", "/api/v1/comparisons", "better, worse, same or not enough evidence"),
+                Link::here("Scenarios", "/api/v1/scenarios", "what can be run"),
+            ],
+        ),
+        (
+            "The API",
+            &[
+                Link::here("Swagger", "/swagger", "every operation, to be tried: start a run here"),
+                Link::here("OpenAPI", "/openapi.json", "the same for programs"),
+                Link::here("Ready", "/health/ready", "whether it can work, and on what"),
+                Link::here("Metrics", "/metrics", "as Prometheus reads them"),
+            ],
+        ),
+        (
+            "Beside it, where they run",
+            &[
+                Link::beside("bookstore-api", 7002, "/", "what is put under load"),
+                Link::beside("Dashboards", 3000, "/d/bookstore-performance-testing", "Grafana: k6 as it runs"),
+                Link::beside("Traces and logs", 15888, "/", "the Aspire dashboard"),
+            ],
+        ),
+    ],
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -79,5 +115,8 @@ pub(crate) fn router(api: Api, metrics: Metrics, token: Option<ApiToken>) -> Rou
         .routes(routes!(health::health))
         .split_for_parts();
     docs::complete(&mut openapi, token.is_some());
-    require_token(routes.with_state(api), token).merge(docs_routes(openapi)).merge(metrics_route(metrics))
+    require_token(routes.with_state(api), token)
+        .merge(docs_routes(openapi))
+        .merge(metrics_route(metrics))
+        .merge(start_page_route(START))
 }
