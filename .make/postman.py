@@ -29,7 +29,7 @@ from service import DIRECT, ROOT, Service
 
 NEWMAN = "newman@6.2.2"
 # What a collection may ask for that no document describes.
-BESIDE = ("/metrics", "/openapi.json", "/swagger/", "/api/v1/nowhere")
+BESIDE = ("/", "/metrics", "/openapi.json", "/swagger/", "/api/v1/nowhere")
 
 
 def say(text):

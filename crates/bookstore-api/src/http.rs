@@ -7,9 +7,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use common_models::{Problem, SummaryDelta, SummaryStarted};
-use http_server::{
-    ApiToken, Link, StartPage, docs_routes, metrics_route, require_token, start_page_route,
-};
+use http_server::{ApiToken, Link, StartPage, docs_routes, metrics_route, require_token, start_page_route};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
@@ -93,7 +91,11 @@ const START: StartPage = StartPage {
                 Link::here("Swagger", "/swagger", "every operation, to be tried"),
                 Link::here("OpenAPI", "/openapi.json", "the same for programs"),
                 Link::here("Books", "/api/v1/books?limit=10", "the first ten"),
-                Link::here("LLM providers", "/api/v1/llm/providers", "who is set up, who answers, at which price"),
+                Link::here(
+                    "LLM providers",
+                    "/api/v1/llm/providers",
+                    "who is set up, who answers, at which price",
+                ),
             ],
         ),
         (

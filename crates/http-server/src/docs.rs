@@ -22,7 +22,7 @@ pub fn docs_routes(mut openapi: OpenApi) -> Router {
 fn name_trace(openapi: &mut OpenApi) {
     let text = Object::builder().schema_type(Type::String).pattern(Some("^[0-9a-f]{32}$")).build();
     let header = HeaderBuilder::new()
-        .schema(text)
+        .schema(Some(text))
         .description(Some("Trace id of the request: that of its spans and log lines"))
         .build();
     for item in openapi.paths.paths.values_mut() {
@@ -30,7 +30,7 @@ fn name_trace(openapi: &mut OpenApi) {
         for operation in operations.into_iter().flatten() {
             for response in operation.responses.responses.values_mut() {
                 if let RefOr::T(response) = response {
-                    response.headers.insert("X-Trace-Id".to_owned(), header.clone());
+                    response.headers.insert("X-Trace-Id".to_owned(), RefOr::T(header.clone()));
                 }
             }
         }

@@ -24,6 +24,7 @@ mod hosts;
 mod load;
 mod paths;
 
+pub(crate) use hosts::host;
 pub(crate) use load::UnderWay;
 
 /// Puts the layers around a service's routes.

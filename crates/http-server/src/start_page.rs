@@ -9,11 +9,13 @@ use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
 use http::header::{CONTENT_SECURITY_POLICY, HOST, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderName};
+use http::uri::Authority;
+use http::{HeaderMap, Uri};
+
+use crate::layers::host;
 
 /// It has no script, loads nothing, and its style is its own.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const STYLE: &str = include_str!("start_page.css");
 
 /// A place to go to.
@@ -56,18 +58,15 @@ pub struct StartPage {
 
 /// `/`.
 pub fn start_page_route(page: StartPage) -> Router {
-    let answer = async move |headers: HeaderMap| {
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let headers: [(HeaderName, &str); 2] =
-            [(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
-        (headers, Html(page.html(host)))
+    let answer = async move |uri: Uri, headers: HeaderMap| {
+        let told = [(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+        (told, Html(page.html(host_of(&uri, &headers))))
     };
     Router::new().route("/", get(answer))
 }
 
 impl StartPage {
     fn html(&self, host: &str) -> String {
-        let host = escaped(name_of(host));
         let mut page = format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
@@ -80,7 +79,8 @@ impl StartPage {
             let _ = writeln!(page, "<section>\n<h2>{heading}</h2>\n<dl>");
             for Link { name, path, port, what } in *links {
                 let place = port.map_or_else(String::new, |port| format!("http://{host}:{port}"));
-                let _ = writeln!(page, "<div><dt><a href=\"{place}{path}\">{name}</a></dt><dd>{what}</dd></div>");
+                let _ =
+                    writeln!(page, "<div><dt><a href=\"{place}{path}\">{name}</a></dt><dd>{what}</dd></div>");
             }
             page.push_str("</dl>\n</section>\n");
         }
@@ -89,36 +89,18 @@ impl StartPage {
     }
 }
 
-/// A host without its port: `[::1]:7002` is `[::1]`.
-fn name_of(host: &str) -> &str {
-    let end = match host.rfind(']') {
-        Some(bracket) => bracket + 1,
-        None => host.rfind(':').unwrap_or(host.len()),
-    };
-    match host.get(..end) {
-        Some(name) if !name.is_empty() => name,
-        _ => "127.0.0.1",
-    }
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+/// The host under which the page was asked for, without its port; loopback where it names none.
+fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    let header = || headers.get(HOST).and_then(|value| value.to_str().ok());
+    uri.authority().map(Authority::as_str).or_else(header).and_then(host).unwrap_or("127.0.0.1")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Link, StartPage, name_of};
+    use http::header::HOST;
+    use http::{HeaderMap, Uri};
+
+    use super::{Link, StartPage, host_of};
 
     const PAGE: StartPage = StartPage {
         title: "bookstore-api",
@@ -132,6 +114,11 @@ mod tests {
         )],
     };
 
+    fn shown(host: &str) -> String {
+        let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
+        PAGE.html(host_of(&Uri::from_static("/"), &headers))
+    }
+
     #[test]
     fn other_ports_are_on_the_host_that_was_asked() {
         for (host, place) in [
@@ -140,16 +127,20 @@ mod tests {
             ("[::1]:7002", "http://[::1]:7004/"),
             ("", "http://127.0.0.1:7004/"),
         ] {
-            let html = PAGE.html(host);
+            let html = shown(host);
             assert!(html.contains(&format!("<a href=\"{place}\">perf-service</a>")), "{host}: {html}");
             assert!(html.contains("<a href=\"/swagger\">Swagger</a>"), "{html}");
         }
-        assert_eq!(name_of(":7002"), "127.0.0.1");
+        // HTTP/2 names it here.
+        let uri = Uri::from_static("https://books.example:7001/");
+        assert_eq!(host_of(&uri, &HeaderMap::new()), "books.example");
     }
 
     #[test]
     fn no_host_can_write_into_the_page() {
-        let html = PAGE.html("\"><script>alert(1)</script>:7002");
-        assert!(!html.contains("<script"), "{html}");
+        for host in ["\"><script>alert(1)</script>:7002", "a\" onclick=\"b", "<b>"] {
+            let html = shown(host);
+            assert!(html.contains("href=\"http://127.0.0.1:7004/\""), "{host}: {html}");
+        }
     }
 }

@@ -1,9 +1,7 @@
 //! Every route of the service, readable as a table.
 
 use axum::Router;
-use http_server::{
-    ApiToken, Link, StartPage, docs_routes, metrics_route, require_token, start_page_route,
-};
+use http_server::{ApiToken, Link, StartPage, docs_routes, metrics_route, require_token, start_page_route};
 use telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -44,7 +42,11 @@ const START: StartPage = StartPage {
             &[
                 Link::here("Trends", "/trends", "stored runs over time"),
                 Link::here("Latest runs", "/api/v1/runs", "with their reports, as JSON"),
-                Link::here("Comparisons", "/api/v1/comparisons", "better, worse, same or not enough evidence"),
+                Link::here(
+                    "Comparisons",
+                    "/api/v1/comparisons",
+                    "better, worse, same or not enough evidence",
+                ),
                 Link::here("Scenarios", "/api/v1/scenarios", "what can be run"),
             ],
         ),
@@ -61,7 +63,12 @@ const START: StartPage = StartPage {
             "Beside it, where they run",
             &[
                 Link::beside("bookstore-api", 7002, "/", "what is put under load"),
-                Link::beside("Dashboards", 3000, "/d/bookstore-performance-testing", "Grafana: k6 as it runs"),
+                Link::beside(
+                    "Dashboards",
+                    3000,
+                    "/d/bookstore-performance-testing",
+                    "Grafana: k6 as it runs",
+                ),
                 Link::beside("Traces and logs", 15888, "/", "the Aspire dashboard"),
             ],
         ),

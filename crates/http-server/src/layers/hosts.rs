@@ -92,7 +92,7 @@ fn invalid() -> Problem {
 }
 
 /// The host of `host:port`, if it is one.
-fn host(authority: &str) -> Option<&str> {
+pub(crate) fn host(authority: &str) -> Option<&str> {
     // The common case without parsing: a name or an address of version 4, perhaps with a port.
     let (host, port) = authority.split_once(':').unwrap_or((authority, "0"));
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
