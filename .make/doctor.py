@@ -106,7 +106,7 @@ def further():
     yield program("cargo-deny", ["cargo-deny", "--version"], "make deny", "cargo install cargo-deny --locked")
     yield program("hadolint", ["hadolint", "--version"], "make lint-dockerfile", "https://github.com/hadolint/hadolint/releases",
                   variables=["HADOLINT_BIN"])
-    yield program("actionlint", ["actionlint", "--version"], "make lint-workflows",
+    yield program("actionlint", ["actionlint", "--version"], "make workflows-check",
                   "https://github.com/rhysd/actionlint/releases", variables=["ACTIONLINT_BIN"])
 
 

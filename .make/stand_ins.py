@@ -159,6 +159,9 @@ def alertmanager(work):
     root = Root(work / "alertmanager" / "root")
     root.program(found("prometheus-alertmanager", "ALERTMANAGER_BIN", "alertmanager"), "/bin/alertmanager")
     root.program(found("amtool", "AMTOOL_BIN"), "/bin/amtool")
+    # Some distributions' packages keep its templates beside it, and not in it.
+    for template in pathlib.Path("/usr/share/prometheus/alertmanager").glob("*.tmpl"):
+        root.file(template, template)
     scratch(pinned("alertmanager"), root, 'ENTRYPOINT ["/bin/alertmanager"]', owned=[("/alertmanager", 65534)])
 
 
