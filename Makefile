@@ -17,6 +17,8 @@ else
 SERVED = build
 SCENARIO = $(PYTHON) .make/engine.py $(PYTHON) .make/services.py run
 endif
+# Most tests wait, for k6, for a container, for a deadline: twice as many at a time as there are processors.
+export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 # Every target is one: none makes a file of its name.
 .PHONY: $(shell sed -n 's/^\([a-z0-9][a-z0-9-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
@@ -171,7 +173,7 @@ perf-comprehensive: $(SERVED) ## All of them, one after another, 39 minutes
 	@$(SCENARIO) comprehensive
 
 perf-compare: build ## Two builds by path, image:NAME or target: BASELINE=… CANDIDATE=… (COMPARE="--metric p50 --pairs 20")
-	@$(LOCAL_K6) && export K6_BIN K6_ENGINE="$${K6_ENGINE:-local}" LLM_PROVIDER="$${LLM_PROVIDER:-simulated}" DATA_DIR=.run/perf-service && target/$(subst dev,debug,$(PROFILE))/perf-service compare "$(BASELINE)" "$(CANDIDATE)" $(COMPARE)
+	@$(LOCAL_K6) && export K6_BIN K6_ENGINE="$${K6_ENGINE:-local}" LLM_PROVIDER="$${LLM_PROVIDER:-simulated}" DATA_DIR=.run/perf-service && "$${CARGO_TARGET_DIR:-target}"/$(subst dev,debug,$(PROFILE))/perf-service compare "$(BASELINE)" "$(CANDIDATE)" $(COMPARE)
 
 k6: ## Find or fetch a local k6 and print its path
 	@$(PYTHON) .make/k6.py
@@ -319,6 +321,12 @@ postman-running: ## The same against those that BOOKSTORE_URL and PERF_URL name 
 
 docs-check: ## Links, commands, settings and targets in the documents are those there are
 	@$(PYTHON) .make/docs_check.py
+
+settings: build ## Write README's tables of settings anew, from what the binaries say
+	@$(PYTHON) .make/settings.py
+
+settings-check: build ## Are they what is there?
+	@$(PYTHON) .make/settings.py --check
 
 workflows-check: ## actionlint (ACTIONLINT_BIN); actions by commit, permissions, deadlines, steps that are targets
 	@$(PYTHON) .make/workflows_check.py

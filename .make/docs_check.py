@@ -293,8 +293,9 @@ def commands(document, repository):
                 except ValueError:
                     yield number, f"`{code}` has an open quotation"
                     continue
-                for wrong in command(words, repository):
-                    yield number, wrong
+                for one in split(words):
+                    for wrong in command(one, repository):
+                        yield number, wrong
             elif re.fullmatch(r"--[a-z][\w.-]*", code):
                 known = set().union(*(options for _, options in repository.commands.values()))
                 if code not in known and code not in OPTIONS_OF_OTHERS:

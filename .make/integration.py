@@ -1,30 +1,39 @@
 #!/usr/bin/env python3
 """Sees to it that the real servers of the integration tests are there, then runs the command given:
 
-    integration.py [--only mongo,redis,toxiproxy,ollama,simulator,docker,k6] COMMAND...
+    integration.py [--only mongo,redis,toxiproxy,ollama,bedrock,simulator,docker,k6] COMMAND...
 
 The environment names them: MONGODB_URI, REDIS_URL, TOXIPROXY_URL, OLLAMA_BASE_URL, LLM_SIMULATOR_URL,
 DOCKER_HOST, K6_BIN, CHROMIUM_BIN. What it does not name is started by compose (MongoDB, Redis, toxiproxy,
 Ollama), built and started (llm-simulator), found at its usual place (Docker, Chromium), or fetched (k6).
-Bedrock, AWS' or a stand-in such as ministack, has to be named: AWS_ENDPOINT_URL_BEDROCK_RUNTIME, BEDROCK_MODEL,
-AWS_REGION and keys. Each test has a database of its own in MongoDB, and drops it. Tests that stop or flush a
-Redis start one of their own: `redis-server` and `redis-cli` must be installed. A server that cannot be had
-fails the tests; nothing is skipped. Python's standard library only.
+Bedrock, AWS' own or a stand-in, is named by AWS_ENDPOINT_URL_BEDROCK_RUNTIME, BEDROCK_MODEL, AWS_REGION and keys; else
+ministack (`pipx install ministack==1.5.33`; MINISTACK_BIN) is started, which answers from that Ollama. Each test has a
+database of its own in MongoDB, and drops it. Tests that stop or flush a Redis start one of their own: `redis-server`
+and `redis-cli` must be installed. A server that cannot be had fails the tests; nothing is skipped. Python's standard
+library only.
 """
 
+import contextlib
+import json
 import os
 import pathlib
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 
 import dotenv
-from service import Service
+from service import DIRECT, Service, free_port
 
-ALL = ("mongo", "redis", "toxiproxy", "ollama", "simulator", "docker", "k6")
+ALL = ("mongo", "redis", "toxiproxy", "ollama", "bedrock", "simulator", "docker", "k6")
+# What Ollama's model is called where it answers as Bedrock's.
+BEDROCK_MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
+STAND_IN_SECONDS = 60
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = os.environ.get("OLLAMA_MODEL", "llama3.2")
 
@@ -67,6 +76,39 @@ def simulator(folder):
     return Service("llm-simulator", pathlib.Path(folder), settings)
 
 
+def stand_in(environment, folder):
+    """ministack, which speaks Bedrock's protocol and has Ollama answer; None where it is not installed."""
+    program = environment.get("MINISTACK_BIN") or shutil.which("ministack")
+    ollama = environment.get("OLLAMA_BASE_URL")
+    if not program or not ollama:
+        say("nothing answers as Bedrock: name one (AWS_ENDPOINT_URL_BEDROCK_RUNTIME, BEDROCK_MODEL, AWS_REGION and keys), or "
+            "`pipx install ministack==1.5.33`; its tests will fail")
+        return None
+    say("AWS_ENDPOINT_URL_BEDROCK_RUNTIME is not set: starting ministack, which asks Ollama")
+    copy = urllib.request.Request(f"{ollama}/api/copy", json.dumps({"source": MODEL, "destination": BEDROCK_MODEL}).encode(),
+                                  {"content-type": "application/json"})
+    try:
+        DIRECT.open(copy, timeout=60).close()
+    except OSError as error:
+        sys.exit(f"integration: Ollama at {ollama} cannot give {MODEL} another name: {error}")
+    port, log = free_port(), pathlib.Path(folder) / "ministack.log"
+    told = {"GATEWAY_PORT": str(port), "MINISTACK_BEDROCK_PROXY_URL": ollama, "SERVICES": "bedrock-runtime"}
+    with open(log, "wb") as out:
+        process = subprocess.Popen([program], stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
+                                   env={**environment, **told})
+    deadline = time.monotonic() + STAND_IN_SECONDS
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            break
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            sys.exit(f"integration: ministack does not start:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.1)
+    environment |= {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": f"http://127.0.0.1:{port}", "BEDROCK_MODEL": BEDROCK_MODEL,
+                    "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    return process
+
+
 def main(wanted, command):
     environment = dict(os.environ)
     if "mongo" in wanted:
@@ -94,15 +136,19 @@ def main(wanted, command):
     # They may hold a password.
     for name in ("MONGODB_URI", "REDIS_URL"):
         say(f"{name} is {'set' if environment.get(name) else 'not set'}")
-    if "simulator" not in wanted or environment.get("LLM_SIMULATOR_URL"):
+    named = environment.get("BEDROCK_MODEL")
+    if ("simulator" not in wanted or environment.get("LLM_SIMULATOR_URL")) and ("bedrock" not in wanted or named):
         os.execvpe(command[0], command, environment)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory() as folder:
-        started = simulator(folder)
-        try:
-            code = subprocess.call(command, env={**environment, "LLM_SIMULATOR_URL": started.url})
-        finally:
-            started.stop()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as started:
+        if "bedrock" in wanted and not named and (bedrock := stand_in(environment, folder)):
+            started.callback(bedrock.wait)
+            started.callback(bedrock.terminate)
+        if "simulator" in wanted and not environment.get("LLM_SIMULATOR_URL"):
+            service = simulator(folder)
+            started.callback(service.stop)
+            environment["LLM_SIMULATOR_URL"] = service.url
+        code = subprocess.call(command, env=environment)
     sys.exit(code if code >= 0 else 128 - code)
 
 

@@ -22,12 +22,28 @@ use crate::tenants::Tenant;
 mod llm;
 mod telemetry;
 
+/// What no flag gives, for the command line can be read by others. In the form of the options.
+const ENVIRONMENT_ONLY: &str = "Environment only:
+      API_TOKEN
+          Guards what changes something, 16 characters at least. Off loopback one is made, kept in DATA_DIR with mode 0600 and printed once, where none is given
+      ANTHROPIC_API_KEY
+          Key of Anthropic's API; claude is configured once it is set
+      OPENAI_API_KEY
+          Key of OpenAI's API, or of what speaks as it does; openai is configured once it is set
+      TRACELOOP_API_KEY
+          Key for traces to Traceloop, which get no other endpoint's headers; alone it leads to https://api.traceloop.com
+
+Bedrock's credentials, region and AWS_ENDPOINT_URL_BEDROCK_RUNTIME are read as by every tool of AWS; headers, queues
+and batches of exports as OpenTelemetry names them (OTEL_EXPORTER_OTLP_HEADERS, OTEL_BSP_*, OTEL_BLRP_*,
+OTEL_RESOURCE_ATTRIBUTES).";
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "bookstore-api",
     version,
     about = "The bookstore API: books, authors, LLM summaries",
+    after_help = ENVIRONMENT_ONLY,
     next_line_help = true
 )]
 pub struct CommandLine {
@@ -119,7 +135,8 @@ pub struct Options {
     /// Make a development certificate, keep it in DATA_DIR, and turn HTTPS on.
     #[arg(long, global = true, env = "TLS_SELF_SIGNED", default_value = "false", hide_env_values = true)]
     tls_self_signed: String,
-    /// Requests under way at once, to the end of their answers; more get 503 at once.
+    /// Requests under way at once, to the end of their answers; more get 503 with Retry-After, but for
+    /// health checks and metrics.
     #[arg(
         long,
         global = true,
@@ -132,6 +149,7 @@ pub struct Options {
     #[arg(long, global = true, env = "CORS_ALLOWED_ORIGINS", default_value = "", hide_env_values = true)]
     cors_allowed_origins: String,
     /// Host names, besides loopback's, under which the service is reached; comma-separated, `*` for any.
+    /// With any, writes need the API token.
     #[arg(long, global = true, env = "ALLOWED_HOSTS", default_value = "", hide_env_values = true)]
     allowed_hosts: String,
     /// Folder of the embedded store.
@@ -149,12 +167,14 @@ pub struct Options {
     /// Refuse PUT, PATCH and DELETE without If-Match: nobody overwrites what they have not seen.
     #[arg(long, global = true, env = "REQUIRE_IF_MATCH", default_value = "false", hide_env_values = true)]
     require_if_match: String,
-    /// MongoDB with its database, such as mongodb://127.0.0.1:27017/bookstore: the store. Embedded when
-    /// left out.
+    /// The store: MongoDB 7 or later, one server or a replica set, as
+    /// mongodb://[USER:PASSWORD@]HOST[:PORT][/DATABASE] or mongodb+srv://; its database is bookstore unless
+    /// it names one. Embedded when left out.
     #[arg(long, global = true, env = "MONGODB_URI", hide_env_values = true)]
     mongodb_uri: Option<String>,
-    /// Redis, such as redis://127.0.0.1:6379 or rediss:// for TLS: the cache that instances share,
-    /// and what keeps them from paying twice. In process when left out.
+    /// The cache that instances share, and what keeps them from paying twice: Redis 7 or later, as
+    /// redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS. It may be down at any time. In
+    /// process when left out.
     #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
     /// Seconds that books, authors and summaries stay cached.
@@ -163,7 +183,8 @@ pub struct Options {
     /// Size of the in-process cache in MiB.
     #[arg(long, global = true, env = "CACHE_MIB", default_value = "16", hide_env_values = true)]
     cache_mib: String,
-    /// Log one in so many requests that succeeded within a second; all others always.
+    /// Log one in so many requests that succeeded within a second (`one_in` says it); all
+    /// others always.
     #[arg(long, global = true, env = "LOG_ACCESS_EVERY", default_value = "1", hide_env_values = true)]
     log_access_every: String,
     #[command(flatten)]

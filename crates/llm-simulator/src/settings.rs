@@ -32,13 +32,25 @@ const TOKENS: NonZeroU64 = NonZeroU64::new(1_000_000_000).unwrap();
 /// Tokens of the longest question, likewise.
 const CONTEXT: NonZeroU64 = NonZeroU64::new(200_000).unwrap();
 
+/// What no flag gives, for the command line can be read by others. In the form of the options.
+const ENVIRONMENT_ONLY: &str = "Environment only:
+      SIM_API_KEY
+          The key that clients of OpenAI's, Anthropic's and Bedrock's protocol must send, any one when left out; Ollama's asks for none
+      SIM_AWS_ACCESS_KEY_ID
+          With SIM_AWS_SECRET_ACCESS_KEY: Bedrock's clients must have signed with the pair (SigV4), or send SIM_API_KEY where that is set
+      SIM_AWS_SECRET_ACCESS_KEY
+          The other half of the pair
+      API_TOKEN
+          Guards /admin/faults where others than this machine can ask";
+
 /// The command line. Every option has an environment variable; the option wins.
 #[derive(Debug, Parser)]
 #[command(
     name = "llm-simulator",
     version,
     allow_negative_numbers = true,
-    about = "Stands in for providers of large language models, on their own wire protocols, at zero cost"
+    about = "Stands in for providers of large language models, on their own wire protocols, at zero cost",
+    after_help = ENVIRONMENT_ONLY
 )]
 pub struct CommandLine {
     /// What to do.

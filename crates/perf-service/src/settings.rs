@@ -49,11 +49,14 @@ const MEGABYTE: u64 = 1_000_000;
     about = "Load-tests the bookstore with k6 and says what came of it",
     after_help = "Exit codes of run: 0 passed, 99 thresholds crossed, 3 inconclusive, 2 usage, 1 anything else;\n\
                   of compare: 0 better or the same, 99 worse, 3 not enough evidence, 2 usage, 1 anything else;\n\
-                  of list, report and scenarios: 0, 2 usage or no such run, 1 anything else.\n\
-                  TARGET_API_TOKEN (environment only) is what k6 sends to targets that ask for a token.\n\
-                  API_TOKEN (environment only) guards what starts and cancels runs; one is made where the\n\
-                  service listens beyond loopback and none is given. DOCKER_GATE_TOKEN (environment only) is\n\
-                  what a docker-gate on a port asks for."
+                  of list, report and scenarios: 0, 2 usage or no such run, 1 anything else.\n\n\
+                  Environment only:\n      \
+                  API_TOKEN\n          \
+                  Guards what starts and cancels runs, 16 characters at least. Off loopback one is made, kept in DATA_DIR with mode 0600 and printed once, where none is given\n      \
+                  TARGET_API_TOKEN\n          \
+                  What k6 sends to targets that ask for a token, and this service where it asks them what they bill\n      \
+                  DOCKER_GATE_TOKEN\n          \
+                  What a docker-gate on a port asks for"
 )]
 pub struct CommandLine {
     #[command(subcommand)]

@@ -99,8 +99,9 @@ pub(super) struct LlmOptions {
     /// OpenAI's model.
     #[arg(long, global = true, env = "OPENAI_MODEL", default_value = "gpt-4o", hide_env_values = true)]
     openai_model: String,
-    /// Bedrock's model or inference profile; bedrock is configured once this is set. Credentials and
-    /// region (us-east-1 by default) are the usual `AWS_*`.
+    /// Bedrock's model or inference profile; bedrock is configured once this is set. Needs
+    /// bedrock:InvokeModel and bedrock:InvokeModelWithResponseStream; credentials and region (us-east-1 by
+    /// default) are the usual `AWS_*`.
     #[arg(long, global = true, env = "BEDROCK_MODEL", hide_env_values = true)]
     bedrock_model: Option<String>,
 }

@@ -52,7 +52,7 @@ pub(super) struct TelemetryOptions {
     #[arg(long, global = true, env = "TRACELOOP_BASE_URL", default_value = "", hide_env_values = true)]
     traceloop_base_url: String,
     /// Names that LLM calls are recorded under: gen_ai_latest_experimental for the newest conventions in
-    /// place of v1.41, gen_ai/dup for both. A list that others may share.
+    /// place of v1.41, gen_ai/dup for both, which the dashboards need. A list that others may share.
     #[arg(
         long,
         global = true,
