@@ -5,6 +5,8 @@
   prose is there, too;
 - every command in a code block, and every `make …` or call of a binary in prose, names a target, subcommand or option
   that there is;
+- every figure that follows from the sources is theirs, and what was measured names the target that measures it
+  (figures.py);
 - README's tables of settings have the settings that the code reads, all of them, with their defaults;
 - every make target is in `make help`, and is run by .ci/run, a workflow or a test, or .make/untested_targets.json says
   why not.
@@ -19,6 +21,8 @@ import re
 import shlex
 import subprocess
 import sys
+
+import figures
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md")
@@ -401,13 +405,14 @@ def main():
         if document.name == "README.md":
             found += settings_tables(document, repository)
         mistakes += [f"{document.name}:{number}: {wrong}" if number else f"{document.name}: {wrong}" for number, wrong in sorted(set(found))]
+    mistakes += [f"{name}: {wrong}" for name, wrong in figures.check(repository)]
     mistakes += targets(repository)
     for mistake in mistakes:
         print(f"docs-check: {mistake}", file=sys.stderr)
     if mistakes:
         sys.exit(f"docs-check: {len(mistakes)} mistakes")
     read = sum(len(one) for one in repository.settings.values())
-    print(f"docs-check: {len(documents)} documents, {len(repository.targets)} targets, {read} settings: all as they are")
+    print(f"docs-check: {len(documents)} documents, {len(repository.targets)} targets, {read} settings, {len(figures.CLAIMS)} figures: all as they are")
 
 
 if __name__ == "__main__":
