@@ -8,6 +8,7 @@
 - every figure that follows from the sources is theirs, and what was measured names the target that measures it
   (figures.py);
 - README's tables of settings have the settings that the code reads, all of them, with their defaults;
+- every link to a dashboard, in alerts and pages too, leads to one that there is;
 - every make target is in `make help`, and is run by .ci/run, a workflow or a test, or .make/untested_targets.json says
   why not.
 
@@ -391,6 +392,16 @@ def targets(repository):
             yield f"{file} gives no reason for {target}"
 
 
+def dashboards(repository):
+    """Whatever links to a dashboard, alerts first of all, links to one that there is."""
+    uids = {json.loads(repository.text(file))["uid"] for file in repository.files
+            if re.fullmatch(r"monitoring/grafana/dashboards/[^/]+\.json", file)}
+    for file in sorted(repository.files):
+        if re.match(r"monitoring/|crates/[^/]+/src/|\.make/[^/]+\.py$|[^/]+\.md$", file):
+            for uid in sorted(set(re.findall(r"/d/([a-z]+-[a-z0-9-]+)", repository.text(file))) - uids):
+                yield f"{file} links to the dashboard {uid}, which there is not"
+
+
 def main():
     repository = Repository()
     names = [*DOCUMENTS, *sorted(file for file in repository.files if re.match(r"(?:crates/[^/]+/docs|docs)/.*\.md$", file))]
@@ -406,7 +417,7 @@ def main():
             found += settings_tables(document, repository)
         mistakes += [f"{document.name}:{number}: {wrong}" if number else f"{document.name}: {wrong}" for number, wrong in sorted(set(found))]
     mistakes += [f"{name}: {wrong}" for name, wrong in figures.check(repository)]
-    mistakes += targets(repository)
+    mistakes += [*dashboards(repository), *targets(repository)]
     for mistake in mistakes:
         print(f"docs-check: {mistake}", file=sys.stderr)
     if mistakes:

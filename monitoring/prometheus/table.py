@@ -8,11 +8,11 @@ TEAMS = ("platform", "bookstore", "performance")
 GRAFANA = "http://127.0.0.1:3000"
 # Dashboards by their uid in monitoring/grafana.
 DASHBOARDS = {
-    "performance": "bookstore-performance-testing",
-    "errors": "bookstore-errors-diagnostics",
-    "llm": "bookstore-llm-metrics",
-    "runtime": "bookstore-rust-runtime",
-    "http": "bookstore-http-server",
+    "performance": "bookstore-performance",
+    "errors": "bookstore-errors",
+    "llm": "bookstore-llm",
+    "runtime": "bookstore-runtime",
+    "http": "bookstore-http",
     "threading": "bookstore-threading",
     "dependencies": "bookstore-dependencies",
     "health": "bookstore-system-health",

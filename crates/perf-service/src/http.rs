@@ -63,12 +63,7 @@ const START: StartPage = StartPage {
             "Beside it, where they run",
             &[
                 Link::beside("bookstore-api", 7002, "/", "what is put under load"),
-                Link::beside(
-                    "Dashboards",
-                    3000,
-                    "/d/bookstore-performance-testing",
-                    "Grafana: k6 as it runs",
-                ),
+                Link::beside("Dashboards", 3000, "/d/bookstore-performance", "Grafana: k6 as it runs"),
                 Link::beside("Traces and logs", 15888, "/", "the Aspire dashboard"),
             ],
         ),
