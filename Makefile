@@ -10,8 +10,9 @@ export PROFILE
 LOCAL_K6 = K6_BIN="$$($(PYTHON) .make/k6.py)"
 STACK = $(PYTHON) .make/stack.py
 PAGE = $(PYTHON) .make/open_page.py
-# A load test starts services of its own; with TARGET=compose it is one of the services that `make up` started.
-ifeq ($(TARGET),compose)
+# A load test starts services of its own; with TARGET=compose it is put on those that `make up` started, with TARGET=local
+# on those of `make run-services`.
+ifneq ($(TARGET),)
 SCENARIO = $(PYTHON) .make/stack_run.py
 else
 SERVED = build
@@ -33,10 +34,10 @@ build: ## Build the three binaries
 	$(CARGO) build --workspace --bins --profile $(PROFILE)
 
 run-services: build ## Start both services (and the simulator unless an Ollama answers) as local processes
-	@$(PYTHON) .make/services.py start
+	@$(PYTHON) .make/engine.py --if-there $(PYTHON) .make/services.py start
 
 run-aspire: build ## The same, with the Aspire dashboard's container as their trace view
-	@$(PYTHON) .make/services.py start --aspire
+	@$(PYTHON) .make/engine.py --if-there $(PYTHON) .make/services.py start --aspire
 
 stop-services: ## Stop what run-services or run-aspire started
 	@$(PYTHON) .make/services.py stop
@@ -141,7 +142,7 @@ prometheus: ## Open Prometheus' alerts
 alertmanager: ## Open Alertmanager
 	@$(PAGE) alertmanager
 
-##@ Load tests (DURATION, USERS, RATE, PROVIDER; TARGET=compose for what `make up` started)
+##@ Load tests (DURATION, USERS, RATE, PROVIDER, SEED; TARGET=compose for what `make up` started, TARGET=local for run-services)
 perf-smoke: $(SERVED) ## 1 user, 2 minutes (DURATION=15s shortens it): figures, report, exit code by thresholds
 	@$(SCENARIO) smoke
 

@@ -220,10 +220,13 @@ def addresses(text, repository):
 def command(words, repository):
     """What is wrong with one command."""
     assigned = re.compile(r"([A-Z][A-Z0-9_]*)=.*", re.DOTALL)
-    while words and assigned.fullmatch(words[0]):
-        name = assigned.fullmatch(words.pop(0))[1]
-        if name not in repository.variables:
-            yield f"nothing reads {name}"
+    while words and (match := assigned.fullmatch(words[0])):
+        value = words.pop(0).partition("=")[2]
+        if value.startswith("$("):
+            # A variable of the shell's own, from what a command says.
+            words.insert(0, value.removeprefix("$("))
+        elif match[1] not in repository.variables:
+            yield f"nothing reads {match[1]}"
     if not words or words[0] == "…":
         return
     program, rest = words[0], words[1:]

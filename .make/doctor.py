@@ -13,6 +13,11 @@ import subprocess
 import sys
 from collections import namedtuple
 
+# Before the others are read, which an older one does not understand.
+if sys.version_info < (3, 10):
+    sys.exit(f"doctor: Python is {platform.python_version()}, and 3.10 or newer is needed: https://www.python.org/downloads/; "
+             "then `make PYTHON=python3.12 …`, by its name")
+
 import dotenv
 import services
 import stack

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Decides which k6 a load run takes, says so, and runs the command given with K6_ENGINE and K6_BIN set.
+"""Decides which k6 a load run takes, says so, and runs the command given with K6_ENGINE and K6_BIN set:
+
+    engine.py [--if-there] COMMAND...
 
 A container where a Docker daemon answers and has the image or can get it; else a local k6 (see
-k6.py). K6_ENGINE=docker or K6_ENGINE=local decides instead. Python's standard library only.
+k6.py). K6_ENGINE=docker or K6_ENGINE=local decides instead. With --if-there the command is run without a k6, too.
+Python's standard library only.
 """
 
 import http.client
@@ -65,7 +68,7 @@ def docker_has_image():
     return True
 
 
-def main():
+def main(command, if_there):
     wanted = os.environ.get("K6_ENGINE", "auto")
     if wanted not in ("auto", "docker", "local"):
         sys.exit(f"k6: K6_ENGINE is {wanted}; it may be auto, docker or local")
@@ -76,15 +79,20 @@ def main():
     if engine == "local":
         finder = pathlib.Path(__file__).with_name("k6.py")
         found = subprocess.run([sys.executable, finder], stdout=subprocess.PIPE, text=True)
-        if found.returncode:
+        if not found.returncode:
+            environment["K6_BIN"] = found.stdout.strip()
+        elif if_there:
+            say("there is none: load runs will say so")
+        else:
             sys.exit(found.returncode)
-        environment["K6_BIN"] = found.stdout.strip()
     else:
         say(f"in a container of {IMAGE}")
-    os.execvpe(sys.argv[1], sys.argv[1:], environment)
+    os.execvpe(command[0], command, environment)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    given = sys.argv[1:]
+    if_there = given[:1] == ["--if-there"]
+    if not given[if_there:]:
         sys.exit(__doc__)
-    main()
+    main(given[if_there:], if_there)

@@ -255,12 +255,12 @@ def run(scenario):
     arguments = ["run", scenario]
     for option, variable in (("--duration", "DURATION"), ("--users", "USERS"), ("--provider", "PROVIDER"),
                              ("--max-p95-ms", "MAX_P95_MS"), ("--engine", "K6_ENGINE"), ("--rate", "RATE"),
-                             ("--max-cost-usd", "MAX_COST_USD")):
+                             ("--max-cost-usd", "MAX_COST_USD"), ("--seed", "SEED")):
         if os.environ.get(variable):
             arguments += [option, os.environ[variable]]
     environment = dict(os.environ)
     # The scenario's own variables go by option alone.
-    for variable in ("DURATION", "USERS", "PROVIDER", "MAX_P95_MS", "RATE", "MAX_COST_USD"):
+    for variable in ("DURATION", "USERS", "PROVIDER", "MAX_P95_MS", "RATE", "MAX_COST_USD", "SEED"):
         environment.pop(variable, None)
     environment["DATA_DIR"] = str(RUN / "perf-service")
     settings = {}

@@ -3,8 +3,8 @@
 
     stack_run.py SCENARIO
 
-PERF_URL is http://127.0.0.1:7004 unless it is set; API_TOKEN comes from the environment or .env. What is said to the
-scenario: DURATION (seconds or 2m), USERS, RATE, PROVIDER, MAX_COST_USD, SEED. Exit codes are those of `perf-service
+PERF_URL is http://127.0.0.1:7004 unless it is set; API_TOKEN comes from the environment or .env; TARGET is the name of one
+of its targets. What is said to the scenario: DURATION (seconds or 2m), USERS, RATE, PROVIDER, MAX_COST_USD, SEED. Exit codes are those of `perf-service
 run`: 0 passed, 99 thresholds crossed, 3 inconclusive, 1 anything else. Ctrl-C cancels the run. Python's standard
 library only.
 """
@@ -41,9 +41,12 @@ def seconds(text):
 
 def asked(scenario, variables=os.environ):
     """What a client sends to start a run."""
+    if variables.get("MAX_P95_MS"):
+        sys.exit("MAX_P95_MS: a run of a service has its scenario's own limits; without TARGET the run takes it")
     body = {"scenario": scenario}
     for variable, field, read in (("DURATION", "durationSeconds", seconds), ("USERS", "users", int), ("RATE", "rate", int),
-                                  ("PROVIDER", "provider", str), ("MAX_COST_USD", "maxCostUsd", float), ("SEED", "seed", int)):
+                                  ("PROVIDER", "provider", str), ("MAX_COST_USD", "maxCostUsd", float), ("SEED", "seed", int),
+                                  ("TARGET", "target", str)):
         text = variables.get(variable)
         if text:
             try:
@@ -61,7 +64,7 @@ class PerfService:
     def ask(self, path, method="GET", body=None, wanted=(200, 202)):
         status, answer = call(f"{self.url}{path}", method, body, headers=self.headers)
         if status == 0:
-            raise Failed(f"nothing answers at {self.url}: `make up` starts everything, or set PERF_URL")
+            raise Failed(f"nothing answers at {self.url}: `make up` or `make run-services` starts it, or set PERF_URL")
         if status not in wanted:
             try:
                 problem = json.loads(answer)

@@ -99,7 +99,7 @@ pub enum Exit {
 pub enum EngineError {
     /// There is no local k6.
     #[error(
-        "no k6 was found on PATH: run `make k6`, install it (https://grafana.com/docs/k6/latest/set-up/install-k6/), or set K6_BIN"
+        "no k6 was found on PATH: set K6_BIN to the path that `make k6` prints, or install it (https://grafana.com/docs/k6/latest/set-up/install-k6/)"
     )]
     K6Missing,
     /// The local k6 does not work.

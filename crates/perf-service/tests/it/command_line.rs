@@ -144,7 +144,7 @@ fn without_k6_it_says_how_to_get_one() {
     let (code, out, err) =
         run(command(data.path(), "local=http://127.0.0.1:1").args(["run", "smoke"]).env_remove("K6_BIN"));
     assert_eq!(code, 1, "{out}{err}");
-    assert!(out.contains("BROKEN: no k6 was found on PATH: run `make k6`"), "{out}");
+    assert!(out.contains("BROKEN: no k6 was found on PATH: set K6_BIN"), "{out}");
     let neither = run(command(data.path(), "local=http://127.0.0.1:1")
         .args(["run", "smoke", "--engine", "auto", "--docker-host", "unix:///nowhere/docker.sock"])
         .env_remove("K6_BIN"));
