@@ -18,8 +18,6 @@ else
 SERVED = build
 SCENARIO = $(PYTHON) .make/engine.py $(PYTHON) .make/services.py run
 endif
-# Most tests wait, for k6, for a container, for a deadline: twice as many at a time as there are processors.
-export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 # Every target is one: none makes a file of its name.
 .PHONY: $(shell sed -n 's/^\([a-z0-9][a-z0-9-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
@@ -210,6 +208,9 @@ observe: build ## All telemetry at work: scenarios, faults, every panel's data, 
 	@$(PYTHON) .make/observe.py $(OBSERVE)
 
 ##@ Quality
+# Most of them wait, for k6 or for a deadline: twice as many at a time as there are processors. Not so those against real
+# servers, where a busy machine is a slow Redis, which services turn their back on.
+test: export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 test: ## All tests that need nothing from outside: embedded stores, the simulator, a local k6
 	$(LOCAL_K6) && export K6_BIN && $(CARGO) test --workspace
 
