@@ -8,6 +8,7 @@ PYTHON ?= python3
 export PROFILE
 # Where Docker answers, has the image or can get it, k6 runs in a container; else a local one is found or fetched.
 LOCAL_K6 = K6_BIN="$$($(PYTHON) .make/k6.py)"
+comma := ,
 STACK = $(PYTHON) .make/stack.py
 PAGE = $(PYTHON) .make/open_page.py
 # A load test starts services of its own; with TARGET=compose it is put on those that `make up` started, with TARGET=local
@@ -359,6 +360,9 @@ deploy: ## Bring the release written down into ENVIRONMENT on DOCKER_HOST=ssh://
 
 roll-back: ## Bring back the release that ENVIRONMENT had before
 	@$(PYTHON) .make/deploy.py back "$$ENVIRONMENT"
+
+environments-check: ## Whether GitHub asks somebody before a job enters ENVIRONMENTS=staging,prod (GH_TOKEN, GITHUB_REPOSITORY)
+	@$(PYTHON) .make/deploy.py guarded $(subst $(comma), ,$(ENVIRONMENTS))
 
 release-run: ## A load run of what `make up-lite` started (RUN=smoke), for nothing: report and figures in .run/daily
 	@$(PYTHON) .make/daily.py run "$$RUN"

@@ -76,6 +76,20 @@ def simulator(folder):
     return Service("llm-simulator", pathlib.Path(folder), settings)
 
 
+def k6_image(image, environment):
+    """Sees to it that Docker has it; the tests pull nothing."""
+    try:
+        if subprocess.run(["docker", "image", "inspect", image], env=environment, capture_output=True).returncode == 0:
+            return
+        say(f"pulling {image}")
+        if subprocess.run(["docker", "pull", "--quiet", image], env=environment).returncode == 0:
+            return
+    except OSError as error:
+        say(f"docker: {error}")
+    sys.exit(f"integration: Docker at {environment['DOCKER_HOST']} has no {image} and cannot pull it: start it, or set DOCKER_HOST "
+             "or K6_IMAGE")
+
+
 def stand_in(environment, folder):
     """ministack, which speaks Bedrock's protocol and has Ollama answer; None where it is not installed."""
     program = environment.get("MINISTACK_BIN") or shutil.which("ministack")
@@ -122,6 +136,7 @@ def main(wanted, command):
         compose("OLLAMA_BASE_URL", "exec", "ollama", "ollama", "pull", MODEL)
     if "docker" in wanted:
         environment.setdefault("DOCKER_HOST", "unix:///var/run/docker.sock")
+        k6_image(environment.get("K6_IMAGE") or "grafana/k6:1.1.0", environment)
     if "k6" in wanted:
         found = subprocess.run([sys.executable, pathlib.Path(__file__).with_name("k6.py")],
                                stdout=subprocess.PIPE, text=True)

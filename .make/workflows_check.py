@@ -88,6 +88,9 @@ def check(path, targets, pins):
     jobs = list(blocks(section(lines, "jobs"), 2))
     for name, _, job in jobs:
         inside = {key for key, _, _ in blocks(job, 4)}
+        if "uses" in inside:
+            # Another workflow, with deadlines and steps of its own.
+            continue
         if "timeout-minutes" not in inside:
             yield wrong(f"{name} has no deadline")
         if "concurrency" not in keys and "concurrency" not in inside:
@@ -113,7 +116,7 @@ def check_pins(path, lines, pins):
         if not re.match(r"^\s*(- )?uses:", line):
             continue
         if local := re.search(r"uses: (\./[\w./-]+)$", line):
-            if not (ROOT / local[1] / "action.yaml").exists():
+            if not (ROOT / local[1]).is_file() and not (ROOT / local[1] / "action.yaml").exists():
                 yield wrong(f"{local[1]} is not there")
             continue
         match = USES.match(line)
