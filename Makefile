@@ -384,7 +384,7 @@ clean-tools: ## Remove .tools: what was fetched, such as k6
 	rm -rf .tools
 
 clean-images: ## Remove the images of the three services that were built here
-	@docker image rm --force bookstore/bookstore-api:local bookstore/perf-service:local bookstore/llm-simulator:local
+	@docker image rm --force localhost/bookstore/bookstore-api:local localhost/bookstore/perf-service:local localhost/bookstore/llm-simulator:local
 
 clean-volumes: ## Stop the containers and remove all their data
 	@$(STACK) down --volumes

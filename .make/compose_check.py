@@ -184,7 +184,8 @@ def check_file(project):
             amiss("and Docker's socket: docker-gate alone has it")
         image = service.get("image", "")
         tag = image.split("@")[0].rsplit("/", 1)[-1].partition(":")[2]
-        if not tag or tag == "latest" or (not service.get("build") and not re.search(r"\d+\.\d+", tag)):
+        built = any(other.get("build") and other.get("image") == image for other in whole["services"].values())
+        if not tag or tag == "latest" or (not built and not re.search(r"\d+\.\d+", tag)):
             amiss(f"has an image that is not pinned: {image!r}")
     for crate, left in NOT_HANDED_ON.items():
         names = settings(crate)

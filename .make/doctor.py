@@ -27,12 +27,8 @@ from service import ROOT
 Found = namedtuple("Found", "what has needed_for get")
 GIBIBYTE = 1 << 30
 # A release build with its dependencies, and all images.
-DISK_GIB, MEMORY_GIB = 15, 4
+DISK_GIB, MEMORY_GIB = 15, 8
 DEBIAN = shutil.which("apt-get") is not None
-PORTS = {7001: "bookstore-api", 7002: "bookstore-api", 7003: "perf-service", 7004: "perf-service", 7006: "llm-simulator",
-         3000: "Grafana", 4317: "the collector", 4318: "the collector", 6379: "Redis", 9090: "Prometheus",
-         9093: "Alertmanager", 11434: "Ollama", 13133: "the collector", 15888: "the Aspire dashboard",
-         18890: "the Aspire dashboard", 27017: "MongoDB"}
 
 
 def told(*command, seconds=20):
@@ -86,6 +82,9 @@ def docker():
     new = not version(compose) or version(compose)[:2] >= stack.OLDEST_COMPOSE
     yield Found("docker compose", compose if new else "", "make up, make test-integration",
                 f"{'.'.join(map(str, stack.OLDEST_COMPOSE))} or newer: https://docs.docker.com/compose/install")
+    buildx = told("docker", "buildx", "version")
+    yield Found("docker buildx", ".".join(map(str, version(buildx))) or buildx[:20], "make images, make up",
+                package("docker-buildx, or docker-buildx-plugin from Docker's own packages", "https://docs.docker.com/go/buildx"))
     daemon = told("docker", "info", "--format", "{{.ServerVersion}} with {{.NCPU}} processors")
     yield Found("Docker's daemon", daemon, "make up, k6 in containers",
                 "start Docker, or join its group: sudo usermod -aG docker $USER, and sign in again")
@@ -120,9 +119,12 @@ def machine():
     yield Found(f"{DISK_GIB} GiB of disk", f"{free:.0f} GiB free" if free >= DISK_GIB else "", "a release build, all images",
                 f"{free:.1f} GiB are free: make clean, docker system prune")
     try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIBIBYTE
+        # Docker's own, which may be a virtual machine's.
+        memory = told("docker", "info", "--format", "{{.MemTotal}}")
+        memory = (int(memory) if memory.isdigit() and int(memory) else
+                  os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / GIBIBYTE
         yield Found(f"{MEMORY_GIB} GiB of memory", f"{memory:.0f} GiB" if memory >= MEMORY_GIB else "", "make up",
-                    f"{memory:.1f} GiB are here: make up-lite needs less")
+                    f"{memory:.1f} GiB are here: make up-lite does with 4")
     except (ValueError, OSError):
         pass
     there = dotenv.read()
@@ -143,7 +145,7 @@ def main():
             print(f"  {mark} {row.what:18} {row.has or 'missing':26} {row.needed_for}")
             if not row.has:
                 print(f"     {'':18} get it: {row.get}")
-    taken = [f"{port} ({whose})" for port, whose in PORTS.items() if listens(port)]
+    taken = [f"{port} ({whose})" for port, whose in stack.PORTS.items() if listens(port)]
     print("\nports\n  " + (f"in use: {', '.join(taken)}; `make status` shows whether by us" if taken else "ok all free"))
     build, containers = ({row.what for row in rows if not row.has} for _, rows in groups[:2])
     print()

@@ -92,7 +92,7 @@ def digest_of(reference):
 
 def push():
     where = registry()
-    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine())
+    architecture = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine())
     if not architecture:
         fail(f"no image is made for {platform.machine()}")
     labels, digests = stack.labels(), {}
@@ -199,7 +199,7 @@ def scan():
     FOLDER.mkdir(parents=True, exist_ok=True)
     holes = []
     try:
-        for name in [dotenv.value(variable) or f"bookstore/{image}:local" for image, variable in stack.IMAGES.items()]:
+        for name in [dotenv.value(variable) or stack.built(image) for image, variable in stack.IMAGES.items()]:
             run("docker", "save", "--output", archive, name)
             archive.chmod(0o644)
             code = subprocess.call([

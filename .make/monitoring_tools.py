@@ -9,6 +9,7 @@ standard library only.
 import json
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 
@@ -37,6 +38,8 @@ def told(*command):
 
 
 def main():
+    if platform.system() != "Linux":
+        fail("what the images have is for Linux; `make doctor` says where to get the tools for this system")
     services = json.loads(told("compose", "--profile", "*", "config", "--format", "json"))["services"]
     used = {one["image"] for one in services.values() if "image" in one}
     FOLDER.mkdir(parents=True, exist_ok=True)

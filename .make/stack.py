@@ -12,6 +12,7 @@
 Python's standard library only.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import sys
 import time
 
 import dotenv
+from servers import listens
 from service import ROOT
 
 PROJECT = "bookstore"
@@ -31,9 +33,14 @@ IMAGES = {"bookstore-api": "BOOKSTORE_API_IMAGE", "perf-service": "PERF_SERVICE_
 # What `make up-lite` leaves out.
 FULL = ("ollama", "ollama-model", "tempo", "loki")
 PROFILES = ("", "lite", "full", "servers", "full,servers")
+# What has which port of this machine.
+PORTS = {7001: "bookstore-api", 7002: "bookstore-api", 7003: "perf-service", 7004: "perf-service", 7006: "llm-simulator",
+         3000: "Grafana", 4317: "the collector", 4318: "the collector", 6379: "Redis", 9090: "Prometheus",
+         9093: "Alertmanager", 11434: "Ollama", 13133: "the collector", 15888: "the Aspire dashboard",
+         18890: "the Aspire dashboard", 27017: "MongoDB"}
 # For all to be healthy once images and model are there.
 WAIT_SECONDS = 300
-OLDEST_COMPOSE = (2, 20)
+OLDEST_COMPOSE = (2, 21)
 WEBHOOK = "http://127.0.0.1:9095"
 # Addresses that are handed to containers, for which this machine's loopback is another place.
 ADDRESSES = ("OLLAMA_BASE_URL", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
@@ -82,17 +89,26 @@ def environment(lite=False):
     return told
 
 
+def built(name):
+    """What an image is called that is built here, as in docker-compose.yml."""
+    return f"localhost/bookstore/{name}:local"
+
+
 def routes(url, folder):
-    """Alertmanager's file with the webhook's address put in, where nobody else of this machine reads it: it may hold
-    a secret, and the container's user, who is nobody here, has to read it."""
+    """Alertmanager's file with the webhook's address put in, or without webhooks where there is no address, lest each alert
+    be one that could not be told. It stands where nobody else of this machine reads it: it may hold a secret, and the
+    container's user, who is nobody here, has to read it. Its name is that of its content, for compose starts a container
+    anew where another file is named, and not where the same one has changed."""
     text = (ROOT / "monitoring" / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8")
-    if not re.fullmatch(r"https?://[^\s\"\\]+", url):
+    if url and not re.fullmatch(r"https?://[^\s\"\\]+", url):
         fail("ALERT_WEBHOOK_URL is no address such as https://alerts.example/hook")
     routed = "".join(line if line.lstrip().startswith("#") else line.replace(WEBHOOK, url.rstrip("/"))
-                     for line in text.splitlines(keepends=True))
+                     for line in text.splitlines(keepends=True) if url or WEBHOOK not in line or line.lstrip().startswith("#"))
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    file = folder / "alertmanager.yml"
+    for old in folder.glob("alertmanager*.yml"):
+        old.unlink()
+    file = folder / f"alertmanager-{hashlib.sha256(routed.encode()).hexdigest()[:12]}.yml"
     file.write_text(routed, encoding="utf-8")
     file.chmod(0o644)
     return file
@@ -123,17 +139,41 @@ def labels():
 
 def images():
     needed()
-    told = environment() | labels()
+    # Those of a registry, which .env may name, are not built here.
+    told = environment() | labels() | {variable: built(name) for name, variable in IMAGES.items()}
     say("building: minutes the first time, seconds when only the sources have changed since")
     if compose("build", "bookstore-api", "perf-service", "llm-simulator", told=told).returncode:
         fail("the images cannot be built, see above")
     sizes()
 
 
+def readable():
+    """Containers read monitoring/ as users of their own."""
+    shut = [path for path in (ROOT / "monitoring").rglob("*") if not path.stat().st_mode & (0o005 if path.is_dir() else 0o004)]
+    if shut:
+        fail(f"{shut[0].relative_to(ROOT)} and {len(shut) - 1} more cannot be read by the containers, which are other users: "
+             "chmod -R go+rX monitoring")
+
+
+def free_ports(profiles):
+    """Before anything is built: whether somebody else has a port. What runs already of ours has its own."""
+    ours = subprocess.run(["docker", "ps", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}"],
+                          capture_output=True, text=True).stdout.split()
+    if ours:
+        return
+    ports = {port: name for port, name in PORTS.items() if "full" in profiles or name != "Ollama"}
+    if port := dotenv.value("OLLAMA_PORT"):
+        ports = {port if name == "Ollama" else number: name for number, name in ports.items()}
+    taken = [f"{port} ({name})" for port, name in ports.items() if listens(int(port))]
+    if taken:
+        hint = "; for Ollama's, OLLAMA_PORT=11435 in .env, or make up-lite" if any("Ollama" in one for one in taken) else ""
+        fail(f"somebody listens on {', '.join(taken)}: `make stop-services`, or stop who it is{hint}")
+
+
 def sizes():
     print(f"{'image':42} {'size':>9}  {'platform':14} revision")
     for name, variable in IMAGES.items():
-        image = dotenv.value(variable) or f"bookstore/{name}:local"
+        image = built(name)
         done = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True)
         if done.returncode:
             fail(f"{image} is not there")
@@ -160,11 +200,12 @@ def up(lite):
         if name in ADDRESSES and LOOPBACK.match(text):
             fail(f"{name} in .env leads to loopback, which in a container is the container's own: write "
                  "host.docker.internal for this machine")
+    profiles = dotenv.value("COMPOSE_PROFILES").split(",")
+    lite = lite or "full" not in profiles
+    readable()
+    free_ports(["lite"] if lite else profiles)
     told = environment(lite) | labels()
-    profiles = told.get("COMPOSE_PROFILES") or dotenv.value("COMPOSE_PROFILES")
-    lite = "full" not in profiles.split(",")
-    if url := dotenv.value("ALERT_WEBHOOK_URL"):
-        told["ALERTMANAGER_CONFIG"] = str(routes(url, RUN / "compose"))
+    told["ALERTMANAGER_CONFIG"] = str(routes(dotenv.value("ALERT_WEBHOOK_URL"), RUN / "compose"))
     pulled = [name for name in IMAGES if dotenv.value(IMAGES[name])]
     built = [name for name in IMAGES if name not in pulled]
     if built:
@@ -178,11 +219,15 @@ def up(lite):
         model(told)
     say("starting everything else; what is not here yet is fetched")
     began = time.monotonic()
-    wait = ("--detach", "--wait", "--wait-timeout", str(WAIT_SECONDS), "--remove-orphans")
+    wait = ("--detach", "--no-build", "--wait", "--wait-timeout", str(WAIT_SECONDS), "--remove-orphans")
     if compose("up", *wait, told=told).returncode:
         compose("ps", "--all", told=told)
         fail("not everything came up: `make status` shows what, `make logs-NAME` and `docker inspect` why")
+    # Rules and pipelines are files of this checkout, which may be newer than who has read them.
+    compose("kill", "--signal", "HUP", "prometheus", "otel-collector", told=told, capture_output=True)
     say(f"all is up, {time.monotonic() - began:.0f} s")
+    if not dotenv.value("ALERT_WEBHOOK_URL"):
+        say("Nobody is told of alerts: ALERT_WEBHOOK_URL in .env says whom to tell; they show in Alertmanager")
     if lite:
         say("Answers are SIMULATED: the simulator stands in for Ollama. No figure of them says anything of a model.")
     for what, where in (("bookstore-api", "http://127.0.0.1:7002/swagger  (API_TOKEN for writes: make token)"),
