@@ -207,10 +207,10 @@ def up(lite):
     told = environment(lite) | labels()
     told["ALERTMANAGER_CONFIG"] = str(routes(dotenv.value("ALERT_WEBHOOK_URL"), RUN / "compose"))
     pulled = [name for name in IMAGES if dotenv.value(IMAGES[name])]
-    built = [name for name in IMAGES if name not in pulled]
-    if built:
+    own = [name for name in IMAGES if name not in pulled]
+    if own:
         say("images: built in minutes the first time")
-        if compose("build", *built, told=told).returncode:
+        if compose("build", *own, told=told).returncode:
             fail("the images cannot be built, see above")
     if lite:
         # Of an earlier `make up`; their data stay.
