@@ -20,7 +20,6 @@ binaries of `make build`. K6's image is grafana/k6, or K6_IMAGE. --keep leaves i
 """
 
 import argparse
-import http.server
 import json
 import os
 import pathlib
@@ -38,7 +37,7 @@ import urllib.request
 import dotenv
 import stack
 import stand_ins
-from servers import Failed, call, listens, told
+from servers import Failed, Receiver, call, listens, told
 from service import ROOT
 from stack_run import PerfService
 
@@ -268,28 +267,16 @@ def check_containers(project):
     say(f"{len(found)} containers: healthy, not root, read-only, without capabilities; {seen} of them by the kernel's word")
 
 
-class Hook:
+class Hook(Receiver):
     """Takes what Alertmanager sends."""
 
     def __init__(self):
         self.heard = []
-        this = self
+        super().__init__()
+        self.url += "/hook"
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                this.heard.append((self.path, body))
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def take(self, path, _headers, body):
+        self.heard.append((path, body))
 
 
 def check_summary(project):

@@ -20,20 +20,19 @@ import pathlib
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 
 import dotenv
+import engine
+from servers import Failed, Process, listens
 from service import DIRECT, Service, free_port
 
 ALL = ("mongo", "redis", "toxiproxy", "ollama", "bedrock", "simulator", "docker", "k6")
 # What Ollama's model is called where it answers as Bedrock's.
 BEDROCK_MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
-STAND_IN_SECONDS = 60
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = os.environ.get("OLLAMA_MODEL", "llama3.2")
 
@@ -76,20 +75,6 @@ def simulator(folder):
     return Service("llm-simulator", pathlib.Path(folder), settings)
 
 
-def k6_image(image, environment):
-    """Sees to it that Docker has it; the tests pull nothing."""
-    try:
-        if subprocess.run(["docker", "image", "inspect", image], env=environment, capture_output=True).returncode == 0:
-            return
-        say(f"pulling {image}")
-        if subprocess.run(["docker", "pull", "--quiet", image], env=environment).returncode == 0:
-            return
-    except OSError as error:
-        say(f"docker: {error}")
-    sys.exit(f"integration: Docker at {environment['DOCKER_HOST']} has no {image} and cannot pull it: start it, or set DOCKER_HOST "
-             "or K6_IMAGE")
-
-
 def stand_in(environment, folder):
     """ministack, which speaks Bedrock's protocol and has Ollama answer; None where it is not installed."""
     program = environment.get("MINISTACK_BIN") or shutil.which("ministack")
@@ -105,19 +90,12 @@ def stand_in(environment, folder):
         DIRECT.open(copy, timeout=60).close()
     except OSError as error:
         sys.exit(f"integration: Ollama at {ollama} cannot give {MODEL} another name: {error}")
-    port, log = free_port(), pathlib.Path(folder) / "ministack.log"
+    port = free_port()
     told = {"GATEWAY_PORT": str(port), "MINISTACK_BEDROCK_PROXY_URL": ollama, "SERVICES": "bedrock-runtime"}
-    with open(log, "wb") as out:
-        process = subprocess.Popen([program], stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
-                                   env={**environment, **told})
-    deadline = time.monotonic() + STAND_IN_SECONDS
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            break
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            sys.exit(f"integration: ministack does not start:\n{log.read_text(errors='replace')[-2000:]}")
-        time.sleep(0.1)
+    try:
+        process = Process("ministack", pathlib.Path(folder), [program], lambda: listens(port), told)
+    except Failed as failure:
+        sys.exit(f"integration: {failure}")
     environment |= {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": f"http://127.0.0.1:{port}", "BEDROCK_MODEL": BEDROCK_MODEL,
                     "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     return process
@@ -136,7 +114,9 @@ def main(wanted, command):
         compose("OLLAMA_BASE_URL", "exec", "ollama", "ollama", "pull", MODEL)
     if "docker" in wanted:
         environment.setdefault("DOCKER_HOST", "unix:///var/run/docker.sock")
-        k6_image(environment.get("K6_IMAGE") or "grafana/k6:1.1.0", environment)
+        if not engine.docker_has_image():
+            sys.exit(f"integration: no Docker answers at {environment['DOCKER_HOST']}, or it has no {engine.IMAGE} and cannot pull it: "
+                     "start it, or set DOCKER_HOST or K6_IMAGE")
     if "k6" in wanted:
         found = subprocess.run([sys.executable, pathlib.Path(__file__).with_name("k6.py")],
                                stdout=subprocess.PIPE, text=True)
@@ -157,8 +137,7 @@ def main(wanted, command):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as started:
         if "bedrock" in wanted and not named and (bedrock := stand_in(environment, folder)):
-            started.callback(bedrock.wait)
-            started.callback(bedrock.terminate)
+            started.callback(bedrock.stop)
         if "simulator" in wanted and not environment.get("LLM_SIMULATOR_URL"):
             service = simulator(folder)
             started.callback(service.stop)

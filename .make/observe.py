@@ -23,7 +23,6 @@ JAEGER_OTLP_GRPC, and LOKI_URL with LOKI_OTLP. It ends what it started and nothi
 import argparse
 import collections
 import contextlib
-import http.server
 import json
 import os
 import pathlib
@@ -37,7 +36,7 @@ import time
 import urllib.parse
 
 from reconcile import spans_of
-from servers import Failed, Process, call, found, listens, told
+from servers import Failed, Process, Receiver, call, found, listens, told
 from service import ROOT, Service, free_port
 
 MONITORING = ROOT / "monitoring"
@@ -64,32 +63,17 @@ def needed(*names):
     return [os.environ[name] for name in names]
 
 
-class Traceloop:
+class Traceloop(Receiver):
     """Takes spans as Traceloop does, and keeps the ids and whose key came with them."""
 
     def __init__(self):
         self.spans, self.keys, self.lock = set(), collections.Counter(), threading.Lock()
-        this = self
+        super().__init__()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                with this.lock:
-                    this.keys[self.headers.get("authorization", "")] += 1
-                    this.spans |= {trace for trace, _, _ in spans_of(body)}
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def take(self, _path, headers, body):
+        with self.lock:
+            self.keys[headers.get("authorization", "")] += 1
+            self.spans |= {trace for trace, _, _ in spans_of(body)}
 
 
 class World:

@@ -25,7 +25,6 @@ import argparse
 import collections
 import contextlib
 import dataclasses
-import http.server
 import json
 import os
 import pathlib
@@ -39,7 +38,7 @@ import threading
 import time
 import urllib.parse
 
-from servers import Failed, Process, call, found, listens, told
+from servers import Failed, Process, Receiver, call, found, listens, told
 from service import ROOT, Service, free_port
 
 MONITORING = ROOT / "monitoring"
@@ -60,33 +59,18 @@ def say(text):
     print(f"prove-alerts: {text}", flush=True)
 
 
-class Webhook:
+class Webhook(Receiver):
     """Keeps what Alertmanager tells: when, whom, which alert, and whether it fires or is over."""
 
     def __init__(self):
         self.told, self.lock = [], threading.Lock()
-        this = self
+        super().__init__()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                receiver = self.path.strip("/").replace("/", "-")
-                with this.lock:
-                    for alert in body["alerts"]:
-                        this.told.append((time.monotonic(), receiver, alert["labels"]["alertname"], alert["status"], alert))
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def take(self, path, _headers, body):
+        receiver = path.strip("/").replace("/", "-")
+        with self.lock:
+            for alert in json.loads(body)["alerts"]:
+                self.told.append((time.monotonic(), receiver, alert["labels"]["alertname"], alert["status"], alert))
 
     def since(self, start, status):
         """(alert, receiver) and when it was first told after `start`."""

@@ -14,16 +14,15 @@ import argparse
 import collections
 import concurrent.futures
 import http.client
-import http.server
 import json
 import pathlib
 import random
 import re
 import tempfile
-import threading
 import time
 import urllib.request
 
+from servers import Receiver
 from service import DIRECT, Service
 
 CANARY = "canary-4f1d8c7e2b"
@@ -89,29 +88,16 @@ def spans_of(body):
                 yield part(span, 1)[0].hex(), part(span, 5)[0].decode(), attributes
 
 
-class Collector:
+class Collector(Receiver):
     """An OTLP receiver that keeps what it gets."""
 
     def __init__(self):
-        bodies = self.bodies = []
+        self.bodies = []
+        super().__init__()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if self.path == "/v1/traces":
-                    bodies.append(body)
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def take(self, path, _headers, body):
+        if path == "/v1/traces":
+            self.bodies.append(body)
 
 
 def send(url, method="GET", body=None, headers=None):
